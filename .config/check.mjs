@@ -1,0 +1,87 @@
+// Everything that can be said about the tree without running it. Stops at the first complaint.
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { answer, fail, run, top } from "./steps.mjs";
+
+const scratch = mkdtempSync(path.join(tmpdir(), "holdfast-check-"));
+process.on("exit", () => {
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+generatedCodeIsCurrent();
+run("prettier", "--check", "--log-level", "warn", ".");
+run("buf", "lint");
+run("buf", "format", "proto", "--diff", "--exit-code");
+nothingBreaksSinceTheLastTag();
+run("tsc", "--noEmit");
+run("npm", "run", "--silent", "lint");
+run("knip");
+run("knip", "--cycles");
+console.log("check: all good");
+
+/** Compares with a fresh generation, not with git, so that it also holds before a commit. */
+function generatedCodeIsCurrent() {
+  run("buf", "generate", "--output", scratch);
+  const committed = files(path.join(top, "src/gen"));
+  const fresh = files(path.join(scratch, "src/gen"));
+  const stale = [...new Set([...committed.keys(), ...fresh.keys()])]
+    .filter((name) => committed.get(name) !== fresh.get(name))
+    .sort();
+  if (stale.length > 0) {
+    fail(
+      `src/gen is stale, run "npm run gen":\n${stale.map((name) => `  ${name}`).join("\n")}`,
+    );
+  }
+}
+
+/** The tag is read through git archive, which works in a shallow clone and in a worktree alike. */
+function nothingBreaksSinceTheLastTag() {
+  const tag = answer(
+    "git",
+    "for-each-ref",
+    "--sort=-creatordate",
+    "--count=1",
+    "--format=%(refname:short)",
+    "refs/tags",
+  );
+  if (!tag) {
+    console.log("> buf breaking: skipped, there is no git tag to compare with");
+    return;
+  }
+  if (answer("git", "cat-file", "-e", `${tag}:buf.yaml`) === undefined) {
+    console.log(`> buf breaking: skipped, tag ${tag} has no buf.yaml`);
+    return;
+  }
+  const base = path.join(scratch, "base.tar");
+  run("git", "archive", "--format=tar", `--output=${base}`, tag);
+  run("buf", "breaking", "--against", base);
+}
+
+/**
+ * Relative name to content of every file below a folder; empty when there is no such folder.
+ *
+ * @param {string} folder
+ * @returns {Map<string, string>}
+ */
+function files(folder) {
+  /** @type {Map<string, string>} */
+  const found = new Map();
+  for (const name of names(folder)) {
+    found.set(name, readFileSync(path.join(folder, name), "utf8"));
+  }
+  return found;
+}
+
+/** @param {string} folder */
+function names(folder) {
+  try {
+    return readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) =>
+        path.relative(folder, path.join(entry.parentPath, entry.name)),
+      );
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,370 @@
+import { createHash } from "node:crypto";
+import { SLICE_ENTRIES, type Slices } from "./slices.ts";
+
+/** One resource as it is stored: see `Resource` and `Entry` in the .proto files. */
+export interface Entry {
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+
+/** The net difference of two snapshots: no key occurs twice. */
+export interface Changes {
+  readonly puts: readonly Entry[];
+  readonly deletes: readonly string[];
+}
+
+/** How many buckets a snapshot has, empty ones included. */
+export const BUCKET_COUNT = 1024;
+
+const BUCKET_DOMAIN = Buffer.from("holdfast.bucket.v1\0", "latin1");
+const ROOT_DOMAIN = Buffer.from("holdfast.root.v1\0", "latin1");
+const LENGTH_BYTES = 4;
+
+/** The bucket of a key: the first 10 bits of its SHA-256. */
+export function bucketIndex(key: string): number {
+  const hash = createHash("sha256").update(key, "latin1").digest();
+  return hash.readUInt16BE(0) >> 6;
+}
+
+/**
+ * The entries of one bucket in one immutable array: what is stored, sent and hashed. One object a bucket instead of one
+ * an entry keeps memory near the payload and garbage collections short.
+ */
+export class Bucket {
+  /** For each entry, ascending by key: u32 key length, key, u32 value length, value; big-endian. */
+  readonly bytes: Buffer;
+  /** Where each entry starts in `bytes`. Derived; never hashed, stored or sent. */
+  readonly #offsets: Uint32Array;
+  #hash: Buffer | undefined;
+
+  private constructor(bytes: Buffer, offsets: Uint32Array) {
+    this.bytes = bytes;
+    this.#offsets = offsets;
+  }
+
+  /** A bucket of entries that are already in ascending order of their keys. Undefined when there are none. */
+  static ofSorted(entries: readonly Entry[]): Bucket | undefined {
+    if (entries.length === 0) return undefined;
+    let size = 0;
+    for (const entry of entries)
+      size += 2 * LENGTH_BYTES + entry.key.length + entry.value.length;
+    const bytes = Buffer.allocUnsafeSlow(size);
+    const offsets = new Uint32Array(entries.length);
+    let at = 0;
+    for (const [i, { key, value }] of entries.entries()) {
+      offsets[i] = at;
+      at = bytes.writeUInt32BE(key.length, at);
+      at += bytes.write(key, at, "latin1");
+      at = bytes.writeUInt32BE(value.length, at);
+      bytes.set(value, at);
+      at += value.length;
+    }
+    return new Bucket(bytes, offsets);
+  }
+
+  /**
+   * Reads bytes from outside. Returns what is wrong with them when they are not a well-formed, ascending, non-empty
+   * bucket with this index.
+   */
+  static parse(index: number, bytes: Buffer): Bucket | string {
+    const offsets: number[] = [];
+    let previous = "";
+    for (let at = 0; at < bytes.length;) {
+      offsets.push(at);
+      if (at + LENGTH_BYTES > bytes.length) return "ends within a key's length";
+      const keyEnd = at + LENGTH_BYTES + bytes.readUInt32BE(at);
+      if (keyEnd + LENGTH_BYTES > bytes.length) return "ends within a key";
+      const key = bytes.toString("latin1", at + LENGTH_BYTES, keyEnd);
+      if (key <= previous)
+        return `has key "${key}" after "${previous}", not in ascending order`;
+      if (bucketIndex(key) !== index)
+        return `has key "${key}", which belongs to bucket ${bucketIndex(key)}`;
+      previous = key;
+      at = keyEnd + LENGTH_BYTES + bytes.readUInt32BE(keyEnd);
+      if (at > bytes.length) return `ends within the value of "${key}"`;
+    }
+    if (offsets.length === 0) return "is empty";
+    return new Bucket(bytes, Uint32Array.from(offsets));
+  }
+
+  /** Number of entries; at least one. */
+  get count(): number {
+    return this.#offsets.length;
+  }
+
+  /** SHA-256 over the domain and the bytes. Computed once. */
+  get hash(): Buffer {
+    this.#hash ??= createHash("sha256")
+      .update(BUCKET_DOMAIN)
+      .update(this.bytes)
+      .digest();
+    return this.#hash;
+  }
+
+  /** Whether `hash` was computed already, so that asking for it costs nothing. */
+  get hashed(): boolean {
+    return this.#hash !== undefined;
+  }
+
+  /** The key of the i-th entry. */
+  keyAt(i: number): string {
+    const at = this.#offset(i);
+    const start = at + LENGTH_BYTES;
+    return this.bytes.toString(
+      "latin1",
+      start,
+      start + this.bytes.readUInt32BE(at),
+    );
+  }
+
+  /** The value of the i-th entry: a view, not a copy. */
+  valueAt(i: number): Uint8Array {
+    const at = this.#offset(i);
+    const lengthAt = at + LENGTH_BYTES + this.bytes.readUInt32BE(at);
+    const start = lengthAt + LENGTH_BYTES;
+    return this.bytes.subarray(
+      start,
+      start + this.bytes.readUInt32BE(lengthAt),
+    );
+  }
+
+  /** The value of a key. */
+  get(key: string): Uint8Array | undefined {
+    let low = 0;
+    let high = this.count - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const found = this.keyAt(middle);
+      if (found === key) return this.valueAt(middle);
+      if (found < key) low = middle + 1;
+      else high = middle - 1;
+    }
+    return undefined;
+  }
+
+  *entries(): Generator<Entry, void, undefined> {
+    for (let i = 0; i < this.count; i++)
+      yield { key: this.keyAt(i), value: this.valueAt(i) };
+  }
+
+  /** Whether both hold the same bytes. */
+  equals(other: Bucket): boolean {
+    return this === other || this.bytes.equals(other.bytes);
+  }
+
+  #offset(i: number): number {
+    const offset = this.#offsets[i];
+    if (offset === undefined)
+      throw new RangeError(`bucket has no entry ${i} of ${this.count}`);
+    return offset;
+  }
+}
+
+type Buckets = readonly (Bucket | undefined)[];
+
+/**
+ * The whole content of a workspace at one moment. Immutable; snapshots made from one another share the buckets that did
+ * not change.
+ */
+export class Snapshot {
+  readonly workspace: string;
+  /** Number of entries. */
+  readonly entryCount: number;
+  /** Plain bytes of all buckets. */
+  readonly byteCount: number;
+  readonly #buckets: Buckets;
+  #root: string | undefined;
+
+  private constructor(workspace: string, buckets: Buckets) {
+    this.workspace = workspace;
+    this.#buckets = buckets;
+    let entries = 0;
+    let bytes = 0;
+    for (const bucket of buckets) {
+      entries += bucket?.count ?? 0;
+      bytes += bucket?.bytes.length ?? 0;
+    }
+    this.entryCount = entries;
+    this.byteCount = bytes;
+  }
+
+  /** The state at revision 0. */
+  static empty(workspace: string): Snapshot {
+    return new Snapshot(workspace, new Array(BUCKET_COUNT).fill(undefined));
+  }
+
+  /** A snapshot of these buckets, by index. */
+  static ofBuckets(
+    workspace: string,
+    buckets: Iterable<readonly [index: number, bucket: Bucket]>,
+  ): Snapshot {
+    const all: (Bucket | undefined)[] = new Array(BUCKET_COUNT).fill(undefined);
+    for (const [index, bucket] of buckets) {
+      if (!(index in all)) throw new RangeError(`there is no bucket ${index}`);
+      all[index] = bucket;
+    }
+    return new Snapshot(workspace, all);
+  }
+
+  /** The bucket with this index; undefined when it is empty. */
+  bucket(index: number): Bucket | undefined {
+    return this.#buckets[index];
+  }
+
+  /** The value of a key. */
+  get(key: string): Uint8Array | undefined {
+    return this.#buckets[bucketIndex(key)]?.get(key);
+  }
+
+  /** The buckets that are not empty, ascending. */
+  *buckets(): Generator<readonly [index: number, bucket: Bucket]> {
+    for (const [index, bucket] of this.#buckets.entries())
+      if (bucket !== undefined) yield [index, bucket];
+  }
+
+  /** All entries, in no order that means anything. */
+  *entries(): Generator<Entry, void, undefined> {
+    for (const bucket of this.#buckets)
+      if (bucket !== undefined) yield* bucket.entries();
+  }
+
+  /** The root in 64 hexadecimal digits. Computed once; `hashSlices` spreads the work. */
+  get root(): string {
+    this.#root ??= computeRoot(this.workspace, this.buckets());
+    return this.#root;
+  }
+
+  /** Computes the root, pausing between buckets. */
+  *hashSlices(): Slices<string> {
+    let handled = 0;
+    for (const bucket of this.#buckets) {
+      if (bucket === undefined || bucket.hashed) continue;
+      if (bucket.hash.length > 0) handled += bucket.count;
+      if (handled >= SLICE_ENTRIES) {
+        yield handled;
+        handled = 0;
+      }
+    }
+    return this.root;
+  }
+
+  /** This snapshot with changes made to it. Deleting a key that is not there changes nothing. */
+  *applySlices(changes: Changes): Slices<Snapshot> {
+    const edits = new Map<number, Map<string, Uint8Array | undefined>>();
+    const edit = (key: string, value: Uint8Array | undefined): void => {
+      const index = bucketIndex(key);
+      let bucket = edits.get(index);
+      if (bucket === undefined) edits.set(index, (bucket = new Map()));
+      bucket.set(key, value);
+    };
+    let handled = 0;
+    for (const key of changes.deletes) {
+      edit(key, undefined);
+      if (++handled >= SLICE_ENTRIES) {
+        yield handled;
+        handled = 0;
+      }
+    }
+    for (const { key, value } of changes.puts) {
+      edit(key, value);
+      if (++handled >= SLICE_ENTRIES) {
+        yield handled;
+        handled = 0;
+      }
+    }
+    const buckets = [...this.#buckets];
+    for (const [index, bucketEdits] of edits) {
+      const before = this.#buckets[index];
+      buckets[index] = editBucket(before, bucketEdits);
+      handled += bucketEdits.size + (before?.count ?? 0);
+      if (handled >= SLICE_ENTRIES) {
+        yield handled;
+        handled = 0;
+      }
+    }
+    return new Snapshot(this.workspace, buckets);
+  }
+}
+
+/** What must be done to `from` to get `to`: the puts and deletes in no particular order. */
+export function* diffSlices(from: Snapshot, to: Snapshot): Slices<Changes> {
+  const puts: Entry[] = [];
+  const deletes: string[] = [];
+  let handled = 0;
+  for (let index = 0; index < BUCKET_COUNT; index++) {
+    const a = from.bucket(index);
+    const b = to.bucket(index);
+    if (a === b) continue;
+    diffBucket(a, b, puts, deletes);
+    handled += (a?.count ?? 0) + (b?.count ?? 0);
+    if (handled >= SLICE_ENTRIES) {
+      yield handled;
+      handled = 0;
+    }
+  }
+  return { puts, deletes };
+}
+
+/** The root of a workspace whose non-empty buckets, ascending, have these hashes. */
+export function computeRoot(
+  workspace: string,
+  buckets: Iterable<
+    readonly [index: number, bucket: { readonly hash: Uint8Array }]
+  >,
+): string {
+  const name = Buffer.from(workspace, "utf8");
+  const head = Buffer.allocUnsafe(LENGTH_BYTES);
+  head.writeUInt32BE(name.length);
+  const hash = createHash("sha256")
+    .update(ROOT_DOMAIN)
+    .update(head)
+    .update(name);
+  for (const [index, bucket] of buckets)
+    hash.update(Uint8Array.of(index >> 8, index & 0xff)).update(bucket.hash);
+  return hash.digest("hex");
+}
+
+function editBucket(
+  bucket: Bucket | undefined,
+  edits: ReadonlyMap<string, Uint8Array | undefined>,
+): Bucket | undefined {
+  const entries: Entry[] = [];
+  for (const [key, value] of edits)
+    if (value !== undefined) entries.push({ key, value });
+  if (bucket !== undefined)
+    for (const entry of bucket.entries())
+      if (!edits.has(entry.key)) entries.push(entry);
+  entries.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  return Bucket.ofSorted(entries);
+}
+
+function diffBucket(
+  a: Bucket | undefined,
+  b: Bucket | undefined,
+  puts: Entry[],
+  deletes: string[],
+): void {
+  const aCount = a?.count ?? 0;
+  const bCount = b?.count ?? 0;
+  let i = 0;
+  let j = 0;
+  while (i < aCount || j < bCount) {
+    const before = i < aCount ? a?.keyAt(i) : undefined;
+    const after = j < bCount ? b?.keyAt(j) : undefined;
+    if (after === undefined || (before !== undefined && before < after)) {
+      if (before !== undefined) deletes.push(before);
+      i++;
+      continue;
+    }
+    const value = b?.valueAt(j) ?? new Uint8Array();
+    if (before !== after) {
+      puts.push({ key: after, value });
+      j++;
+      continue;
+    }
+    if (Buffer.compare(a?.valueAt(i) ?? new Uint8Array(), value) !== 0)
+      puts.push({ key: after, value });
+    i++;
+    j++;
+  }
+}
