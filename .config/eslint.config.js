@@ -107,8 +107,12 @@ const pureImports = {
       "timingSafeEqual",
       "Hash",
       "Hmac",
+      "KeyObject",
+      "X509Certificate",
+      "createPrivateKey",
+      "createPublicKey",
     ],
-    message: "Only hashes: a key or a random value is a parameter.",
+    message: "Only hashes and reading keys: a random value is a parameter.",
   })),
   patterns: [
     {

@@ -190,7 +190,7 @@ export class Snapshot {
 
   /** The state at revision 0. */
   static empty(workspace: string): Snapshot {
-    return new Snapshot(workspace, new Array(BUCKET_COUNT).fill(undefined));
+    return new Snapshot(workspace, emptyBuckets());
   }
 
   /** A snapshot of these buckets, by index. */
@@ -198,7 +198,7 @@ export class Snapshot {
     workspace: string,
     buckets: Iterable<readonly [index: number, bucket: Bucket]>,
   ): Snapshot {
-    const all: (Bucket | undefined)[] = new Array(BUCKET_COUNT).fill(undefined);
+    const all: (Bucket | undefined)[] = emptyBuckets();
     for (const [index, bucket] of buckets) {
       if (!(index in all)) throw new RangeError(`there is no bucket ${index}`);
       all[index] = bucket;
@@ -254,7 +254,7 @@ export class Snapshot {
     const edit = (key: string, value: Uint8Array | undefined): void => {
       const index = bucketIndex(key);
       let bucket = edits.get(index);
-      if (bucket === undefined) edits.set(index, (bucket = new Map()));
+      if (bucket === undefined) edits.set(index, (bucket = new Map<string, Uint8Array | undefined>()));
       bucket.set(key, value);
     };
     let handled = 0;
@@ -303,6 +303,10 @@ export function* diffSlices(from: Snapshot, to: Snapshot): Slices<Changes> {
     }
   }
   return { puts, deletes };
+}
+
+function emptyBuckets(): (Bucket | undefined)[] {
+  return new Array<Bucket | undefined>(BUCKET_COUNT).fill(undefined);
 }
 
 /** The root of a workspace whose non-empty buckets, ascending, have these hashes. */

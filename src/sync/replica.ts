@@ -1,0 +1,543 @@
+import type { Cursor } from "../gen/holdfast/config/v1/cursor_pb.js";
+import {
+  NackClass,
+  type BucketDigest,
+  type Refusal,
+  type Totals,
+  type Violation,
+} from "../gen/holdfast/sync/v1/sync_pb.js";
+import { create } from "@bufbuild/protobuf";
+import { RefusalSchema } from "../gen/holdfast/sync/v1/sync_pb.js";
+import { cursorsEqual, describeCursor } from "../model/cursor.ts";
+import { LIMITS } from "./limits.ts";
+
+/** A state that the control plane sent. */
+export type Frame =
+  | {
+      readonly type: "manifest";
+      readonly seq: bigint;
+      readonly to: Cursor;
+      readonly buckets: readonly BucketDigest[];
+      readonly totals: Pick<Totals, "buckets" | "entries" | "bytes">;
+    }
+  | {
+      readonly type: "delta";
+      readonly seq: bigint;
+      readonly from: Cursor;
+      readonly to: Cursor;
+    };
+
+/** A state on its way in. Until `commit` nothing of it is served, until `persist` nothing of it is on disk. */
+export interface Apply {
+  readonly frame: Frame;
+  readonly phase:
+    "receive" | "verify" | "prepare" | "persist" | "retry" | "commit";
+  /** Buckets to ask for. */
+  readonly wanted: readonly BucketDigest[];
+  /** Buckets asked for that have not come. */
+  readonly outstanding: readonly BucketDigest[];
+  /** How often it could not be stored. */
+  readonly failures: number;
+}
+
+/** What a data plane knows of itself and of its control plane. */
+export interface Replica {
+  /** `offline`: no stream. `greeting`: no Welcome yet. `online`: states may come. */
+  readonly at: "offline" | "greeting" | "online";
+  readonly serving: Cursor | undefined;
+  readonly apply: Apply | undefined;
+  /** The newest frame that came while an apply was past receiving. */
+  readonly next: ArrivedFrame | undefined;
+  /** What this build refused, newest last, at most 16. Told to the control plane in each Hello. */
+  readonly refusals: readonly Refusal[];
+  readonly lastSeq: bigint;
+  readonly seenMs: number;
+  readonly reportMs: number;
+}
+
+interface ArrivedFrame {
+  readonly frame: Frame;
+  readonly lacking: readonly BucketDigest[];
+}
+
+/** What happens to a replica. All times are of one monotonic clock. */
+export type ReplicaEvent = { readonly nowMs: number } & (
+  | { readonly type: "connected" }
+  | { readonly type: "welcomed" }
+  | {
+      readonly type: "arrived";
+      readonly frame: Frame;
+      /** Buckets of a manifest that the node does not hold with that hash, served or staged. */
+      readonly lacking: readonly BucketDigest[];
+    }
+  | {
+      readonly type: "bucketArrived";
+      readonly seq: bigint;
+      readonly index: number;
+      /** What is wrong with it; absent when its hash is the one announced. */
+      readonly damage?: string;
+    }
+  | {
+      readonly type: "verified";
+      readonly seq: bigint;
+      readonly damage?: string;
+    }
+  | { readonly type: "prepared"; readonly seq: bigint }
+  | {
+      readonly type: "refused";
+      readonly seq: bigint;
+      readonly class: NackClass;
+      readonly violations: readonly Violation[];
+    }
+  | {
+      readonly type: "persisted";
+      readonly seq: bigint;
+      readonly failure?: string;
+    }
+  | { readonly type: "retryDue"; readonly seq: bigint }
+  | { readonly type: "committed"; readonly seq: bigint }
+  | { readonly type: "heard" }
+  | { readonly type: "ticked" }
+  | { readonly type: "disconnected" }
+);
+
+/** What the shell must do, in this order. */
+export type ReplicaEffect =
+  | {
+      readonly type: "greet";
+      readonly have: Cursor | undefined;
+      readonly refused: readonly Refusal[];
+    }
+  | {
+      readonly type: "requestBuckets";
+      readonly seq: bigint;
+      readonly buckets: readonly BucketDigest[];
+    }
+  | { readonly type: "verify"; readonly frame: Frame }
+  | { readonly type: "prepare"; readonly frame: Frame }
+  | { readonly type: "persist"; readonly frame: Frame }
+  | {
+      readonly type: "retryLater";
+      readonly seq: bigint;
+      readonly delayMs: number;
+    }
+  | { readonly type: "commit"; readonly frame: Frame }
+  | { readonly type: "ack"; readonly seq: bigint; readonly cursor: Cursor }
+  | {
+      readonly type: "nack";
+      readonly seq: bigint;
+      readonly cursor: Cursor;
+      readonly kept: Cursor | undefined;
+      readonly class: NackClass;
+      readonly violations: readonly Violation[];
+    }
+  | { readonly type: "remember"; readonly refusals: readonly Refusal[] }
+  /** Forget what was prepared for this frame. Buckets that arrived are kept: another manifest may need them. */
+  | { readonly type: "discard"; readonly frame: Frame }
+  | { readonly type: "report" }
+  /** End the stream; the shell connects again. */
+  | { readonly type: "hangUp"; readonly reason: string };
+
+/** What an event makes of a replica. */
+export interface ReplicaStep {
+  readonly replica: Replica;
+  readonly effects: readonly ReplicaEffect[];
+}
+
+/** A replica as it starts: with what it loaded from its disk. */
+export function openReplica(
+  serving: Cursor | undefined,
+  refusals: readonly Refusal[],
+  nowMs: number,
+): Replica {
+  return {
+    at: "offline",
+    serving,
+    apply: undefined,
+    next: undefined,
+    refusals: refusals.slice(-LIMITS.refusals),
+    lastSeq: 0n,
+    seenMs: nowMs,
+    reportMs: nowMs,
+  };
+}
+
+/** Whether a new stream may be opened: not while an apply that outlived its stream is being finished. */
+export function mayConnect(replica: Replica): boolean {
+  return replica.at === "offline" && replica.apply === undefined;
+}
+
+/** The machine: what an event makes of a replica. States x events, invariants and must-nots are in README.md beside this. */
+export function stepReplica(
+  replica: Replica,
+  event: ReplicaEvent,
+): ReplicaStep {
+  const { nowMs } = event;
+  const heard = { ...replica, seenMs: nowMs };
+  switch (event.type) {
+    case "connected":
+      if (!mayConnect(replica)) return hangUp(replica, "connected twice");
+      return {
+        replica: { ...heard, at: "greeting", lastSeq: 0n, reportMs: nowMs },
+        effects: [
+          { type: "greet", have: replica.serving, refused: replica.refusals },
+        ],
+      };
+    case "welcomed":
+      if (replica.at !== "greeting")
+        return hangUp(replica, "Welcome came out of turn");
+      return still({ ...heard, at: "online" });
+    case "arrived":
+      return arrive(heard, event.frame, event.lacking);
+    case "bucketArrived":
+      return receiveBucket(heard, event.seq, event.index, event.damage);
+    case "verified":
+      return advance(replica, event.seq, "verify", (apply) =>
+        event.damage === undefined
+          ? enter(replica, { ...apply, phase: "prepare" })
+          : mismatch(replica, apply, event.damage),
+      );
+    case "prepared":
+      return advance(replica, event.seq, "prepare", (apply) =>
+        enter(replica, { ...apply, phase: "persist" }),
+      );
+    case "refused":
+      return advance(replica, event.seq, "prepare", (apply) =>
+        refuse(replica, apply, event.class, event.violations),
+      );
+    case "persisted":
+      return advance(replica, event.seq, "persist", (apply) =>
+        event.failure === undefined
+          ? enter(replica, { ...apply, phase: "commit" })
+          : storeFailed(replica, apply, event.failure),
+      );
+    case "retryDue":
+      return advance(replica, event.seq, "retry", (apply) =>
+        enter(replica, { ...apply, phase: "persist" }),
+      );
+    case "committed":
+      return advance(replica, event.seq, "commit", (apply) =>
+        finish({ ...replica, serving: apply.frame.to }, [
+          { type: "ack", seq: apply.frame.seq, cursor: apply.frame.to },
+        ]),
+      );
+    case "heard":
+      return still(heard);
+    case "ticked":
+      return tick(replica, nowMs);
+    case "disconnected":
+      return disconnect(replica);
+    default:
+      return event satisfies never;
+  }
+}
+
+function arrive(
+  replica: Replica,
+  frame: Frame,
+  lacking: readonly BucketDigest[],
+): ReplicaStep {
+  if (replica.at !== "online")
+    return hangUp(replica, `a ${frame.type} came before Welcome`);
+  if (frame.seq <= replica.lastSeq)
+    return hangUp(
+      replica,
+      `a ${frame.type} came with seq ${frame.seq} after ${replica.lastSeq}`,
+    );
+  const flaw = flawOf(frame);
+  if (flaw !== undefined) return hangUp(replica, flaw);
+  const known = { ...replica, lastSeq: frame.seq };
+  switch (replica.apply?.phase) {
+    case undefined:
+      return start(known, frame, lacking, []);
+    case "receive":
+    case "retry":
+      // Replaced: a manifest whose buckets are gone, or a state that could not be stored, by a newer one.
+      return start(known, frame, lacking, [
+        { type: "discard", frame: replica.apply.frame },
+      ]);
+    case "verify":
+    case "prepare":
+    case "persist":
+    case "commit":
+      return still({ ...known, next: { frame, lacking } });
+  }
+}
+
+function start(
+  replica: Replica,
+  frame: Frame,
+  lacking: readonly BucketDigest[],
+  before: readonly ReplicaEffect[],
+): ReplicaStep {
+  const idle = { ...replica, apply: undefined, next: undefined };
+  if (frame.type === "delta" && !cursorsEqual(frame.from, replica.serving))
+    return {
+      replica: idle,
+      effects: [
+        ...before,
+        nackOf(idle, frame, NackClass.ROOT_MISMATCH, [
+          violation(
+            `the delta is from ${describeCursor(frame.from)}, served is ${describeCursor(replica.serving)}`,
+          ),
+        ]),
+      ],
+    };
+  // Equal cursors, equal content: prepared, durable and served already.
+  if (lacking.length === 0 && cursorsEqual(frame.to, replica.serving))
+    return {
+      replica: idle,
+      effects: [...before, { type: "ack", seq: frame.seq, cursor: frame.to }],
+    };
+  const apply: Apply = {
+    frame,
+    phase: "receive",
+    wanted: lacking,
+    outstanding: [],
+    failures: 0,
+  };
+  const step = fetchMore(idle, apply);
+  return { replica: step.replica, effects: [...before, ...step.effects] };
+}
+
+/** Asks for as many buckets as the window holds, or goes on when all are there. */
+function fetchMore(replica: Replica, apply: Apply): ReplicaStep {
+  if (apply.wanted.length === 0 && apply.outstanding.length === 0)
+    return enter(replica, { ...apply, phase: "verify" });
+  let bytes = apply.outstanding.reduce((sum, bucket) => sum + bucket.size, 0);
+  // In halves: a request for each bucket that came would be a message a bucket.
+  if (
+    apply.wanted.length === 0 ||
+    (apply.outstanding.length > 0 && bytes > LIMITS.bucketWindowBytes / 2)
+  )
+    return still({ ...replica, apply });
+  let count = 0;
+  for (const bucket of apply.wanted) {
+    const first = apply.outstanding.length === 0 && count === 0;
+    if (!first && bytes + bucket.size > LIMITS.bucketWindowBytes) break;
+    bytes += bucket.size;
+    count++;
+  }
+  const asked = apply.wanted.slice(0, count);
+  return {
+    replica: {
+      ...replica,
+      apply: {
+        ...apply,
+        wanted: apply.wanted.slice(count),
+        outstanding: [...apply.outstanding, ...asked],
+      },
+    },
+    effects:
+      count === 0
+        ? []
+        : [{ type: "requestBuckets", seq: apply.frame.seq, buckets: asked }],
+  };
+}
+
+function receiveBucket(
+  replica: Replica,
+  seq: bigint,
+  index: number,
+  damage: string | undefined,
+): ReplicaStep {
+  const { apply } = replica;
+  // Buckets of a manifest that was replaced may still be on the way.
+  if (apply?.frame.seq !== seq || apply.phase !== "receive")
+    return seq > replica.lastSeq
+      ? hangUp(replica, `a bucket came for ${seq}, which was not sent`)
+      : still(replica);
+  if (!apply.outstanding.some((bucket) => bucket.index === index))
+    return hangUp(replica, `bucket ${index} came, which was not asked for`);
+  if (damage !== undefined)
+    return mismatch(replica, apply, `bucket ${index} ${damage}`);
+  return fetchMore(replica, {
+    ...apply,
+    outstanding: apply.outstanding.filter((bucket) => bucket.index !== index),
+  });
+}
+
+/** Enters a phase that the shell works on. */
+function enter(replica: Replica, apply: Apply): ReplicaStep {
+  const { frame, phase } = apply;
+  return {
+    replica: { ...replica, apply },
+    effects:
+      phase === "verify" ||
+      phase === "prepare" ||
+      phase === "persist" ||
+      phase === "commit"
+        ? [{ type: phase, frame }]
+        : [],
+  };
+}
+
+/** Runs `next` when the shell's word is about the apply that is waited for; otherwise it is late and ignored. */
+function advance(
+  replica: Replica,
+  seq: bigint,
+  phase: Apply["phase"],
+  next: (apply: Apply) => ReplicaStep,
+): ReplicaStep {
+  const { apply } = replica;
+  return apply?.frame.seq === seq && apply.phase === phase
+    ? next(apply)
+    : still(replica);
+}
+
+function mismatch(replica: Replica, apply: Apply, reason: string): ReplicaStep {
+  return finish(replica, [
+    { type: "discard", frame: apply.frame },
+    nackOf(replica, apply.frame, NackClass.ROOT_MISMATCH, [violation(reason)]),
+  ]);
+}
+
+function refuse(
+  replica: Replica,
+  apply: Apply,
+  refusal: NackClass,
+  violations: readonly Violation[],
+): ReplicaStep {
+  const kept = violations.slice(0, LIMITS.violations);
+  const refusals = [
+    ...replica.refusals.filter(
+      (known) => known.cursor?.root !== apply.frame.to.root,
+    ),
+    create(RefusalSchema, {
+      class: refusal,
+      cursor: apply.frame.to,
+      violations: kept,
+    }),
+  ].slice(-LIMITS.refusals);
+  return finish({ ...replica, refusals }, [
+    { type: "discard", frame: apply.frame },
+    { type: "remember", refusals },
+    nackOf(replica, apply.frame, refusal, kept),
+  ]);
+}
+
+function storeFailed(
+  replica: Replica,
+  apply: Apply,
+  reason: string,
+): ReplicaStep {
+  const delayMs = Math.min(
+    LIMITS.storeRetryMinMs * 2 ** apply.failures,
+    LIMITS.storeRetryMaxMs,
+  );
+  const nack =
+    replica.at === "online"
+      ? [nackOf(replica, apply.frame, NackClass.LOCAL_IO, [violation(reason)])]
+      : [];
+  if (replica.next !== undefined || replica.at !== "online")
+    return finish(replica, [{ type: "discard", frame: apply.frame }, ...nack]);
+  return {
+    replica: {
+      ...replica,
+      apply: { ...apply, phase: "retry", failures: apply.failures + 1 },
+    },
+    effects: [
+      // Once: the control plane knows, and the retries are ours.
+      ...(apply.failures === 0 ? nack : []),
+      { type: "retryLater", seq: apply.frame.seq, delayMs },
+    ],
+  };
+}
+
+/** Ends an apply, tells the control plane if it is still the one that sent it, and takes up what came meanwhile. */
+function finish(
+  replica: Replica,
+  effects: readonly ReplicaEffect[],
+): ReplicaStep {
+  const told =
+    replica.at === "online"
+      ? effects
+      : effects.filter(
+          (effect) => effect.type !== "ack" && effect.type !== "nack",
+        );
+  const idle = { ...replica, apply: undefined, next: undefined };
+  const { next } = replica;
+  return next === undefined
+    ? { replica: idle, effects: told }
+    : start(idle, next.frame, next.lacking, told);
+}
+
+function disconnect(replica: Replica): ReplicaStep {
+  const offline = { ...replica, at: "offline" as const, next: undefined };
+  const { apply } = replica;
+  if (apply === undefined) return still(offline);
+  // What is being made durable is finished: the disk must not be left ahead of what is served.
+  if (apply.phase === "persist" || apply.phase === "commit")
+    return still(offline);
+  return {
+    replica: { ...offline, apply: undefined },
+    effects: [{ type: "discard", frame: apply.frame }],
+  };
+}
+
+function tick(replica: Replica, nowMs: number): ReplicaStep {
+  if (replica.at === "offline") return still(replica);
+  if (nowMs - replica.seenMs > LIMITS.deadMs)
+    return hangUp(
+      replica,
+      `nothing was heard of the control plane for ${Math.round((nowMs - replica.seenMs) / 1000)} s`,
+    );
+  if (nowMs - replica.reportMs < LIMITS.heartbeatMs) return still(replica);
+  return {
+    replica: { ...replica, reportMs: nowMs },
+    effects: [{ type: "report" }],
+  };
+}
+
+/** What is wrong with a frame's form: checked before anything is allocated for it. */
+function flawOf(frame: Frame): string | undefined {
+  if (frame.type === "delta") return undefined;
+  const { buckets, totals } = frame;
+  if (totals.bytes > BigInt(LIMITS.snapshotBytes))
+    return `the manifest announces ${totals.bytes} bytes, more than ${LIMITS.snapshotBytes}`;
+  if (buckets.length === 0) return undefined;
+  let previous = -1;
+  let bytes = 0;
+  for (const bucket of buckets) {
+    if (bucket.index <= previous || bucket.index > 1023)
+      return `the manifest has bucket ${bucket.index} after ${previous}`;
+    previous = bucket.index;
+    bytes += bucket.size;
+  }
+  if (buckets.length !== totals.buckets || BigInt(bytes) !== totals.bytes)
+    return `the manifest has ${buckets.length} buckets of ${bytes} bytes and announces ${totals.buckets} of ${totals.bytes}`;
+  return undefined;
+}
+
+function nackOf(
+  replica: Replica,
+  frame: Frame,
+  refusal: NackClass,
+  violations: readonly Violation[],
+): ReplicaEffect {
+  return {
+    type: "nack",
+    seq: frame.seq,
+    cursor: frame.to,
+    kept: replica.serving,
+    class: refusal,
+    violations,
+  };
+}
+
+function violation(reason: string): Violation {
+  return {
+    $typeName: "holdfast.sync.v1.Violation",
+    key: "",
+    field: "",
+    reason,
+  };
+}
+
+function hangUp(replica: Replica, reason: string): ReplicaStep {
+  return { replica, effects: [{ type: "hangUp", reason }] };
+}
+
+function still(replica: Replica): ReplicaStep {
+  return { replica, effects: [] };
+}
