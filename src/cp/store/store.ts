@@ -1,0 +1,114 @@
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import type { Snapshot } from "../../model/snapshot.ts";
+
+/** What a revision did to one entry. `before` is missing when it was created, `after` when it was deleted. */
+export interface StoredChange {
+  readonly key: string;
+  readonly before?: Uint8Array;
+  readonly after?: Uint8Array;
+}
+
+/** One entry of a workspace's history. With `before` and `after` of each change it can be done again and undone. */
+export interface RevisionRecord {
+  /** The state that the revision led to. */
+  readonly cursor: Cursor;
+  /** When it was committed: milliseconds since the Unix epoch. */
+  readonly timeMs: number;
+  readonly author: string;
+  readonly message: string;
+  /** No key occurs twice. Ascending by key. */
+  readonly changes: readonly StoredChange[];
+}
+
+/** The answer that a repeated request with the same key gets again. */
+export interface IdempotentAnswer {
+  readonly key: string;
+  /** Of the request: another request under the same key is a mistake of the caller. */
+  readonly digest: string;
+  readonly answer: Uint8Array;
+  /** When it was given: milliseconds since the Unix epoch. */
+  readonly timeMs: number;
+}
+
+/** What one transaction leaves behind. A transaction that changed nothing has no record. */
+export interface Commit {
+  readonly record?: RevisionRecord;
+  readonly idempotency?: IdempotentAnswer;
+}
+
+/** When an entry was created and last changed: milliseconds since the Unix epoch. */
+export interface EntryTimes {
+  readonly createdMs: number;
+  readonly updatedMs: number;
+}
+
+/** What is kept about a data plane: an encoded `holdfast.admin.v1.Node`. */
+export interface NodeRecord {
+  readonly id: string;
+  readonly data: Uint8Array;
+}
+
+/** Revisions that a store keeps the records of. */
+export const HISTORY_REVISIONS = 10_000;
+
+/** How long a repeated request gets its first answer. */
+export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
+
+/**
+ * Keeps configurations durably. Failures are `ConfigError`s: `unavailable` (the outcome of a commit is then unknown),
+ * `resource_exhausted` (the disk is full), `failed_precondition` (somebody has to do something, which the message says).
+ *
+ * After a commit that failed, what was to be committed is there as a whole or not at all; `records` from the revision
+ * after the last one known says which, and the next commit is refused with `aborted` if its base is not the head.
+ */
+export interface Store extends AsyncDisposable {
+  /**
+   * Reads a workspace and proves that it is whole. One that is not there yet is created, with a new epoch.
+   */
+  load(workspace: string): Promise<LoadedWorkspace>;
+  /**
+   * Makes all of these durable in one step, in their order, or none of them. The first record's revision is the head's
+   * plus one, and so on. One call a workspace at a time.
+   */
+  commit(workspace: string, commits: readonly Commit[]): Promise<void>;
+  /** Records, newest first: those before a revision, or the newest. */
+  history(
+    workspace: string,
+    options: { readonly before?: bigint; readonly limit: number },
+  ): Promise<readonly RevisionRecord[]>;
+  /** The record of one revision; undefined when there is none, or no more. */
+  record(
+    workspace: string,
+    revision: bigint,
+  ): Promise<RevisionRecord | undefined>;
+  /** The records from one revision to another, both included, ascending. Those that are not kept are left out. */
+  records(
+    workspace: string,
+    from: bigint,
+    to: bigint,
+  ): AsyncIterable<RevisionRecord>;
+  /** The times of entries, in the order asked for. */
+  times(
+    workspace: string,
+    keys: readonly string[],
+  ): Promise<readonly (EntryTimes | undefined)[]>;
+  /** The answer given under an idempotency key; may be older than `IDEMPOTENCY_MS`. */
+  idempotent(
+    workspace: string,
+    key: string,
+  ): Promise<IdempotentAnswer | undefined>;
+  /** All nodes of a workspace, by ascending id. */
+  loadNodes(workspace: string): Promise<readonly NodeRecord[]>;
+  /** Replaces some nodes and forgets others. Not synced: a node's state is learnt again. */
+  saveNodes(
+    workspace: string,
+    put: readonly NodeRecord[],
+    remove: readonly string[],
+  ): Promise<void>;
+}
+
+/** A workspace as it was found. */
+export interface LoadedWorkspace {
+  readonly cursor: Cursor;
+  readonly snapshot: Snapshot;
+}
