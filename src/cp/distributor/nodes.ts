@@ -1,0 +1,52 @@
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import type {
+  MissingNode,
+  WaitForRevisionResponse,
+} from "../../gen/holdfast/admin/v1/config_service_pb.js";
+import type { Node } from "../../gen/holdfast/admin/v1/node_service_pb.js";
+
+/** Something about a node has changed, or it was forgotten. */
+export interface NodeEvent {
+  readonly node: Node;
+  readonly removed: boolean;
+}
+
+/** How far the nodes that count are with a revision. */
+export type WaitState = Pick<
+  WaitForRevisionResponse,
+  "serving" | "total" | "refused"
+> & { readonly missing: MissingNode[] };
+
+/** A feature and the connected nodes that lack it. */
+export interface LackingNodes {
+  readonly feature: { readonly name: string; readonly version: number };
+  /** Their ids. */
+  readonly nodes: readonly string[];
+}
+
+/** The data planes of a control plane, as people see them. */
+export interface Nodes {
+  /** All nodes of a workspace, by hostname, then id. */
+  list(workspace: string): Node[];
+  get(workspace: string, id: string): Node | undefined;
+  /** Forgets what a node refused and offers it the head again. Undefined: there is no such node. */
+  retry(workspace: string, id: string): Node | undefined;
+  /** Tells of every change until the returned function is called. */
+  onChange(listener: (event: NodeEvent) => void): () => void;
+  /** Counts the nodes that are connected, or were within the last 60 s, and those of them that serve a revision. */
+  waiting(workspace: string, revision: bigint): WaitState;
+  /** Which connected nodes lack any of these features. */
+  unsupportedBy(
+    workspace: string,
+    features: readonly { readonly name: string; readonly version: number }[],
+  ): LackingNodes[];
+}
+
+/** Whether a node that serves `serving` serves `revision` of `head`'s history, or a later one. */
+export function servesRevision(
+  serving: Cursor | undefined,
+  head: Cursor,
+  revision: bigint,
+): boolean {
+  return serving?.epoch === head.epoch && serving.revision >= revision;
+}
