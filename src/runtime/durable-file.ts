@@ -15,21 +15,23 @@ export async function writeFileDurably(
 ): Promise<void> {
   // A fixed name, so that crashes do not leave more and more of them.
   const temporary = `${file}.tmp`;
-  const handle = await open(temporary, "w", FILE_MODE);
   try {
-    // One that a crash left may have another mode.
-    await handle.chmod(FILE_MODE);
-    if (typeof content === "string" || content instanceof Uint8Array)
-      await handle.writeFile(content);
-    else for await (const part of content) await handle.writeFile(part);
-    await handle.sync();
+    const handle = await open(temporary, "w", FILE_MODE);
+    try {
+      // One that a crash left may have another mode.
+      await handle.chmod(FILE_MODE);
+      if (typeof content === "string" || content instanceof Uint8Array)
+        await handle.writeFile(content);
+      else for await (const part of content) await handle.writeFile(part);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, file);
   } catch (error) {
-    await handle.close();
     await rm(temporary, { force: true });
     throw error;
   }
-  await handle.close();
-  await rename(temporary, file);
   await syncDirectory(path.dirname(file));
 }
 

@@ -9,28 +9,34 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
-import type {
-  ObjectReadable,
-  ObjectWritable,
-} from "@grpc/grpc-js/build/src/object-stream.js";
+import type { ObjectWritable } from "@grpc/grpc-js/build/src/object-stream.js";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { Readable } from "node:stream";
 import { formatHostPort, ListenError, type HostPort } from "./host-port.ts";
+
+// It writes plain text to standard error, where only lines of JSON belong; what it has to say comes as errors too.
+grpc.setLogVerbosity(grpc.logVerbosity.NONE);
 
 /** A message to send; one that is encoded already is sent as it is, so that one encoding serves many streams. */
 export type Outgoing<T extends DescMessage> = MessageInitShape<T> | Uint8Array;
 
 type BidiMethod = DescMethod & { readonly methodKind: "bidi_streaming" };
 
+declare const ofMethod: unique symbol;
+
+/** Lets the compiler tell the method from its stream; never set. */
+interface OfMethod<M extends DescMethod> {
+  readonly [ofMethod]?: M;
+}
+
 /** A bidirectional stream as the server sees it. */
-export type BidiServerCall<M extends DescMethod> = grpc.ServerDuplexStream<
-  MessageShape<M["input"]>,
-  Outgoing<M["output"]>
->;
+export type BidiServerCall<M extends DescMethod> = OfMethod<M> &
+  grpc.ServerDuplexStream<MessageShape<M["input"]>, Outgoing<M["output"]>>;
 
 /** A bidirectional stream as the client sees it. */
-export type BidiClientCall<M extends DescMethod> = grpc.ClientDuplexStream<
-  Outgoing<M["input"]>,
-  MessageShape<M["output"]>
->;
+export type BidiClientCall<M extends DescMethod> = OfMethod<M> &
+  grpc.ClientDuplexStream<Outgoing<M["input"]>, MessageShape<M["output"]>>;
 
 /**
  * Serves one stream and settles when it is done with it. `signal` is aborted when the stream is gone: the peer cancelled,
@@ -74,7 +80,7 @@ export function bindBidi<S extends DescService>(
   service: S,
   handlers: BidiHandlers<S>,
 ): BoundService {
-  const byName = handlers as Readonly<Record<string, BidiHandler<DescMethod>>>;
+  const byName: Readonly<Record<string, unknown>> = handlers;
   return {
     definition: Object.fromEntries(
       service.methods.map((method) => [
@@ -88,7 +94,10 @@ export function bindBidi<S extends DescService>(
           const handler = byName[method.localName];
           if (handler === undefined)
             throw new TypeError(`${method.name} has no handler`);
-          return [method.localName, serve(handler, onFailure)];
+          return [
+            method.localName,
+            serve(handler as BidiHandler<DescMethod>, onFailure),
+          ];
         }),
       ),
   };
@@ -136,11 +145,11 @@ export class GrpcServer implements AsyncDisposable {
     services: readonly BoundService[],
     options: GrpcServerOptions,
   ): Promise<GrpcServer> {
+    // Channelz stays on: with it off forceShutdown does not know the connections and leaves them open.
     const server = new grpc.Server({
       "grpc.max_receive_message_length":
         options.maxReceiveBytes ?? DEFAULT_MAX_RECEIVE_BYTES,
       ...keepaliveOptions(options.keepalive ?? KEEPALIVE),
-      "grpc.enable_channelz": 0,
     });
     for (const service of services)
       server.addService(
@@ -153,9 +162,11 @@ export class GrpcServer implements AsyncDisposable {
         grpc.ServerCredentials.createInsecure(),
         (error, bound) => {
           if (error === null) resolve(bound);
-          else reject(new ListenError(listen, error));
+          else reject(error);
         },
       );
+    }).catch(async (error: unknown) => {
+      throw new ListenError(listen, await whyNot(listen, error));
     });
     return new GrpcServer(server, { host: listen.host, port });
   }
@@ -207,7 +218,6 @@ export class GrpcClient implements Disposable {
         // Proxies of the environment are for the web, not for a control plane.
         "grpc.enable_http_proxy": 0,
         "grpc.enable_retries": 0,
-        "grpc.enable_channelz": 0,
         // Otherwise clients of one process share a connection, and its waiting time after a failure.
         "grpc.use_local_subchannel_pool": 1,
         "grpc.initial_reconnect_backoff_ms": 100,
@@ -256,10 +266,17 @@ export class GrpcClient implements Disposable {
  * The messages of a stream, read one at a time: while one is handled the peer is held back. Ending the loop early leaves
  * the stream open (Node's own iterator would destroy it, and the peer would see CANCELLED).
  */
-export function messagesOf<T>(call: ObjectReadable<T>): AsyncIterable<T> {
+export function messagesOf<M extends DescMethod>(
+  call: BidiServerCall<M>,
+): AsyncIterable<MessageShape<M["input"]>>;
+export function messagesOf<M extends DescMethod>(
+  call: BidiClientCall<M>,
+): AsyncIterable<MessageShape<M["output"]>>;
+export function messagesOf(
+  call: Pick<Readable, "iterator">,
+): AsyncIterable<unknown> {
   return {
-    [Symbol.asyncIterator]: (): AsyncIterator<T> =>
-      call.iterator({ destroyOnReturn: false }) as AsyncIterator<T>,
+    [Symbol.asyncIterator]: () => call.iterator({ destroyOnReturn: false }),
   };
 }
 
@@ -287,6 +304,20 @@ export function sendMessage<T>(
       else reject(error);
     });
   });
+}
+
+/** grpc-js does not say why it cannot listen; the system does, when asked again. */
+async function whyNot(listen: HostPort, error: unknown): Promise<unknown> {
+  const probe = createServer();
+  try {
+    probe.listen(listen.port, listen.host);
+    await once(probe, "listening");
+    return error;
+  } catch (cause) {
+    return cause;
+  } finally {
+    probe.close();
+  }
 }
 
 function serve(
