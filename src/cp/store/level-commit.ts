@@ -1,0 +1,136 @@
+import { SLICE_ENTRIES, type Slices } from "../../model/slices.ts";
+import { driveSlices } from "../../runtime/slices.ts";
+import { getValues, type LevelDatabase } from "./level-database.ts";
+import { decodeTimes, encodeHead, encodeTimes } from "./level-head.ts";
+import { encodeAnswer } from "./level-idempotency.ts";
+import type { LevelKeys } from "./level-keys.ts";
+import { encodeRecord } from "./record-codec.ts";
+import {
+  HISTORY_REVISIONS,
+  type Commit,
+  type EntryTimes,
+  type RevisionRecord,
+} from "./store.ts";
+
+/** One put, or a removal when there is no value. */
+interface Write {
+  readonly key: string;
+  readonly value?: Uint8Array;
+}
+
+/** Makes commits durable in one synced batch, with the removal of what they make superfluous. */
+export async function writeCommits(
+  database: LevelDatabase,
+  keys: LevelKeys,
+  commits: readonly Commit[],
+  superfluous: readonly string[],
+): Promise<void> {
+  const created = await createdTimes(database, keys, commits);
+  const batch = database.batch();
+  try {
+    // First what goes, then what comes: an idempotency key that was used again is both.
+    for (const key of superfluous) batch.del(key);
+    await driveSlices(
+      fill(
+        ({ key, value }) => {
+          if (value === undefined) batch.del(key);
+          else
+            batch.put(
+              key,
+              Buffer.from(value.buffer, value.byteOffset, value.length),
+            );
+        },
+        keys,
+        commits,
+        created,
+      ),
+    );
+    await batch.write({ sync: true });
+  } catch (error) {
+    await batch.close();
+    throw error;
+  }
+}
+
+function* fill(
+  write: (write: Write) => void,
+  keys: LevelKeys,
+  commits: readonly Commit[],
+  created: Map<string, number>,
+): Slices<void> {
+  let head: RevisionRecord | undefined;
+  for (const { record, idempotency } of commits) {
+    if (record !== undefined) {
+      head = record;
+      yield* fillRecord(write, keys, record, created);
+    }
+    if (idempotency !== undefined) {
+      const { key, timeMs } = idempotency;
+      write({ key: keys.idempotent(key), value: encodeAnswer(idempotency) });
+      write({
+        key: keys.idempotentAt(timeMs, key),
+        value: new Uint8Array(),
+      });
+    }
+  }
+  if (head !== undefined)
+    write({ key: keys.head, value: encodeHead(head.cursor) });
+}
+
+function* fillRecord(
+  write: (write: Write) => void,
+  keys: LevelKeys,
+  record: RevisionRecord,
+  created: Map<string, number>,
+): Slices<void> {
+  const { revision } = record.cursor;
+  write({ key: keys.log(revision), value: yield* encodeRecord(record) });
+  if (revision > HISTORY_REVISIONS)
+    write({ key: keys.log(revision - BigInt(HISTORY_REVISIONS)) });
+  let handled = 0;
+  for (const { key, before, after } of record.changes) {
+    if (after === undefined) {
+      created.delete(key);
+      write({ key: keys.entry(key) });
+      write({ key: keys.times(key) });
+    } else {
+      if (before === undefined) created.set(key, record.timeMs);
+      const times: EntryTimes = {
+        createdMs: created.get(key) ?? record.timeMs,
+        updatedMs: record.timeMs,
+      };
+      write({ key: keys.entry(key), value: after });
+      write({ key: keys.times(key), value: encodeTimes(times) });
+    }
+    if (++handled >= SLICE_ENTRIES) {
+      yield handled;
+      handled = 0;
+    }
+  }
+}
+
+/** When the entries that are to be updated were created. */
+async function createdTimes(
+  database: LevelDatabase,
+  keys: LevelKeys,
+  commits: readonly Commit[],
+): Promise<Map<string, number>> {
+  const updated = new Set<string>();
+  for (const { record } of commits)
+    for (const { key, before, after } of record?.changes ?? [])
+      if (before !== undefined && after !== undefined) updated.add(key);
+  const created = new Map<string, number>();
+  const all = [...updated];
+  for (let at = 0; at < all.length; at += SLICE_ENTRIES) {
+    const some = all.slice(at, at + SLICE_ENTRIES);
+    const values = await getValues(
+      database,
+      some.map((key) => keys.times(key)),
+    );
+    for (const [i, key] of some.entries()) {
+      const times = decodeTimes(values[i]);
+      if (times !== undefined) created.set(key, times.createdMs);
+    }
+  }
+  return created;
+}

@@ -1,0 +1,30 @@
+import { Level } from "level";
+
+/** The database of a store: text keys, bytes as values. */
+export type LevelDatabase = Level<string, Buffer>;
+
+/** Opens the database in a directory, which is created when it is not there. */
+export async function openDatabase(directory: string): Promise<LevelDatabase> {
+  const database = new Level<string, Buffer>(directory, {
+    keyEncoding: "utf8",
+    valueEncoding: "buffer",
+  });
+  await database.open();
+  return database;
+}
+
+/** The value of a key. The declarations of `level` leave out that it may be missing. */
+export async function getValue(
+  database: LevelDatabase,
+  key: string,
+): Promise<Buffer | undefined> {
+  return database.get(key);
+}
+
+/** The values of keys, in their order. */
+export async function getValues(
+  database: LevelDatabase,
+  keys: string[],
+): Promise<(Buffer | undefined)[]> {
+  return database.getMany(keys);
+}

@@ -1,0 +1,168 @@
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
+import { parseKey } from "../../model/kinds.ts";
+import type { Slices } from "../../model/slices.ts";
+import { Bucket, bucketIndex, Snapshot } from "../../model/snapshot.ts";
+import { driveSlices } from "../../runtime/slices.ts";
+import { getValue, type LevelDatabase } from "./level-database.ts";
+import { decodeHead } from "./level-head.ts";
+import type { LevelKeys } from "./level-keys.ts";
+import { decodeRecord } from "./record-codec.ts";
+import type { LoadedWorkspace } from "./store.ts";
+
+/** Entries read from the database in one go. */
+const READ_ENTRIES = 512;
+
+/** What was read contradicts itself; the message says what and where. */
+export class DamagedError extends Error {
+  override readonly name = "DamagedError";
+}
+
+/**
+ * Reads the head of a workspace: undefined when there is no such workspace.
+ *
+ * @throws DamagedError when it is unreadable, or missing although the workspace has content.
+ */
+export async function readHead(
+  database: LevelDatabase,
+  keys: LevelKeys,
+): Promise<Cursor | undefined> {
+  const bytes = await getValue(database, keys.head);
+  if (bytes === undefined) {
+    const [orphan] = await database
+      .keys({ ...keys.range("entry"), limit: 1 })
+      .all();
+    const [record] = await database
+      .keys({ ...keys.range("log"), limit: 1 })
+      .all();
+    const found = orphan ?? record;
+    if (found === undefined) return undefined;
+    throw new DamagedError(`it has "${found}" and no "${keys.head}"`);
+  }
+  const head = decodeHead(bytes);
+  if (head === undefined)
+    throw new DamagedError(
+      `"${keys.head}" is not a head but ${JSON.stringify(bytes.toString("utf8", 0, 200))}`,
+    );
+  return head;
+}
+
+/**
+ * Reads all entries of a workspace and compares the root of what was read with the head's.
+ *
+ * @throws DamagedError when they differ, or the history has gaps.
+ */
+export async function readWorkspace(
+  database: LevelDatabase,
+  keys: LevelKeys,
+  workspace: string,
+  cursor: Cursor,
+): Promise<LoadedWorkspace> {
+  await checkLog(database, keys, cursor);
+  const packer = new Packer();
+  const { gt, lt } = keys.range("entry");
+  const iterator = database.iterator({ gt, lt });
+  try {
+    for (;;) {
+      // Each read waits for the database's thread, so others get the event loop in between.
+      const entries = await iterator.nextv(READ_ENTRIES);
+      if (entries.length === 0) break;
+      for (const [key, value] of entries)
+        packer.add(key.slice(gt.length), value);
+    }
+  } finally {
+    await iterator.close();
+  }
+  const snapshot = await driveSlices(packer.snapshotSlices(workspace));
+  const root = await driveSlices(snapshot.hashSlices());
+  if (root !== cursor.root)
+    throw new DamagedError(
+      `the ${snapshot.entryCount} entries of workspace "${workspace}" have root ${root}, and its head, ${describeCursor(cursor)}, says ${cursor.root}`,
+    );
+  return { cursor, snapshot };
+}
+
+/** The newest record must be the head's, and there must be one for every revision since the oldest that is kept. */
+async function checkLog(
+  database: LevelDatabase,
+  keys: LevelKeys,
+  cursor: Cursor,
+): Promise<void> {
+  const { gt, lt } = keys.range("log");
+  let expected: bigint | undefined;
+  const iterator = database.keys({ gt, lt });
+  try {
+    for (;;) {
+      const found = await iterator.nextv(READ_ENTRIES);
+      if (found.length === 0) break;
+      for (const key of found) {
+        const revision = BigInt(key.slice(gt.length));
+        if (expected !== undefined && revision !== expected)
+          throw new DamagedError(
+            `its history goes from revision ${expected - 1n} to revision ${revision}`,
+          );
+        expected = revision + 1n;
+      }
+    }
+  } finally {
+    await iterator.close();
+  }
+  const newest = expected === undefined ? 0n : expected - 1n;
+  if (newest !== cursor.revision)
+    throw new DamagedError(
+      `its history ends with revision ${newest}, and its head is ${describeCursor(cursor)}`,
+    );
+  const bytes = await getValue(database, keys.log(newest));
+  if (bytes === undefined) return;
+  const record = await driveSlices(decodeRecord(bytes));
+  if (!cursorsEqual(record.cursor, cursor))
+    throw new DamagedError(
+      `its newest record led to ${describeCursor(record.cursor)}, and its head is ${describeCursor(cursor)}`,
+    );
+}
+
+/**
+ * Packs entries that come in ascending order of their keys into buckets, without an object for each: at a million
+ * entries those would weigh three times what they hold.
+ */
+class Packer {
+  readonly #buckets = new Map<number, { bytes: Buffer; length: number }>();
+
+  add(key: string, value: Uint8Array): void {
+    if (parseKey(key) === undefined)
+      throw new DamagedError(`"${key}" is not the key of an entry`);
+    const index = bucketIndex(key);
+    let bucket = this.#buckets.get(index);
+    if (bucket === undefined)
+      this.#buckets.set(
+        index,
+        (bucket = { bytes: Buffer.alloc(0), length: 0 }),
+      );
+    const end = bucket.length + 8 + key.length + value.length;
+    if (end > bucket.bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(end, 2 * bucket.length));
+      larger.set(bucket.bytes.subarray(0, bucket.length));
+      bucket.bytes = larger;
+    }
+    let at = bucket.bytes.writeUInt32BE(key.length, bucket.length);
+    at += bucket.bytes.write(key, at, "latin1");
+    at = bucket.bytes.writeUInt32BE(value.length, at);
+    bucket.bytes.set(value, at);
+    bucket.length = end;
+  }
+
+  *snapshotSlices(workspace: string): Slices<Snapshot> {
+    const buckets: [number, Bucket][] = [];
+    for (const [index, { bytes, length }] of this.#buckets) {
+      const exact = Buffer.allocUnsafeSlow(length);
+      exact.set(bytes.subarray(0, length));
+      const bucket = Bucket.parse(index, exact);
+      if (typeof bucket === "string")
+        throw new DamagedError(`bucket ${index} of its entries ${bucket}`);
+      buckets.push([index, bucket]);
+      this.#buckets.delete(index);
+      yield bucket.count;
+    }
+    return Snapshot.ofBuckets(workspace, buckets);
+  }
+}

@@ -1,0 +1,399 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, rm } from "node:fs/promises";
+import path from "node:path";
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import { cursorOf, describeCursor } from "../../model/cursor.ts";
+import { Snapshot } from "../../model/snapshot.ts";
+import { ConfigError } from "../../model/violation.ts";
+import { writeFileDurably } from "../../runtime/durable-file.ts";
+import { driveSlices } from "../../runtime/slices.ts";
+import { writeCommits } from "./level-commit.ts";
+import {
+  getValue,
+  getValues,
+  openDatabase,
+  type LevelDatabase,
+} from "./level-database.ts";
+import {
+  damaged,
+  storeError,
+  tooNew,
+  type StoreAction,
+} from "./level-errors.ts";
+import { decodeTimes, encodeHead } from "./level-head.ts";
+import { decodeAnswer, expiredAnswers } from "./level-idempotency.ts";
+import { FORMAT_KEY, LevelKeys } from "./level-keys.ts";
+import { DamagedError, readHead, readWorkspace } from "./level-load.ts";
+import { openPrivateDirectory } from "./private-directory.ts";
+import { decodeRecord } from "./record-codec.ts";
+import type {
+  Commit,
+  EntryTimes,
+  IdempotentAnswer,
+  LoadedWorkspace,
+  NodeRecord,
+  RevisionRecord,
+  Store,
+} from "./store.ts";
+
+/** The layout of the database that this build writes, and the newest that it reads. */
+const FORMAT = 1;
+
+/** Where the database lies in the data directory. */
+const DATABASE_DIRECTORY = "store";
+
+/** Old idempotency answers are looked for this often at most. */
+const PRUNE_INTERVAL_MS = 60_000;
+
+/** Written to see whether the disk takes writes again; enough for a LevelDB log and manifest. */
+const PROBE_FILE = "probe";
+const PROBE_BYTES = 1 << 20;
+
+export interface LevelStoreOptions {
+  /** The data directory of the control plane. Created when it is not there; the database is a folder in it. */
+  readonly dataDir: string;
+  /** Random bytes, for epochs. Default: the system's. */
+  readonly random?: (bytes: number) => Uint8Array;
+}
+
+/** A store in one LevelDB database, for one process. */
+export class LevelStore implements Store {
+  /** Where the database lies. */
+  readonly directory: string;
+  readonly #random: (bytes: number) => Uint8Array;
+  #database: LevelDatabase;
+  /** The heads as they are on disk, of the workspaces known so far. */
+  readonly #heads = new Map<string, Cursor>();
+  /**
+   * Whether a write failed since the database was opened. LevelDB's log may then end in half a record, and what comes
+   * after that would be lost at the next start: only opening it again makes it whole.
+   */
+  #suspect = false;
+  /** The last write: one at a time, so that opening again meets no other. */
+  #writing: Promise<unknown> = Promise.resolve();
+  #prunedMs = 0;
+  #closing: Promise<void> | undefined;
+
+  private constructor(
+    directory: string,
+    database: LevelDatabase,
+    random: (bytes: number) => Uint8Array,
+  ) {
+    this.directory = directory;
+    this.#database = database;
+    this.#random = random;
+  }
+
+  /** Opens the store of a data directory, or creates it. */
+  static async open(options: LevelStoreOptions): Promise<LevelStore> {
+    const directory = path.join(options.dataDir, DATABASE_DIRECTORY);
+    let database: LevelDatabase | undefined;
+    try {
+      await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
+      await openPrivateDirectory(directory);
+      database = await openDatabase(directory);
+      await checkFormat(database, directory);
+    } catch (error) {
+      await database?.close();
+      throw storeError(error, "open", directory);
+    }
+    return new LevelStore(
+      directory,
+      database,
+      options.random ?? ((bytes) => randomBytes(bytes)),
+    );
+  }
+
+  load(workspace: string): Promise<LoadedWorkspace> {
+    return this.#serially(async () => {
+      await this.#reopen();
+      return this.#attempt("read", async () => {
+        const keys = new LevelKeys(workspace);
+        const cursor = await readHead(this.#database, keys);
+        if (cursor === undefined) return this.#create(workspace, keys);
+        const loaded = await readWorkspace(
+          this.#database,
+          keys,
+          workspace,
+          cursor,
+        );
+        this.#heads.set(workspace, cursor);
+        return loaded;
+      });
+    });
+  }
+
+  commit(workspace: string, commits: readonly Commit[]): Promise<void> {
+    if (commits.length === 0) return Promise.resolve();
+    return this.#serially(() => this.#commit(workspace, commits));
+  }
+
+  history(
+    workspace: string,
+    options: { readonly before?: bigint; readonly limit: number },
+  ): Promise<readonly RevisionRecord[]> {
+    return this.#attempt("read", async () => {
+      const keys = new LevelKeys(workspace);
+      const { gt, lt } = keys.range("log");
+      const values = await this.#database
+        .values({
+          gt,
+          lt: options.before === undefined ? lt : keys.log(options.before),
+          reverse: true,
+          limit: options.limit,
+        })
+        .all();
+      const records: RevisionRecord[] = [];
+      for (const value of values)
+        records.push(await this.#decode(workspace, value));
+      return records;
+    });
+  }
+
+  record(
+    workspace: string,
+    revision: bigint,
+  ): Promise<RevisionRecord | undefined> {
+    return this.#attempt("read", async () => {
+      const key = new LevelKeys(workspace).log(revision);
+      const value = await getValue(this.#database, key);
+      return value === undefined ? undefined : this.#decode(workspace, value);
+    });
+  }
+
+  async *records(
+    workspace: string,
+    from: bigint,
+    to: bigint,
+  ): AsyncGenerator<RevisionRecord, void, undefined> {
+    const keys = new LevelKeys(workspace);
+    // After a failed commit this is what says whether it is there, and only a database opened again knows.
+    if (this.#suspect) await this.#serially(() => this.#reopen());
+    try {
+      const range = { gte: keys.log(from), lte: keys.log(to) };
+      for await (const [, value] of this.#database.iterator(range))
+        yield await this.#decode(workspace, value);
+    } catch (error) {
+      throw this.#translate(error, "read");
+    }
+  }
+
+  times(
+    workspace: string,
+    keys: readonly string[],
+  ): Promise<readonly (EntryTimes | undefined)[]> {
+    if (keys.length === 0) return Promise.resolve([]);
+    return this.#attempt("read", async () => {
+      const levelKeys = new LevelKeys(workspace);
+      const values = await getValues(
+        this.#database,
+        keys.map((key) => levelKeys.times(key)),
+      );
+      return values.map(decodeTimes);
+    });
+  }
+
+  idempotent(
+    workspace: string,
+    key: string,
+  ): Promise<IdempotentAnswer | undefined> {
+    return this.#attempt("read", async () =>
+      decodeAnswer(
+        key,
+        await getValue(
+          this.#database,
+          new LevelKeys(workspace).idempotent(key),
+        ),
+      ),
+    );
+  }
+
+  loadNodes(workspace: string): Promise<readonly NodeRecord[]> {
+    return this.#attempt("read", async () => {
+      const { gt, lt } = new LevelKeys(workspace).range("node");
+      const rows = await this.#database.iterator({ gt, lt }).all();
+      return rows.map(([key, data]) => ({ id: key.slice(gt.length), data }));
+    });
+  }
+
+  async saveNodes(
+    workspace: string,
+    put: readonly NodeRecord[],
+    remove: readonly string[],
+  ): Promise<void> {
+    const keys = new LevelKeys(workspace);
+    await this.#serially(async () => {
+      await this.#reopen();
+      await this.#write(() =>
+        this.#database.batch([
+          ...put.map(({ id, data }) => ({
+            type: "put" as const,
+            key: keys.node(id),
+            value: Buffer.from(data),
+          })),
+          ...remove.map((id) => ({ type: "del" as const, key: keys.node(id) })),
+        ]),
+      );
+    });
+  }
+
+  /** Closes the database after what is being written. Others may open it then. */
+  close(): Promise<void> {
+    this.#closing ??= this.#serially(() => this.#database.close());
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Gives a new workspace its epoch. */
+  async #create(workspace: string, keys: LevelKeys): Promise<LoadedWorkspace> {
+    const snapshot = Snapshot.empty(workspace);
+    const epoch = Buffer.from(this.#random(16)).toString("hex");
+    const cursor = cursorOf(epoch, 0n, snapshot.root);
+    await this.#write(() =>
+      this.#database.put(keys.head, encodeHead(cursor), { sync: true }),
+    );
+    this.#heads.set(workspace, cursor);
+    return { cursor, snapshot };
+  }
+
+  async #commit(workspace: string, commits: readonly Commit[]): Promise<void> {
+    await this.#reopen();
+    const keys = new LevelKeys(workspace);
+    const head =
+      this.#heads.get(workspace) ??
+      (await this.#attempt("read", () => readHead(this.#database, keys)));
+    if (head === undefined)
+      throw new TypeError(`workspace "${workspace}" was not loaded`);
+    this.#heads.set(workspace, head);
+    const next = nextHead(head, commits);
+    const timeMs = Math.max(
+      ...commits.map(
+        ({ record, idempotency }) => record?.timeMs ?? idempotency?.timeMs ?? 0,
+      ),
+    );
+    const prune = Math.abs(timeMs - this.#prunedMs) >= PRUNE_INTERVAL_MS;
+    const superfluous = prune
+      ? await this.#attempt("read", () =>
+          expiredAnswers(this.#database, keys, timeMs),
+        )
+      : [];
+    await this.#write(() =>
+      writeCommits(this.#database, keys, commits, superfluous),
+    );
+    if (prune) this.#prunedMs = timeMs;
+    this.#heads.set(workspace, next);
+  }
+
+  /** Runs a write; when it fails, nothing that was known of the database is believed any more. */
+  async #write(write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      this.#suspect = true;
+      this.#heads.clear();
+      throw this.#translate(error, "commit");
+    }
+  }
+
+  async #reopen(): Promise<void> {
+    if (!this.#suspect) return;
+    await this.#attempt("commit", async () => {
+      // On a disk that is still full the database could not be opened again, and then not even be read.
+      await this.#probe();
+      await this.#database.close();
+      this.#database = await openDatabase(this.directory);
+    });
+    this.#suspect = false;
+    this.#heads.clear();
+  }
+
+  /** Fails when the disk takes no write. */
+  async #probe(): Promise<void> {
+    const file = path.join(path.dirname(this.directory), PROBE_FILE);
+    try {
+      await writeFileDurably(file, Buffer.alloc(PROBE_BYTES));
+    } finally {
+      await rm(file, { force: true });
+    }
+  }
+
+  async #decode(workspace: string, value: Buffer): Promise<RevisionRecord> {
+    try {
+      return await driveSlices(decodeRecord(value));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new DamagedError(
+        `a record in the history of workspace "${workspace}" is unreadable: ${error.message}`,
+        { cause: error },
+      );
+    }
+  }
+
+  async #attempt<T>(action: StoreAction, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      throw this.#translate(error, action);
+    }
+  }
+
+  #translate(error: unknown, action: StoreAction): unknown {
+    if (error instanceof DamagedError)
+      return damaged(this.directory, error.message, error);
+    // A mistake of the program stays what it is.
+    if (error instanceof TypeError) return error;
+    return storeError(error, action, this.directory);
+  }
+
+  /** Runs after the writes before it, whether those went well or not. */
+  #serially<T>(run: () => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined)
+      return Promise.reject(
+        new ConfigError(
+          "unavailable",
+          `the store in ${this.directory} is closed`,
+        ),
+      );
+    const result = this.#writing.then(run, run);
+    this.#writing = result;
+    return result;
+  }
+}
+
+/** The head after commits. Refuses those that were not made on top of this one. */
+function nextHead(head: Cursor, commits: readonly Commit[]): Cursor {
+  let next = head;
+  for (const { record } of commits) {
+    if (record === undefined) continue;
+    const { cursor } = record;
+    if (cursor.epoch !== next.epoch || cursor.revision !== next.revision + 1n)
+      throw new ConfigError(
+        "aborted",
+        `the store is at ${describeCursor(next)}, which ${describeCursor(cursor)} cannot follow: read the store again`,
+      );
+    next = cursor;
+  }
+  return next;
+}
+
+async function checkFormat(
+  database: LevelDatabase,
+  directory: string,
+): Promise<void> {
+  const value = await getValue(database, FORMAT_KEY);
+  if (value === undefined) {
+    const [first] = await database.keys({ limit: 1 }).all();
+    if (first !== undefined)
+      throw damaged(directory, `it has "${first}" and no "${FORMAT_KEY}"`);
+    await database.put(FORMAT_KEY, Buffer.from(String(FORMAT)), { sync: true });
+    return;
+  }
+  const found = value.toString("utf8");
+  if (found !== String(FORMAT))
+    throw /^\d{1,9}$/.test(found) && Number(found) > FORMAT
+      ? tooNew(directory, found, FORMAT)
+      : damaged(directory, `its format is ${JSON.stringify(found)}`);
+}
