@@ -1,0 +1,135 @@
+import { clone, getOption, type DescField } from "@bufbuild/protobuf";
+import { reference_to } from "../gen/holdfast/config/v1/options_pb.js";
+import { type Reference } from "../gen/holdfast/config/v1/reference_pb.js";
+import {
+  ResourceSchema,
+  type Resource,
+} from "../gen/holdfast/config/v1/resource_pb.js";
+import { KINDS, kindOf, kindOfResource, schemaOf, type Kind } from "./kinds.ts";
+import { reflectKind } from "./messages.ts";
+
+/** What a resource refers to by one of its fields. */
+export interface ResourceReference {
+  /** "service", "ca_certificates[0]". */
+  readonly field: string;
+  /** Of what is referred to. */
+  readonly kind: Kind;
+  /** One of both; the id wins. */
+  readonly ref: { readonly id?: string; readonly name?: string };
+}
+
+/** All references of a resource. */
+export function referencesOf(resource: Resource): ResourceReference[] {
+  const message = reflectKind(resource);
+  const found: ResourceReference[] = [];
+  if (message === undefined) return found;
+  for (const { field, kind } of referenceFields(resource)) {
+    if (field.fieldKind === "list")
+      for (const [i, id] of [...message.get(field)].entries())
+        found.push({
+          field: `${field.name}[${i}]`,
+          kind,
+          ref: { id: String(id) },
+        });
+    else if (field.fieldKind === "message" && message.isSet(field)) {
+      const { id, name } = message.get(field).message as Reference;
+      const ref = id === "" ? { name } : { id: id.toLowerCase() };
+      found.push({ field: field.name, kind, ref });
+    }
+  }
+  return found;
+}
+
+/** A copy whose references are by id only. One that `resolve` does not know stays as it is. */
+export function withResolved(
+  resource: Resource,
+  resolve: (reference: ResourceReference) => string | undefined,
+): Resource {
+  const copy = clone(ResourceSchema, resource);
+  mapReferences(copy, (reference, field, kind) => {
+    const { id, name } = reference;
+    const ref = id === "" ? { name } : { id: id.toLowerCase() };
+    const found = resolve({ field, kind, ref });
+    return found === undefined
+      ? reference
+      : { id: found.toLowerCase(), name: "" };
+  });
+  return copy;
+}
+
+/** Replaces each reference of a resource, in place. */
+export function mapReferences(
+  resource: Resource,
+  map: (
+    reference: { readonly id: string; readonly name: string },
+    field: string,
+    kind: Kind,
+  ) => { readonly id: string; readonly name: string },
+): void {
+  const message = reflectKind(resource);
+  if (message === undefined) return;
+  for (const { field, kind } of referenceFields(resource)) {
+    if (field.fieldKind === "list") {
+      const list = message.get(field);
+      for (let i = 0; i < list.size; i++) {
+        const id = String(list.get(i));
+        list.set(i, map({ id, name: "" }, `${field.name}[${i}]`, kind).id);
+      }
+    } else if (field.fieldKind === "message" && message.isSet(field)) {
+      const reference = message.get(field).message as Reference;
+      const mapped = map(reference, field.name, kind);
+      reference.id = mapped.id;
+      reference.name = mapped.name;
+    }
+  }
+}
+
+interface ReferenceField {
+  readonly field: DescField;
+  readonly kind: Kind;
+}
+
+const fieldsByKind = new Map<Kind, readonly ReferenceField[]>(
+  KINDS.map((kind) => [
+    kind,
+    schemaOf(kind).fields.flatMap((field) => {
+      const word = getOption(field, reference_to);
+      const target = kindOf(word);
+      if (word !== "" && target === undefined)
+        throw new TypeError(`${String(field)} refers to unknown kind ${word}`);
+      return target === undefined ? [] : [{ field, kind: target }];
+    }),
+  ]),
+);
+
+function referenceFields(resource: Resource): readonly ReferenceField[] {
+  const kind = kindOfResource(resource);
+  return kind === undefined ? [] : (fieldsByKind.get(kind) ?? []);
+}
+
+/** What happens to the resources of `referrer` that refer to a resource of `kind` when that one is deleted. */
+export function onDelete(kind: Kind, referrer: Kind): "cascade" | "restrict" {
+  return CASCADES[kind]?.includes(referrer) === true ? "cascade" : "restrict";
+}
+
+/** What belongs to a resource and goes with it. Anything else that refers to it keeps it from being deleted. */
+const CASCADES: Partial<Record<Kind, readonly Kind[]>> = {
+  certificate: ["sni"],
+  service: ["plugin"],
+  route: ["plugin"],
+  upstream: ["target"],
+  consumer: [
+    "plugin",
+    "keyauth_credential",
+    "basicauth_credential",
+    "jwt_secret",
+    "acl",
+  ],
+};
+export {
+  lookupKey,
+  nameOf,
+  naturalKey,
+  uniqueKeys,
+  type UniqueKey,
+} from "./unique.ts";

@@ -1,0 +1,69 @@
+import { RE2JS, RE2JSSyntaxException } from "re2js";
+
+/** A compiled regular expression in RE2 syntax: matching takes time in proportion to the text, whatever the expression. */
+export interface Regex {
+  readonly source: string;
+  /** The match that begins where the text begins. */
+  readonly matchStart: (text: string) => RegexMatch | undefined;
+  /** Whether there is a match anywhere in the text. */
+  readonly test: (text: string) => boolean;
+}
+
+/** What matched. */
+export interface RegexMatch {
+  readonly text: string;
+  /** The capturing groups, the first at 0; undefined for those that took no part. */
+  readonly groups: readonly (string | undefined)[];
+  /** The named groups that took part. */
+  readonly named: ReadonlyMap<string, string>;
+}
+
+/** Compiles an expression, or says what is wrong with it. */
+export function compileRegex(
+  source: string,
+):
+  | { readonly ok: true; readonly regex: Regex }
+  | { readonly ok: false; readonly reason: string } {
+  let compiled: RE2JS;
+  try {
+    compiled = RE2JS.compile(source);
+  } catch (error) {
+    if (error instanceof RE2JSSyntaxException)
+      return { ok: false, reason: reasonOf(source, error) };
+    throw error;
+  }
+  const names = Object.entries(compiled.namedGroups());
+  const groupCount = compiled.groupCount();
+  return {
+    ok: true,
+    regex: {
+      source,
+      matchStart: (text) => {
+        const matcher = compiled.matcher(text);
+        if (!matcher.lookingAt()) return undefined;
+        const groups: (string | undefined)[] = [];
+        for (let i = 1; i <= groupCount; i++)
+          groups.push(matcher.group(i) ?? undefined);
+        const named = new Map<string, string>();
+        for (const [name, index] of names) {
+          const value = groups[index - 1];
+          if (value !== undefined) named.set(name, value);
+        }
+        return { text: matcher.group() ?? "", groups, named };
+      },
+      test: (text) => compiled.test(text),
+    },
+  };
+}
+
+/** RE2's own words, but with a name for what Perl's engines have and RE2 has not. */
+function reasonOf(source: string, error: RE2JSSyntaxException): string {
+  const where = error.input ?? "";
+  const show = (text: string): string => JSON.stringify(text);
+  if (/^\(\?<?[=!]/.test(where))
+    return `${show(source)} uses look-around (${show(where.slice(0, 4).replace(/[^(?<=!]+$/, ""))}), which RE2 syntax does not have`;
+  if (/^\\[1-9]/.test(where) || /^\\[kg]/.test(where) || /\(\?P=/.test(source))
+    return `${show(source)} uses a back-reference (${show(where)}), which RE2 syntax does not have`;
+  const what = where === "" ? error.error : `${error.error} ${show(where)}`;
+  return `${show(source)} is not a regular expression in RE2 syntax: ${what}`;
+}

@@ -1,0 +1,200 @@
+import { createHash } from "node:crypto";
+import type { Plugin } from "../gen/holdfast/config/v1/plugin_pb.js";
+import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
+import type { Kind } from "./kinds.ts";
+import { show } from "./problem.ts";
+
+/** Something that only one resource of a workspace can have. */
+export interface UniqueKey {
+  /** The same for two resources that cannot both exist. Secrets are in it as hashes only. */
+  readonly key: string;
+  /** The fields that make it. */
+  readonly fields: readonly string[];
+  /** What is taken, for people: `name "pay"`. */
+  readonly describe: string;
+}
+
+/** What a resource claims for itself alone; its references must be by id. What is unset claims nothing. */
+export function uniqueKeys(resource: Resource): UniqueKey[] {
+  const { kind } = resource;
+  switch (kind.case) {
+    case "service":
+    case "route":
+    case "upstream":
+      return one(kind.case, "name", kind.value.name);
+    case "sni":
+      return one("sni", "name", kind.value.name.toLowerCase());
+    case "consumer":
+      return [
+        ...one("consumer", "username", kind.value.username),
+        ...one("consumer", "custom_id", kind.value.customId),
+      ];
+    case "plugin":
+      return [
+        pluginScope(kind.value),
+        ...one("plugin", "instance_name", kind.value.instanceName),
+      ];
+    case "target": {
+      const { upstream, target } = kind.value;
+      const id = upstream?.id ?? "";
+      return [
+        {
+          key: keyOf("target", "target", id, target),
+          fields: ["upstream", "target"],
+          describe: `target ${show(target)} of upstream ${id}`,
+        },
+      ];
+    }
+    case "acl": {
+      const { consumer, group } = kind.value;
+      const id = consumer?.id ?? "";
+      return [
+        {
+          key: keyOf("acl", "group", id, group),
+          fields: ["consumer", "group"],
+          describe: `group ${show(group)} of consumer ${id}`,
+        },
+      ];
+    }
+    case "keyauthCredential":
+      return kind.value.key === ""
+        ? []
+        : [
+            {
+              key: keyOf("keyauth_credential", "key", hashOf(kind.value.key)),
+              fields: ["key"],
+              describe: "this key",
+            },
+          ];
+    case "basicauthCredential":
+      return one("basicauth_credential", "username", kind.value.username);
+    case "jwtSecret":
+      return one("jwt_secret", "key", kind.value.key);
+    case "caCertificate":
+      return one("ca_certificate", "cert_digest", kind.value.certDigest);
+    case "certificate":
+    case undefined:
+      return [];
+    default:
+      return kind satisfies never;
+  }
+}
+
+/**
+ * The unique key by which a Put without an id finds the resource it replaces: the name of its kind; of a plugin its name
+ * and scope. Undefined when the kind has none, or the resource does not give it.
+ */
+export function naturalKey(resource: Resource): string | undefined {
+  return uniqueKeys(resource)[0]?.key;
+}
+
+/**
+ * What people call a resource: the key of its kind. Empty when it has none. The key of a keyauth_credential is a secret,
+ * so that one is called by its id.
+ */
+export function nameOf(resource: Resource): string {
+  const { kind } = resource;
+  switch (kind.case) {
+    case "service":
+    case "route":
+    case "upstream":
+    case "sni":
+      return kind.value.name;
+    case "consumer":
+      return kind.value.username === ""
+        ? kind.value.customId
+        : kind.value.username;
+    case "plugin":
+      return kind.value.instanceName === ""
+        ? kind.value.name
+        : kind.value.instanceName;
+    case "target":
+      return kind.value.target;
+    case "acl":
+      return kind.value.group;
+    case "basicauthCredential":
+      return kind.value.username;
+    case "jwtSecret":
+      return kind.value.key;
+    case "caCertificate":
+      return kind.value.certDigest;
+    case "keyauthCredential":
+    case "certificate":
+      return kind.value.id;
+    case undefined:
+      return "";
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** The unique keys that a name may mean, the likeliest first: for reading, deleting and referring by name. */
+export function lookupKey(kind: Kind, name: string): string[] {
+  switch (kind) {
+    case "service":
+    case "route":
+    case "upstream":
+      return [keyOf(kind, "name", name)];
+    case "sni":
+      return [keyOf("sni", "name", name.toLowerCase())];
+    case "consumer":
+      return [
+        keyOf("consumer", "username", name),
+        keyOf("consumer", "custom_id", name),
+      ];
+    case "plugin":
+      return [
+        keyOf("plugin", "instance_name", name),
+        keyOf("plugin", "scope", "", "", "", name),
+      ];
+    case "keyauth_credential":
+      return [keyOf("keyauth_credential", "key", hashOf(name))];
+    case "basicauth_credential":
+      return [keyOf("basicauth_credential", "username", name)];
+    case "jwt_secret":
+      return [keyOf("jwt_secret", "key", name)];
+    case "ca_certificate":
+      return [keyOf("ca_certificate", "cert_digest", name.toLowerCase())];
+    case "target":
+    case "acl":
+    case "certificate":
+      // Their names say too little alone.
+      return [];
+    default:
+      return kind satisfies never;
+  }
+}
+
+function pluginScope(plugin: Plugin): UniqueKey {
+  const route = plugin.route?.id ?? "";
+  const service = plugin.service?.id ?? "";
+  const consumer = plugin.consumer?.id ?? "";
+  const scope = Object.entries({ route, service, consumer })
+    .filter(([, id]) => id !== "")
+    .map(([kind, id]) => `${kind} ${id}`);
+  return {
+    key: keyOf("plugin", "scope", route, service, consumer, plugin.name),
+    fields: ["name", "route", "service", "consumer"],
+    describe: `plugin ${show(plugin.name)} ${scope.length === 0 ? "for everything" : `of ${scope.join(", ")}`}`,
+  };
+}
+
+function one(kind: Kind, field: string, value: string): UniqueKey[] {
+  if (value === "") return [];
+  return [
+    {
+      key: keyOf(kind, field, value),
+      fields: [field],
+      describe: `${field} ${show(value)}`,
+    },
+  ];
+}
+
+/** Ids come first: only the last part may be any text, so that no two keys run together. */
+function keyOf(kind: Kind, field: string, ...parts: readonly string[]): string {
+  return [kind, field, ...parts].join("\0");
+}
+
+function hashOf(secret: string): string {
+  return createHash("sha256").update(secret, "utf8").digest("hex");
+}

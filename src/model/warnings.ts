@@ -1,0 +1,102 @@
+import type { Plugin } from "../gen/holdfast/config/v1/plugin_pb.js";
+import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
+import type { Route } from "../gen/holdfast/config/v1/route_pb.js";
+import { isRegexPath } from "./paths.ts";
+import { isRegexOrigin, knownPlugin, readPluginConfig } from "./plugins.ts";
+import { show } from "./problem.ts";
+import { expiryNote } from "./rules/certificate.ts";
+
+/** Something that is accepted and may not do what was meant. */
+export interface Note {
+  readonly field: string;
+  readonly message: string;
+}
+
+/** What to warn about in a resource that is accepted. Certificates are judged by `nowMs`, and not at all without it. */
+export function warningsOf(
+  resource: Resource,
+  options: { readonly nowMs?: number } = {},
+): Note[] {
+  const { kind } = resource;
+  const { nowMs } = options;
+  switch (kind.case) {
+    case "route":
+      return routeNotes(kind.value);
+    case "service":
+      return isProxied([kind.value.protocol ?? "http"])
+        ? []
+        : [
+            {
+              field: "protocol",
+              message: `is stored, but Holdfast's data planes proxy http and https only: requests for a service of protocol ${show(kind.value.protocol)} are not served`,
+            },
+          ];
+    case "plugin":
+      return pluginNotes(kind.value);
+    case "certificate":
+    case "caCertificate": {
+      const note =
+        nowMs === undefined ? undefined : expiryNote(kind.value.cert, nowMs);
+      return note === undefined ? [] : [{ field: "cert", message: note }];
+    }
+    default:
+      return [];
+  }
+}
+
+function isProxied(protocols: readonly string[]): boolean {
+  return protocols.some((protocol) =>
+    ["http", "https", "ws", "wss"].includes(protocol),
+  );
+}
+
+function routeNotes(route: Route): Note[] {
+  const notes: Note[] = [];
+  if (route.expression !== "")
+    notes.push({
+      field: "expression",
+      message:
+        "is stored, but Holdfast's data planes do not route by expressions: the route is not served",
+    });
+  else if (!isProxied(route.protocols))
+    notes.push({
+      field: "protocols",
+      message: `is stored, but Holdfast's data planes proxy http and https only: a route of ${route.protocols.join(", ")} is not served`,
+    });
+  for (const [i, path] of route.paths.entries())
+    if (!isRegexPath(path) && NEVER_IN_A_PATH.test(path))
+      notes.push({
+        field: `paths[${i}]`,
+        message: `${show(path)} is a literal prefix; to have it matched as a regular expression write ${show(`~${path}`)}`,
+      });
+  return notes;
+}
+
+function pluginNotes(plugin: Plugin): Note[] {
+  const config = plugin.config ?? {};
+  if (knownPlugin(plugin.name) === undefined)
+    return [
+      {
+        field: "name",
+        message: `${show(plugin.name)} is not a plugin that this version knows: its config is stored as it is and not checked`,
+      },
+    ];
+  const origins = plugin.name === "cors" ? config["origins"] : undefined;
+  if (!Array.isArray(origins) || !readPluginConfig("cors", config).ok)
+    return [];
+  return origins.flatMap((origin, i) =>
+    typeof origin === "string" &&
+    isRegexOrigin(origin) &&
+    /\/\*|^\*\./.test(origin)
+      ? [
+          {
+            field: `config.origins[${i}]`,
+            message: `${show(origin)} is read as a regular expression, in which "*" repeats what stands before it; for any subdomain write ${show(origin.replaceAll(".", "\\.").replace("*", "[^/]+"))}`,
+          },
+        ]
+      : [],
+  );
+}
+
+/** Characters that a request's path does not have, but many regular expressions have. */
+const NEVER_IN_A_PATH = /[\\^$|?*+()[\]{}]/;
