@@ -1,15 +1,12 @@
-import { clone, getOption, type DescField } from "@bufbuild/protobuf";
+import { getOption, type DescField } from "@bufbuild/protobuf";
 import {
   input_only,
   output_only,
 } from "../gen/holdfast/config/v1/options_pb.js";
-import {
-  ResourceSchema,
-  type Resource,
-} from "../gen/holdfast/config/v1/resource_pb.js";
+import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
 import { fillMessageDefaults } from "./default-values.ts";
 import { KINDS, kindOfResource, schemaOf } from "./kinds.ts";
-import { reflectKind } from "./messages.ts";
+import { copyOf, reflectKind } from "./messages.ts";
 import { normalise } from "./normalise.ts";
 
 /**
@@ -19,7 +16,7 @@ import { normalise } from "./normalise.ts";
  * read stays as it is, for `checkResource` to say so. Doing it twice changes nothing.
  */
 export function fillDefaults(resource: Resource): Resource {
-  const filled = clone(ResourceSchema, resource);
+  const filled = copyOf(resource);
   const kind = kindOfResource(filled);
   if (kind === undefined || filled.kind.value === undefined) return filled;
   normalise(filled);
@@ -35,7 +32,7 @@ const transient = new Set<DescField>(
 
 /** A copy without the fields that are read from requests only, or filled in for answers only: what is stored. */
 export function stripInputOutput(resource: Resource): Resource {
-  const copy = clone(ResourceSchema, resource);
+  const copy = copyOf(resource);
   const message = reflectKind(copy);
   for (const field of message?.fields ?? [])
     if (transient.has(field)) message?.clear(field);

@@ -68,11 +68,12 @@ function checkMessage(
   const seen = new Set<DescField>();
   for (const [key, value] of Object.entries(json)) {
     const field = desc.fields.find((f) => f.name === key || f.jsonName === key);
-    const at = join(path, key);
     if (field === undefined) {
-      problems.push({ field: at, reason: unknownField(desc, key) });
+      const reason = unknownField(desc, key);
+      problems.push({ field: join(path, key), reason });
       continue;
     }
+    const at = join(path, field.name);
     if (value === null) continue;
     if (seen.has(field))
       problems.push({ field: at, reason: "is given twice, in two spellings" });
@@ -87,7 +88,7 @@ function checkMessage(
           reason: `cannot stand beside ${show(other.name)}: only one of them`,
         });
     }
-    checkField(desc, field, value, join(path, field.name), problems);
+    checkField(desc, field, value, at, problems);
   }
 }
 
@@ -180,7 +181,7 @@ function typeWords(field: DescField): string {
 
 function unknownField(desc: DescMessage, key: string): string {
   const near = desc.fields.find(
-    (field) => plain(field.name) === plain(key) || distance(field.name, key),
+    (field) => plain(field.name) === plain(key) || nearlyEqual(field.name, key),
   );
   return near === undefined
     ? "unknown field"
@@ -192,7 +193,7 @@ function plain(name: string): string {
 }
 
 /** Whether two names differ by one letter more, less or other. */
-function distance(a: string, b: string): boolean {
+function nearlyEqual(a: string, b: string): boolean {
   if (Math.abs(a.length - b.length) > 1 || a.length < 4) return false;
   let i = 0;
   while (i < a.length && a[i] === b[i]) i++;

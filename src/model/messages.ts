@@ -10,9 +10,20 @@ export function idOf(resource: Resource): string {
   return resource.kind.value?.id ?? "";
 }
 
+/**
+ * A deep copy. Except of a plugin's config, which is shared: nothing changes one in place, and protobuf's copy would lose a
+ * key "__proto__" before a rule can refuse it.
+ */
+export function copyOf(resource: Resource): Resource {
+  const copy = clone(ResourceSchema, resource);
+  if (copy.kind.case === "plugin" && resource.kind.case === "plugin")
+    copy.kind.value.config = resource.kind.value.config;
+  return copy;
+}
+
 /** A copy with this id, in lower case. */
 export function withId(resource: Resource, id: string): Resource {
-  const copy = clone(ResourceSchema, resource);
+  const copy = copyOf(resource);
   if (copy.kind.value !== undefined) copy.kind.value.id = id.toLowerCase();
   return copy;
 }

@@ -27,10 +27,10 @@ export function parseCertificates(pem: string): Parsed<X509Certificate[]> {
     try {
       certificates.push(new X509Certificate(block));
     } catch (error) {
-      const which = blocks.length === 1 ? "" : `certificate ${i + 1} `;
+      const which = blocks.length === 1 ? "" : `number ${i + 1} `;
       return {
         ok: false,
-        reason: `${which}cannot be read: ${messageOf(error)}`,
+        reason: `${which}is damaged: ${messageOf(error)}`,
       };
     }
   return { ok: true, value: certificates };
@@ -45,11 +45,12 @@ export function parsePrivateKey(pem: string): Parsed<KeyObject> {
     };
   try {
     return { ok: true, value: createPrivateKey(pem) };
-  } catch (error) {
-    // OpenSSL's message never has any of the key in it.
+  } catch {
+    // OpenSSL's message says no more than that.
     return {
       ok: false,
-      reason: `is not a private key in PEM: ${messageOf(error)}`,
+      reason:
+        'is not a private key in PEM ("-----BEGIN PRIVATE KEY----- … -----END PRIVATE KEY-----")',
     };
   }
 }
@@ -60,10 +61,11 @@ export function parsePublicKey(pem: string): Parsed<KeyObject> {
     return { ok: false, reason: "is a private key, not a public one" };
   try {
     return { ok: true, value: createPublicKey(pem) };
-  } catch (error) {
+  } catch {
     return {
       ok: false,
-      reason: `is not a public key in PEM: ${messageOf(error)}`,
+      reason:
+        'is not a public key in PEM ("-----BEGIN PUBLIC KEY----- … -----END PUBLIC KEY-----")',
     };
   }
 }

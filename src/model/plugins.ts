@@ -76,7 +76,7 @@ export function readPluginConfig(
   fillMessageDefaults(plugin.schema, read.message);
   const problems = [
     ...fieldProblems(plugin.schema, read.message),
-    ...regexProblems(name, read.message as MessageShape<DescMessage>),
+    ...regexProblems(name, read.message),
   ];
   if (problems.length > 0) return { ok: false, violations: inConfig(problems) };
   return {

@@ -1,16 +1,12 @@
 import {
-  clone,
   getOption,
   type DescMessage,
   type JsonObject,
   type JsonValue,
 } from "@bufbuild/protobuf";
 import { secret } from "../gen/holdfast/config/v1/options_pb.js";
-import {
-  ResourceSchema,
-  type Resource,
-} from "../gen/holdfast/config/v1/resource_pb.js";
-import { reflectKind } from "./messages.ts";
+import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
+import { copyOf, reflectKind } from "./messages.ts";
 import { knownPlugin } from "./plugins.ts";
 
 /** What stands for a secret. */
@@ -18,7 +14,7 @@ export const REDACTED = "***";
 
 /** A copy to show to people: secrets are "***". */
 export function redact(resource: Resource): Resource {
-  const copy = clone(ResourceSchema, resource);
+  const copy = copyOf(resource);
   const message = reflectKind(copy);
   for (const field of message?.fields ?? [])
     if (

@@ -1,12 +1,9 @@
-import { clone, getOption, type DescField } from "@bufbuild/protobuf";
+import { getOption, type DescField } from "@bufbuild/protobuf";
 import { reference_to } from "../gen/holdfast/config/v1/options_pb.js";
 import { type Reference } from "../gen/holdfast/config/v1/reference_pb.js";
-import {
-  ResourceSchema,
-  type Resource,
-} from "../gen/holdfast/config/v1/resource_pb.js";
+import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
 import { KINDS, kindOf, kindOfResource, schemaOf, type Kind } from "./kinds.ts";
-import { reflectKind } from "./messages.ts";
+import { copyOf, reflectKind } from "./messages.ts";
 
 /** What a resource refers to by one of its fields. */
 export interface ResourceReference {
@@ -45,7 +42,7 @@ export function withResolved(
   resource: Resource,
   resolve: (reference: ResourceReference) => string | undefined,
 ): Resource {
-  const copy = clone(ResourceSchema, resource);
+  const copy = copyOf(resource);
   mapReferences(copy, (reference, field, kind) => {
     const { id, name } = reference;
     const ref = id === "" ? { name } : { id: id.toLowerCase() };

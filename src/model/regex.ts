@@ -1,4 +1,5 @@
 import { RE2JS, RE2JSSyntaxException } from "re2js";
+import { show } from "./problem.ts";
 
 /** A compiled regular expression in RE2 syntax: matching takes time in proportion to the text, whatever the expression. */
 export interface Regex {
@@ -59,10 +60,10 @@ export function compileRegex(
 /** RE2's own words, but with a name for what Perl's engines have and RE2 has not. */
 function reasonOf(source: string, error: RE2JSSyntaxException): string {
   const where = error.input ?? "";
-  const show = (text: string): string => JSON.stringify(text);
-  if (/^\(\?<?[=!]/.test(where))
-    return `${show(source)} uses look-around (${show(where.slice(0, 4).replace(/[^(?<=!]+$/, ""))}), which RE2 syntax does not have`;
-  if (/^\\[1-9]/.test(where) || /^\\[kg]/.test(where) || /\(\?P=/.test(source))
+  const around = /^\(\?<?[=!]/.exec(where);
+  if (around !== null)
+    return `${show(source)} uses look-around (${show(around[0])}), which RE2 syntax does not have`;
+  if (/^\\[1-9kg]/.test(where) || source.includes("(?P="))
     return `${show(source)} uses a back-reference (${show(where)}), which RE2 syntax does not have`;
   const what = where === "" ? error.error : `${error.error} ${show(where)}`;
   return `${show(source)} is not a regular expression in RE2 syntax: ${what}`;

@@ -32,7 +32,7 @@ export function resourceFromJson(
 /** Problems are found from the resource down; violations name the kind apart. */
 function violationOf(json: JsonValue, problem: Problem): Violation {
   const [first = "", ...rest] = problem.field.split(".");
-  const kind = kindOf(first) ?? kindOf(snakeCase(first));
+  const kind = kindOf(first);
   if (kind === undefined)
     return { kind: "", name: "", field: problem.field, reason: problem.reason };
   return {
@@ -53,10 +53,6 @@ function givenName(json: JsonValue, kind: Kind): string {
     if (typeof value === "string" && value !== "") return value;
   }
   return "";
-}
-
-function snakeCase(name: string): string {
-  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 const NAME_FIELDS: Partial<Record<Kind, readonly string[]>> = {
