@@ -1,0 +1,29 @@
+import type { Command } from "./command.ts";
+import { apply } from "./commands/apply.ts";
+import { cp } from "./commands/cp.ts";
+import { deleteCommand } from "./commands/delete.ts";
+import { dp } from "./commands/dp.ts";
+import { echo } from "./commands/echo.ts";
+import { get } from "./commands/get.ts";
+import { history } from "./commands/history.ts";
+import { nodes } from "./commands/nodes.ts";
+import { rollback } from "./commands/rollback.ts";
+import { up } from "./commands/up.ts";
+import { wait } from "./commands/wait.ts";
+import { watch } from "./commands/watch.ts";
+
+/** Every command, in the order of the help. */
+export const COMMANDS: readonly Command[] = [
+  up,
+  cp,
+  dp,
+  apply,
+  get,
+  deleteCommand,
+  history,
+  rollback,
+  nodes,
+  watch,
+  wait,
+  echo,
+];

@@ -1,0 +1,138 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  ApplyRequestSchema,
+  ApplyResponseSchema,
+  type ApplyRequest,
+  type ApplyResponse,
+  type ApplyStreamResponse,
+} from "../../gen/holdfast/admin/v1/config_service_pb.js";
+import { confirm } from "../ask.ts";
+import { changesTable, countChanges, writeWarnings } from "../changes.ts";
+import { clientFlags, withClient, type ControlPlaneClient } from "../client.ts";
+import { command } from "../command.ts";
+import { readFiles } from "../declarative-files.ts";
+import { list, optional, toggle } from "../flags.ts";
+import { EXIT, Failure, UsageError, type Io } from "../io.ts";
+import { json, writeValue, type Format } from "../output.ts";
+import { recordFlags } from "../record-flags.ts";
+import { sendApply } from "../send-apply.ts";
+import { duration, text } from "../value-types.ts";
+import { waitForRevision } from "../wait-for-revision.ts";
+
+/** `holdfast apply` */
+export const apply = command({
+  name: "apply",
+  summary: "Bring in declarative files in Kong's format as one revision",
+  argsUsage: "",
+  argsCount: { min: 0, max: 0 },
+  help: [
+    "Creates and updates what the files say, all of it or, when anything is wrong, nothing; every problem is reported with its file, line and entity. Applying the same files again changes nothing. What the files do not name stays, unless --prune is given.",
+    "With --prune the deletions are shown first and have to be confirmed; --yes confirms them in advance, also deleting more than half of everything. Without a terminal and without --yes a --prune that would delete anything changes nothing and ends with 1.",
+    "With --wait it ends with 3 when time is up before all nodes serve the change, and at once when a node refuses it. The change stays committed.",
+  ],
+  examples: [
+    ["holdfast apply -f kong.yml", "Create and update what kong.yml says"],
+    [
+      "holdfast apply -f kong.yml --prune --dry-run",
+      "See what making kong.yml the whole configuration would do",
+    ],
+    [
+      "holdfast apply -f kong.yml --wait 30s",
+      "Do not return before every data plane serves it",
+    ],
+    ["generate | holdfast apply -f -", "Read from another program"],
+  ],
+  flags: {
+    file: list(text("FILE"), {
+      summary: 'YAML or JSON; "-" is standard input.',
+      short: "f",
+      required: true,
+    }),
+    prune: toggle({
+      summary: "Delete what the files do not name, after asking.",
+    }),
+    yes: toggle({
+      summary: "Answer every question with yes, and allow mass deletion.",
+    }),
+    dryRun: toggle({ summary: "Say what would happen and change nothing." }),
+    wait: optional(duration("1h"), {
+      summary: "Wait at most this long until every node serves the change.",
+    }),
+    ...recordFlags,
+    ...clientFlags,
+  },
+  async run({ io }, flags) {
+    if (flags.dryRun && flags.wait !== undefined)
+      throw new UsageError([
+        "--wait and --dry-run do not go together: a dry run changes nothing to wait for",
+      ]);
+    const request = create(ApplyRequestSchema, {
+      workspace: flags.workspace,
+      files: await readFiles(io, flags.file),
+      prune: flags.prune,
+      dryRun: flags.dryRun,
+      // A dry run deletes nothing, and shall show what is to be confirmed.
+      allowMassDelete: flags.yes || flags.dryRun,
+      author: flags.author ?? "",
+      message: flags.message ?? "",
+    });
+    return withClient(io, flags, async (client) => {
+      if (flags.prune && !flags.yes && !flags.dryRun) {
+        const agreed = await confirmDeletions(io, client, request);
+        if (!agreed) throw new Failure("not confirmed, nothing was changed");
+        request.allowMassDelete = true;
+      }
+      const answer = await sendApply(client, request);
+      print(io, flags.output, answer, flags.dryRun);
+      if (flags.wait === undefined) return EXIT.done;
+      const waited = await waitForRevision(
+        io,
+        client,
+        answer.revision,
+        flags.wait,
+      );
+      return waited.code;
+    });
+  },
+});
+
+/** Shows what a prune deletes and asks; true when it deletes nothing. */
+async function confirmDeletions(
+  io: Io,
+  client: ControlPlaneClient,
+  request: ApplyRequest,
+): Promise<boolean> {
+  const dryRun = { ...request, dryRun: true, allowMassDelete: true };
+  const { changes } = await sendApply(client, dryRun);
+  const deletions = changes.filter(({ action }) => action === "delete");
+  if (deletions.length === 0) return true;
+  io.stderr.write(changesTable(deletions, io.stderr));
+  const others = changes.length - deletions.length;
+  const besides = others === 0 ? "" : `, besides ${others} other changes`;
+  return confirm(
+    io,
+    `The files do not name these ${deletions.length} resources. Delete them${besides}?`,
+  );
+}
+
+function print(
+  io: Io,
+  format: Format,
+  answer: ApplyResponse | ApplyStreamResponse,
+  dryRun: boolean,
+): void {
+  const { revision, changes, warnings } = answer;
+  writeWarnings(io.stderr, warnings);
+  if (format !== "table") {
+    const same = create(ApplyResponseSchema, { revision, changes, warnings });
+    writeValue(io.stdout, format, json(ApplyResponseSchema, same));
+    return;
+  }
+  io.stdout.write(changesTable(changes, io.stdout));
+  const counted = countChanges(changes);
+  io.stdout.write(
+    dryRun
+      ? `dry run: ${counted}, nothing was changed\n`
+      : `revision ${revision}: ${counted}\n`,
+  );
+}

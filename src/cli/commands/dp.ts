@@ -1,0 +1,126 @@
+import { systemClock } from "../../runtime/clock.ts";
+import { createLogger } from "../../runtime/logger.ts";
+import { command } from "../command.ts";
+import { flag, list, optional, required } from "../flags.ts";
+import { UsageError } from "../io.ts";
+import { insecureSync, logLevel, needsInsecureSync } from "../process-flags.ts";
+import { serve } from "../serve.ts";
+import {
+  hostPort,
+  keyValue,
+  loopbackHostPort,
+  oneOf,
+  text,
+  textLike,
+} from "../value-types.ts";
+
+/** `holdfast dp` */
+export const dp = command({
+  name: "dp",
+  summary: "Run a data plane",
+  argsUsage: "",
+  argsCount: { min: 0, max: 0 },
+  help: [
+    "Proxies API traffic with the configuration of a control plane, and keeps the last one it applied in its data directory: it starts and serves with that when no control plane can be reached, and asks for the newest when one is back. Without any configuration it answers 503 and is not ready.",
+    'Prints one line of JSON on standard output when it serves, {"event":"ready","role":"dp","proxy":"127.0.0.1:8000",…}, and logs JSON lines on standard error. SIGTERM and SIGINT end it within 10 s; a second one at once.',
+  ],
+  examples: [
+    [
+      "holdfast dp --control-plane 127.0.0.1:8005 --data-dir ./data/dp --insecure-sync",
+      "A data plane for the control plane on this machine",
+    ],
+    [
+      "holdfast dp --control-plane 127.0.0.1:8005 --data-dir ./data/dp2 --insecure-sync --proxy-listen 127.0.0.1:9000 --status-listen 127.0.0.1:9007",
+      "A second one beside it",
+    ],
+  ],
+  flags: {
+    controlPlane: list(loopbackHostPort, {
+      summary: "The sync address of a control plane.",
+      required: true,
+    }),
+    proxyListen: flag(hostPort, {
+      summary: "Where API traffic arrives.",
+      default: "0.0.0.0:8000",
+    }),
+    statusListen: flag(hostPort, {
+      summary: "Where status and metrics are served.",
+      default: "127.0.0.1:8007",
+    }),
+    dataDir: required(text("DIR"), {
+      summary:
+        "Where the node's id and its copy of the configuration are kept.",
+    }),
+    nodeId: optional(
+      textLike(
+        "ID",
+        /^[0-9A-Za-z._-]{1,128}$/,
+        "an id: 1 to 128 letters, digits, dots, underscores and hyphens",
+      ),
+      {
+        summary:
+          "The node's id, constant over restarts. Without it one is made and kept in the data directory.",
+      },
+    ),
+    label: list(keyValue, { summary: "Shown with the node." }),
+    workspace: flag(text("NAME"), {
+      summary: "Whose configuration it serves.",
+      default: "default",
+    }),
+    onUnsupported: flag(oneOf(["refuse", "fail-route"]), {
+      summary:
+        "What to do with a configuration that needs a feature this data plane lacks: keep serving the one before, or apply it and answer 503 on just the routes concerned.",
+      default: "refuse",
+    }),
+    insecureSync,
+    logLevel,
+  },
+  async run({ io, version }, flags) {
+    needsInsecureSync("dp", flags.insecureSync);
+    const labels = labelsOf(flags.label);
+    const logger = createLogger(flags.logLevel);
+    // Not before it is needed: every other command starts in half the time without it.
+    const { startDataPlane } = await import("../../dp/data-plane.ts");
+    return serve(
+      io,
+      logger,
+      () =>
+        startDataPlane(
+          {
+            controlPlanes: flags.controlPlane,
+            proxyListen: flags.proxyListen,
+            statusListen: flags.statusListen,
+            dataDir: flags.dataDir,
+            ...(flags.nodeId === undefined ? {} : { nodeId: flags.nodeId }),
+            labels,
+            workspace: flags.workspace,
+            onUnsupported: flags.onUnsupported,
+            insecureSync: true,
+            build: version,
+          },
+          { clock: systemClock, logger },
+        ),
+      ({ addresses }) => ({ role: "dp", ...addresses }),
+    );
+  },
+});
+
+/** Within what the sync stream takes, so that a wrong label is told here and not by a stream that ends. */
+function labelsOf(
+  pairs: readonly (readonly [string, string])[],
+): Record<string, string> {
+  const tooLong = pairs.filter(
+    ([key, value]) => key.length > 63 || value.length > 255,
+  );
+  const problems = [
+    ...(pairs.length > 64
+      ? [`--label: ${pairs.length} labels, at most 64`]
+      : []),
+    ...tooLong.map(
+      ([key]) =>
+        `--label: "${key}": a key has at most 63 characters, a value at most 255`,
+    ),
+  ];
+  if (problems.length > 0) throw new UsageError(problems);
+  return Object.fromEntries(pairs);
+}

@@ -1,0 +1,77 @@
+import { systemClock } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/logger.ts";
+import { EXIT, type ExitCode, type Io } from "./io.ts";
+
+/** A stop takes at most 10 s in all; what is left is for the process to end. */
+const STOP_DEADLINE_MS = 9500;
+
+/**
+ * Starts something, prints one line of JSON on standard output when it serves, and stops it when the process is asked to
+ * end. What goes wrong is logged and ends with 1; that includes errors that nobody caught, which leave no state to trust.
+ */
+export async function serve<T extends AsyncDisposable>(
+  io: Io,
+  logger: Logger,
+  start: () => Promise<T>,
+  ready: (running: T) => Readonly<Record<string, unknown>>,
+): Promise<ExitCode> {
+  const crash = (err: unknown) => {
+    logger.error("process.crashed", { err });
+    process.exit(EXIT.failed);
+  };
+  process.on("uncaughtException", crash);
+  try {
+    return await Promise.race([
+      run(io, logger, start, ready),
+      tooLate(io, logger),
+    ]);
+  } catch (err) {
+    logger.error("process.failed", { err });
+    return EXIT.failed;
+  } finally {
+    process.off("uncaughtException", crash);
+  }
+}
+
+async function run<T extends AsyncDisposable>(
+  io: Io,
+  logger: Logger,
+  start: () => Promise<T>,
+  ready: (running: T) => Readonly<Record<string, unknown>>,
+): Promise<ExitCode> {
+  const running = await start();
+  try {
+    io.stdout.write(
+      `${JSON.stringify({ event: "ready", ...ready(running) })}\n`,
+    );
+    await stopped(io.stop);
+    logger.info("process.stopping");
+  } finally {
+    await running[Symbol.asyncDispose]();
+  }
+  logger.info("process.stopped");
+  return EXIT.done;
+}
+
+/** Resolves when the process was asked to end and has not within the deadline. */
+async function tooLate(io: Io, logger: Logger): Promise<ExitCode> {
+  await stopped(io.stop);
+  await systemClock.sleep(STOP_DEADLINE_MS);
+  logger.warn("process.stop_took_too_long", { after_ms: STOP_DEADLINE_MS });
+  return EXIT.done;
+}
+
+/** Resolves when a signal is, or was, aborted. */
+export function stopped(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else
+      signal.addEventListener(
+        "abort",
+        () => {
+          resolve();
+        },
+        { once: true },
+      );
+  });
+}

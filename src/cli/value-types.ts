@@ -1,0 +1,183 @@
+import {
+  formatHostPort,
+  parseHostPort,
+  type HostPort,
+} from "../runtime/host-port.ts";
+
+/** What came of reading a value; the reason says what is allowed. */
+export type Read<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly reason: string };
+
+/** How the text of a flag becomes a value. */
+export interface ValueType<T> {
+  /** What help calls the value: `HOST:PORT`. */
+  readonly placeholder: string;
+  read(text: string): Read<T>;
+}
+
+/** Any text but none. */
+export function text(placeholder: string): ValueType<string> {
+  return {
+    placeholder,
+    read: (given) =>
+      given === "" ? no("must not be empty") : { ok: true, value: given },
+  };
+}
+
+/** Text that a regular expression matches. */
+export function textLike(
+  placeholder: string,
+  pattern: RegExp,
+  allowed: string,
+): ValueType<string> {
+  return {
+    placeholder,
+    read: (given) =>
+      pattern.test(given)
+        ? { ok: true, value: given }
+        : no(`"${given}" is not ${allowed}`),
+  };
+}
+
+/** `127.0.0.1:8001`, `[::1]:8001`. */
+export const hostPort: ValueType<HostPort> = {
+  placeholder: "HOST:PORT",
+  read(given) {
+    const parsed = parseHostPort(given);
+    return parsed.ok ? { ok: true, value: parsed.hostPort } : no(parsed.reason);
+  },
+};
+
+/** Like {@link hostPort}, and only an address that no other machine can reach. */
+export const loopbackHostPort: ValueType<HostPort> = {
+  placeholder: "HOST:PORT",
+  read(given) {
+    const parsed = hostPort.read(given);
+    if (!parsed.ok || isLoopback(parsed.value.host)) return parsed;
+    return no(
+      `${formatHostPort(parsed.value)} can be reached from other machines, and --insecure-sync sends the configuration with its secrets in clear to whoever connects: only a loopback address is allowed, such as 127.0.0.1:${parsed.value.port}`,
+    );
+  },
+};
+
+/** Whether only this machine can connect to it. */
+export function isLoopback(host: string): boolean {
+  return (
+    host === "localhost" ||
+    host === "::1" ||
+    /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host)
+  );
+}
+
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
+const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/;
+const DURATION_PART = /(?<count>\d+(?:\.\d+)?)(?<unit>ms|s|m|h)/g;
+
+/** `500ms`, `30s`, `1m30s`, as milliseconds of at most `max`. */
+export function duration(max: string): ValueType<number> {
+  const maxMs = millisecondsOf(max);
+  return {
+    placeholder: "DURATION",
+    read(given) {
+      const value = millisecondsOf(given);
+      if (value === undefined)
+        return no(`"${given}" is not a duration, such as 500ms, 30s or 1m30s`);
+      if (maxMs !== undefined && value > maxMs)
+        return no(`${given} is over ${max}`);
+      return { ok: true, value };
+    },
+  };
+}
+
+function millisecondsOf(given: string): number | undefined {
+  if (!DURATION.test(given)) return undefined;
+  return [...given.matchAll(DURATION_PART)].reduce((sum, { groups }) => {
+    const unit = groups?.["unit"] as keyof typeof UNIT_MS;
+    return sum + Math.round(Number(groups?.["count"]) * UNIT_MS[unit]);
+  }, 0);
+}
+
+/** A whole number within bounds. */
+export function integer(min: number, max: number): ValueType<number> {
+  return {
+    placeholder: "N",
+    read(given) {
+      const value = Number(given);
+      return /^\d+$/.test(given) && value >= min && value <= max
+        ? { ok: true, value }
+        : no(`"${given}" is not a whole number from ${min} to ${max}`);
+    },
+  };
+}
+
+/** The number of a revision. */
+export const revision: ValueType<bigint> = {
+  placeholder: "REVISION",
+  read: (given) =>
+    /^\d{1,19}$/.test(given)
+      ? { ok: true, value: BigInt(given) }
+      : no(`"${given}" is not a revision: a whole number, such as 5`),
+};
+
+/** One of some words. */
+export function oneOf<const T extends string>(
+  words: readonly T[],
+): ValueType<T> {
+  return {
+    placeholder: words.join("|"),
+    read(given) {
+      const value = words.find((word) => word === given);
+      return value === undefined
+        ? no(`"${given}" is not one of ${words.join(", ")}`)
+        : { ok: true, value };
+    },
+  };
+}
+
+/** `zone=eu-1`. */
+export const keyValue: ValueType<readonly [string, string]> = {
+  placeholder: "KEY=VALUE",
+  read(given) {
+    const equals = given.indexOf("=");
+    if (equals < 1) return no(`"${given}" is not KEY=VALUE, such as zone=eu-1`);
+    return {
+      ok: true,
+      value: [given.slice(0, equals), given.slice(equals + 1)],
+    };
+  },
+};
+
+/** The base address of an HTTP server, without a slash at the end; `http://` when it has no scheme. */
+export const httpUrl: ValueType<string> = {
+  placeholder: "URL",
+  read(given) {
+    const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(given)
+      ? given
+      : `http://${given}`;
+    const url = URL.canParse(full) ? new URL(full) : undefined;
+    const usable =
+      (url?.protocol === "http:" || url?.protocol === "https:") &&
+      url.search === "" &&
+      url.hash === "";
+    return usable
+      ? { ok: true, value: url.href.replace(/\/+$/, "") }
+      : no(
+          `"${given}" is not the address of a server, such as http://127.0.0.1:8001`,
+        );
+  },
+};
+
+/** `true` or `false`. */
+export const truth: ValueType<boolean> = {
+  placeholder: "",
+  read(given) {
+    if (given === "true" || given === "1") return { ok: true, value: true };
+    if (given === "false" || given === "0") return { ok: true, value: false };
+    return no(`"${given}" is neither true nor false`);
+  },
+};
+
+function no(reason: string): { ok: false; reason: string } {
+  return { ok: false, reason };
+}
