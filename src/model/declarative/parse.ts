@@ -1,0 +1,37 @@
+import { checkRules } from "./check-rules.ts";
+import { refuseDuplicates } from "./duplicates.ts";
+import type { DeclarativeFile, ParsedDeclarative, Problem } from "./parsed.ts";
+import { readFile } from "./read-file.ts";
+import type { Report } from "./report.ts";
+import { resolveEntities } from "./resolve.ts";
+
+/**
+ * Reads files in Kong's declarative format, as one configuration. All that is wrong is found at once and returned; nothing
+ * that a file may hold makes it throw. References to what the files do not have are left to the catalog, which may have
+ * it.
+ */
+export function parseDeclarative(
+  files: readonly DeclarativeFile[],
+): ParsedDeclarative {
+  const report: Report = { problems: [], warnings: [] };
+  const raw = files.flatMap((file) => readFile(file, report));
+  const entities = resolveEntities(raw, report);
+  refuseDuplicates(entities, report);
+  checkRules(entities, report);
+  const order = new Map(files.map(({ name }, index) => [name, index]));
+  return {
+    entities: entities.map(({ declared }) => declared),
+    problems: sorted(report.problems, order),
+    warnings: sorted(report.warnings, order),
+  };
+}
+
+function sorted(
+  problems: readonly Problem[],
+  order: ReadonlyMap<string, number>,
+): Problem[] {
+  const fileOf = ({ file }: Problem): number => order.get(file) ?? 0;
+  return [...problems].sort(
+    (a, b) => fileOf(a) - fileOf(b) || a.line - b.line || a.column - b.column,
+  );
+}
