@@ -48,8 +48,9 @@ export function parseHostPattern(text: string): ParsedHostPattern {
 
 /** Whether a text is a host name: labels of letters, digits, "-" and "_", at most 253 characters; not an address. */
 export function isHostname(text: string): boolean {
-  // What ends in a number is meant as an IPv4 address, right or wrong.
-  return HOSTNAME.test(text) && !/(^|\.)\d+\.?$/.test(text);
+  // Nothing but numbers is meant as an IPv4 address, right or wrong. Kong's ingress controller makes names of upstreams
+  // that end in a number.
+  return HOSTNAME.test(text) && !/^\d+(\.\d+)*\.?$/.test(text);
 }
 
 /** Whether a text is an IPv4 address, or an IPv6 address without brackets. */
