@@ -217,9 +217,7 @@ export function stepReplica(
       );
     case "committed":
       return advance(replica, event.seq, "commit", (apply) =>
-        finish({ ...replica, serving: apply.frame.to }, [
-          { type: "ack", seq: apply.frame.seq, cursor: apply.frame.to },
-        ]),
+        serve(replica, apply.frame),
       );
     case "heard":
       return still(heard);
@@ -383,6 +381,19 @@ function advance(
   return apply?.frame.seq === seq && apply.phase === phase
     ? next(apply)
     : still(replica);
+}
+
+function serve(replica: Replica, frame: Frame): ReplicaStep {
+  // What was refused once and could be applied after all, asked for by a person, is no longer refused.
+  const refusals = replica.refusals.filter(
+    (refusal) => refusal.cursor?.root !== frame.to.root,
+  );
+  return finish({ ...replica, refusals, serving: frame.to }, [
+    ...(refusals.length === replica.refusals.length
+      ? []
+      : [{ type: "remember" as const, refusals }]),
+    { type: "ack", seq: frame.seq, cursor: frame.to },
+  ]);
 }
 
 function mismatch(replica: Replica, apply: Apply, reason: string): ReplicaStep {

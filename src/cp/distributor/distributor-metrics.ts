@@ -1,0 +1,110 @@
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type {
+  ApplyTimings,
+  Node,
+} from "../../gen/holdfast/admin/v1/node_service_pb.js";
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import type { NackClass } from "../../gen/holdfast/sync/v1/sync_pb.js";
+import { nackClassName } from "../../sync/names.ts";
+
+/** What is read when metrics are asked for. */
+export interface DistributorFigures {
+  readonly head: Cursor;
+  readonly sessions: number;
+  readonly nodes: readonly Node[];
+  readonly undrainedBytes: number;
+}
+
+/** The control plane's metrics of its nodes. */
+export class DistributorMetrics {
+  readonly #messages: Counter<"direction" | "type">;
+  readonly #bytes: Counter<"type">;
+  readonly #nacks: Counter<"class">;
+  readonly #applies: Histogram;
+
+  constructor(registry: Registry, read: () => DistributorFigures) {
+    const registers = [registry];
+    this.#messages = new Counter({
+      name: "holdfast_cp_sync_messages_total",
+      help: "Messages of the sync protocol, by direction and type.",
+      labelNames: ["direction", "type"],
+      registers,
+    });
+    this.#bytes = new Counter({
+      name: "holdfast_cp_sync_sent_bytes_total",
+      help: "Bytes of manifests, deltas and buckets sent.",
+      labelNames: ["type"],
+      registers,
+    });
+    this.#nacks = new Counter({
+      name: "holdfast_cp_nacks_total",
+      help: "States that nodes did not apply, by class.",
+      labelNames: ["class"],
+      registers,
+    });
+    this.#applies = new Histogram({
+      name: "holdfast_cp_apply_seconds",
+      help: "From sending a state to a node to its acknowledgement.",
+      buckets: [
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+        30, 60,
+      ],
+      registers,
+    });
+    gauge("holdfast_cp_head_revision", "The newest revision.", () =>
+      Number(read().head.revision),
+    );
+    gauge(
+      "holdfast_cp_nodes_connected",
+      "Nodes with a stream.",
+      () => read().sessions,
+    );
+    gauge(
+      "holdfast_cp_nodes_known",
+      "Nodes that are not forgotten.",
+      () => read().nodes.length,
+    );
+    gauge(
+      "holdfast_cp_nodes_in_sync",
+      "Connected nodes that serve the newest revision.",
+      () => read().nodes.filter((node) => node.inSync).length,
+    );
+    gauge(
+      "holdfast_cp_nodes_missing_features",
+      "Connected nodes that lack a feature the newest revision needs.",
+      () =>
+        read().nodes.filter((node) => node.missingFeatures.length > 0).length,
+    );
+    gauge(
+      "holdfast_cp_sync_undrained_bytes",
+      "Bytes of frames handed to streams that have not drained.",
+      () => read().undrainedBytes,
+    );
+
+    function gauge(name: string, help: string, value: () => number): void {
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(value());
+        },
+      });
+    }
+  }
+
+  counted(direction: "in" | "out", type: string, bytes: number): void {
+    this.#messages.inc({ direction, type });
+    if (bytes > 0) this.#bytes.inc({ type }, bytes);
+  }
+
+  nacked(nackClass: NackClass): void {
+    this.#nacks.inc({ class: nackClassName(nackClass) });
+  }
+
+  acked(timings: ApplyTimings | undefined): void {
+    if (timings?.roundTrip !== undefined)
+      this.#applies.observe(durationMs(timings.roundTrip) / 1000);
+  }
+}

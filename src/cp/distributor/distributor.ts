@@ -1,0 +1,335 @@
+import { randomUUID } from "node:crypto";
+import type { Registry } from "prom-client";
+import type { Node } from "../../gen/holdfast/admin/v1/node_service_pb.js";
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import {
+  GoodbyeReason,
+  SyncService,
+} from "../../gen/holdfast/sync/v1/sync_pb.js";
+import { cursorsEqual } from "../../model/cursor.ts";
+import type { Snapshot } from "../../model/snapshot.ts";
+import type { Clock, Timer } from "../../runtime/clock.ts";
+import { CloseStack } from "../../runtime/close-stack.ts";
+import { bindBidi, type BoundService } from "../../runtime/grpc.ts";
+import type { Logger } from "../../runtime/logger.ts";
+import { driveSlices } from "../../runtime/slices.ts";
+import type { FeatureNeed } from "../../sync/features.ts";
+import { LIMITS } from "../../sync/limits.ts";
+import type { Session, SessionEvent } from "../../sync/session.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { Store } from "../store/store.ts";
+import { Connection, type ConnectionHost } from "./connection.ts";
+import { DistributorMetrics } from "./distributor-metrics.ts";
+import { Frames } from "./frames.ts";
+import { NeedIndex } from "./needs.ts";
+import { NodeRegistry } from "./node-registry.ts";
+import type { LackingNodes, NodeEvent, Nodes, WaitState } from "./nodes.ts";
+import { Pacer } from "./pacer.ts";
+import { WriteBudget } from "./write-budget.ts";
+
+/** How often the machines see the time. */
+const TICK_MS = 1_000;
+/** Before a second process with a node id that is taken tries again: by then the first is known to be dead or alive. */
+const DUPLICATE_RETRY_MS = 10_000;
+
+export interface DistributorOptions {
+  readonly catalog: Catalog;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Registry;
+  /** The control plane's build, told to nodes. */
+  readonly build: string;
+}
+
+interface Published {
+  readonly head: Cursor;
+  readonly snapshot: Snapshot;
+  readonly needs: readonly FeatureNeed[];
+}
+
+/** Brings one workspace's newest state to its nodes, and knows what each of them serves. */
+export class Distributor implements Nodes, AsyncDisposable {
+  readonly #options: DistributorOptions;
+  readonly #registry: NodeRegistry;
+  readonly #needs: NeedIndex;
+  readonly #metrics: DistributorMetrics;
+  readonly #pacer: Pacer;
+  readonly #connections = new Set<Connection>();
+  /** The connection of each node that has greeted. */
+  readonly #byNode = new Map<string, Connection>();
+  readonly #running = new Set<Promise<void>>();
+  readonly #host: ConnectionHost;
+  #published: Published;
+  #ticking: Timer | undefined;
+  #stack = new CloseStack();
+  #draining = false;
+
+  private constructor(
+    options: DistributorOptions,
+    registry: NodeRegistry,
+    needs: NeedIndex,
+  ) {
+    this.#options = options;
+    this.#registry = registry;
+    this.#needs = needs;
+    this.#published = publishedOf(options.catalog, needs);
+    this.#metrics = new DistributorMetrics(options.metrics, () => ({
+      head: this.#published.head,
+      sessions: this.#byNode.size,
+      nodes: registry.list(),
+      undrainedBytes: budget.usedBytes,
+    }));
+    this.#pacer = new Pacer(options.clock, () => {
+      this.#publish();
+    });
+    const budget = new WriteBudget(LIMITS.undrainedBytes);
+    this.#host = {
+      clock: options.clock,
+      logger: options.logger,
+      build: options.build,
+      frames: new Frames(),
+      budget,
+      published: () => this.#published,
+      snapshot: (cursor) =>
+        cursorsEqual(cursor, this.#published.head)
+          ? this.#published.snapshot
+          : options.catalog.retained(cursor),
+      admit: (connection, hello) => this.#admit(connection, hello),
+      counted: (direction, type, bytes) => {
+        this.#metrics.counted(direction, type, bytes);
+      },
+      moved: (connection, before, event) => {
+        this.#moved(connection, before, event);
+      },
+    };
+  }
+
+  /** Reads what the store knows of nodes and follows the catalog from then on. */
+  static async open(options: DistributorOptions): Promise<Distributor> {
+    const { catalog, store, clock, logger } = options;
+    const stack = new CloseStack();
+    try {
+      const needs = new NeedIndex();
+      const { workspace } = catalog;
+      const registry = stack.use(
+        await NodeRegistry.open(
+          { workspace, store, clock, logger },
+          catalog.head.cursor,
+        ),
+      );
+      await driveSlices(needs.load(catalog.head.snapshot));
+      const distributor = new Distributor(options, registry, needs);
+      stack.defer(
+        catalog.onCommit((_head, records) => {
+          for (const record of records) needs.update(record.changes);
+          distributor.#pacer.poke();
+        }),
+      );
+      distributor.#stack = stack;
+      distributor.#tick();
+      return distributor;
+    } catch (error) {
+      await stack.close();
+      throw error;
+    }
+  }
+
+  /** What to serve on the sync listener. */
+  get service(): BoundService {
+    return bindBidi(SyncService, {
+      connect: async (call, gone) => {
+        const connection = new Connection(randomUUID(), call, gone, this.#host);
+        this.#connections.add(connection);
+        const run = connection.run();
+        this.#running.add(run);
+        try {
+          if (this.#draining) this.#dismiss(connection);
+          await run;
+        } finally {
+          this.#running.delete(run);
+          this.#connections.delete(connection);
+          this.#leave(connection);
+        }
+      },
+    });
+  }
+
+  list(workspace: string): Node[] {
+    return this.#serves(workspace) ? this.#registry.list() : [];
+  }
+
+  get(workspace: string, id: string): Node | undefined {
+    return this.#serves(workspace) ? this.#registry.get(id) : undefined;
+  }
+
+  retry(workspace: string, id: string): Node | undefined {
+    if (!this.#serves(workspace) || !this.#registry.forgive(id))
+      return undefined;
+    this.#byNode.get(id)?.dispatch({ type: "retried" });
+    return this.#registry.get(id);
+  }
+
+  onChange(listener: (event: NodeEvent) => void): () => void {
+    return this.#registry.onChange(listener);
+  }
+
+  waiting(_workspace: string, revision: bigint): WaitState {
+    return this.#registry.waiting(revision);
+  }
+
+  unsupportedBy(
+    _workspace: string,
+    features: readonly { readonly name: string; readonly version: number }[],
+  ): LackingNodes[] {
+    return this.#registry.unsupportedBy(features);
+  }
+
+  /** Tells every node that the control plane goes, waits for the streams to end, and writes what is known of the nodes. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#draining = true;
+    this.#pacer.stop();
+    this.#ticking?.cancel();
+    for (const connection of this.#connections) this.#dismiss(connection);
+    await Promise.all(this.#running);
+    await this.#stack.close();
+  }
+
+  #serves(workspace: string): boolean {
+    return workspace === this.#options.catalog.workspace;
+  }
+
+  #publish(): void {
+    this.#published = publishedOf(this.#options.catalog, this.#needs);
+    const { head, needs } = this.#published;
+    this.#registry.setHead(head);
+    for (const connection of this.#connections)
+      connection.dispatch({ type: "published", head, needs });
+  }
+
+  #tick(): void {
+    this.#ticking = this.#options.clock.setTimer(TICK_MS, () => {
+      for (const connection of this.#connections)
+        connection.dispatch({ type: "ticked" });
+      this.#tick();
+    });
+  }
+
+  #admit(
+    connection: Connection,
+    hello: NonNullable<Session["hello"]>,
+  ): ReturnType<ConnectionHost["admit"]> {
+    const { catalog, logger } = this.#options;
+    const workspace = hello.workspace === "" ? "default" : hello.workspace;
+    if (workspace !== catalog.workspace)
+      return {
+        ok: false,
+        reason: GoodbyeReason.NOT_FOUND,
+        message: `there is no workspace "${workspace}"`,
+        retryAfterMs: LIMITS.hopelessRetryMs,
+      };
+    const node = hello.node;
+    if (node === undefined)
+      return {
+        ok: false,
+        reason: GoodbyeReason.PROTOCOL,
+        message: "Hello names no node",
+      };
+    const other = this.#byNode.get(node.id);
+    const otherBoot = other?.session.hello?.node?.boot;
+    if (other !== undefined && otherBoot !== node.boot) {
+      const theirs = other.session.hello?.node?.hostname ?? "";
+      logger.error("node.duplicate", {
+        node: node.id,
+        hostname: node.hostname,
+        peer: connection.peer,
+        connected_hostname: theirs,
+        connected_peer: other.peer,
+      });
+      return {
+        ok: false,
+        reason: GoodbyeReason.DUPLICATE,
+        message: `node "${node.id}" is connected already, from ${theirs} (${other.peer}); this is ${node.hostname} (${connection.peer}). Give one of them another --node-id, or its own --data-dir`,
+        retryAfterMs: DUPLICATE_RETRY_MS,
+      };
+    }
+    // The same process came back before its old stream was seen to break.
+    other?.dispatch({
+      type: "dismissed",
+      reason: GoodbyeReason.DUPLICATE,
+      message: "replaced by a newer stream of the same process",
+    });
+    this.#byNode.set(node.id, connection);
+    const remembered = this.#registry.refusedRoots(hello);
+    if (this.#registry.takeForgiven(node.id)) hello.refused = [];
+    logger.info("node.connected", {
+      node: node.id,
+      hostname: node.hostname,
+      build: node.build,
+      have: hello.have?.revision,
+    });
+    return { ok: true, refusedRoots: remembered };
+  }
+
+  #moved(connection: Connection, before: Session, event: SessionEvent): void {
+    const { session } = connection;
+    const node = session.hello?.node;
+    if (node === undefined || this.#byNode.get(node.id) !== connection) return;
+    if (event.type === "greeted" && before.at === "opening" && session.hello) {
+      this.#registry.join(session.hello, addressOf(connection.peer), session);
+      return;
+    }
+    this.#registry.observe(node.id, session);
+    switch (event.type) {
+      case "reported":
+        this.#registry.report(node.id, event.report);
+        return;
+      case "nacked":
+        this.#metrics.nacked(event.nack.class);
+        this.#options.logger.warn("node.nacked", {
+          node: node.id,
+          revision: event.nack.cursor?.revision,
+          class: event.nack.class,
+          violations: event.nack.violations.slice(0, 3),
+        });
+        return;
+      case "acked":
+        this.#metrics.acked(this.#registry.get(node.id)?.lastApply);
+        this.#options.logger.info("node.acked", {
+          node: node.id,
+          revision: event.ack.cursor?.revision,
+        });
+        return;
+      default:
+    }
+  }
+
+  #leave(connection: Connection): void {
+    const id = connection.session.hello?.node?.id;
+    if (id === undefined || this.#byNode.get(id) !== connection) return;
+    this.#byNode.delete(id);
+    this.#registry.leave(id);
+    this.#options.logger.info("node.disconnected", { node: id });
+  }
+
+  #dismiss(connection: Connection): void {
+    connection.dispatch({
+      type: "dismissed",
+      reason: GoodbyeReason.DRAIN,
+      message: "the control plane shuts down",
+    });
+  }
+}
+
+function publishedOf(catalog: Catalog, needs: NeedIndex): Published {
+  const { cursor, snapshot } = catalog.head;
+  return { head: cursor, snapshot, needs: needs.needs };
+}
+
+/** "ipv4:127.0.0.1:40001", "[::1]:40001" or "127.0.0.1:40001" without the port. */
+function addressOf(peer: string): string {
+  return peer
+    .replace(/^ipv[46]:/, "")
+    .replace(/:\d+$/, "")
+    .replace(/^\[|\]$/g, "");
+}

@@ -1,0 +1,101 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  durationFromMs,
+  timestampFromMs,
+  type Duration,
+} from "@bufbuild/protobuf/wkt";
+import {
+  ApplyTimingsSchema,
+  LastNackSchema,
+  type ApplyTimings,
+  type LastNack,
+  type Node,
+} from "../../gen/holdfast/admin/v1/node_service_pb.js";
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import type {
+  MissingFeature,
+  Nack,
+  Timings,
+} from "../../gen/holdfast/sync/v1/sync_pb.js";
+import { cursorsEqual } from "../../model/cursor.ts";
+import { nackClassName } from "../../sync/names.ts";
+import type { Session } from "../../sync/session.ts";
+
+/** A Nack as people see it. */
+export function lastNackOf(nack: Nack, atMs: number): LastNack {
+  return create(LastNackSchema, {
+    class: nackClassName(nack.class),
+    ...(nack.cursor === undefined ? {} : { cursor: nack.cursor }),
+    at: timestampFromMs(atMs),
+    violations: nack.violations.map(({ key, field, reason }) => ({
+      key,
+      field,
+      reason,
+    })),
+  });
+}
+
+/** The timings of an Ack as people see them. */
+export function applyTimingsOf(
+  timings: Timings | undefined,
+  roundTripMs: number,
+): ApplyTimings {
+  return create(ApplyTimingsSchema, {
+    receive: micros(timings?.receiveUs),
+    verify: micros(timings?.verifyUs),
+    prepare: micros(timings?.prepareUs),
+    persist: micros(timings?.persistUs),
+    commit: micros(timings?.commitUs),
+    roundTrip: durationFromMs(Math.round(roundTripMs)),
+  });
+}
+
+function micros(value = 0n): Duration {
+  return {
+    $typeName: "google.protobuf.Duration",
+    seconds: value / 1_000_000n,
+    nanos: Number(value % 1_000_000n) * 1000,
+  };
+}
+
+/** Why a node does not serve the head, for people; empty when it does. */
+export function reasonOf(
+  node: Pick<Node, "connected" | "serving" | "lastNack">,
+  session: Session | undefined,
+  head: Cursor,
+): string {
+  if (cursorsEqual(node.serving, head)) return "";
+  if (!node.connected || session === undefined) return "not connected";
+  if (session.missing.length > 0)
+    return session.missing.map(describeMissing).join("; ");
+  const nack = node.lastNack;
+  if (nack !== undefined && session.refusedRoots.has(head.root))
+    return `refuses revision ${head.revision}: ${describeNack(nack)}`;
+  if (session.inFlight?.parked === true && nack !== undefined)
+    return `cannot store revision ${session.inFlight.to.revision} and tries again: ${describeNack(nack)}`;
+  if (session.inFlight !== undefined)
+    return `is applying revision ${session.inFlight.to.revision}`;
+  if (session.at !== "active") return "is connecting";
+  return session.refusedRoots.has(head.root)
+    ? `has refused revision ${head.revision} before`
+    : `is about to be sent revision ${head.revision}`;
+}
+
+/** "lacks plugin/acl, which plugin/6f… needs". */
+export function describeMissing(missing: MissingFeature): string {
+  const needed = missing.keys.slice(0, 3).join(", ");
+  return `lacks ${missing.feature?.name ?? "a feature"} (version ${missing.feature?.version ?? 0}), which ${needed} needs`;
+}
+
+function describeNack(nack: LastNack): string {
+  const first = nack.violations[0];
+  if (first === undefined) return nack.class;
+  const more =
+    nack.violations.length > 1
+      ? ` (and ${nack.violations.length - 1} more)`
+      : "";
+  return [nack.class, first.key, first.field, first.reason]
+    .filter((part) => part !== "")
+    .join(": ")
+    .concat(more);
+}

@@ -1,0 +1,66 @@
+/**
+ * Bounds the bytes of frames that were handed to streams and have not drained, over all of them. Who waits gets its turn
+ * in order, and each session waits with one frame at a time: round robin.
+ */
+export class WriteBudget {
+  readonly #limitBytes: number;
+  #usedBytes = 0;
+  readonly #waiting: { readonly bytes: number; readonly admit: () => void }[] =
+    [];
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+
+  /** Bytes in use now. */
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /**
+   * Waits for `bytes` and returns what gives them back, to be called once. Something larger than the whole budget is let
+   * through alone. Rejects with the signal's reason.
+   */
+  async acquire(bytes: number, signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted();
+    if (this.#waiting.length > 0 || !this.#fits(bytes))
+      await new Promise<void>((resolve, reject) => {
+        const waiter = {
+          bytes,
+          admit: () => {
+            signal.removeEventListener("abort", onAbort);
+            resolve();
+          },
+        };
+        const onAbort = (): void => {
+          this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+          reject(signal.reason as Error);
+          this.#admit();
+        };
+        signal.addEventListener("abort", onAbort, { once: true });
+        this.#waiting.push(waiter);
+      });
+    else this.#usedBytes += bytes;
+    return () => {
+      this.#usedBytes -= bytes;
+      this.#admit();
+    };
+  }
+
+  #fits(bytes: number): boolean {
+    return this.#usedBytes === 0 || this.#usedBytes + bytes <= this.#limitBytes;
+  }
+
+  #admit(): void {
+    for (
+      let next = this.#waiting[0];
+      next !== undefined && this.#fits(next.bytes);
+      next = this.#waiting[0]
+    ) {
+      this.#waiting.shift();
+      // Counted here, not when the waiter runs: otherwise all of them would fit at once.
+      this.#usedBytes += next.bytes;
+      next.admit();
+    }
+  }
+}

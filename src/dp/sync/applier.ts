@@ -1,0 +1,296 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import {
+  DeltaContentSchema,
+  NackClass,
+  TimingsSchema,
+  type BucketDigest,
+  type Delta,
+  type Manifest,
+  type Refusal,
+  type Timings,
+  type Violation,
+} from "../../gen/holdfast/sync/v1/sync_pb.js";
+import { create } from "@bufbuild/protobuf";
+import { Snapshot, type Bucket, type Changes } from "../../model/snapshot.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import { driveSlices } from "../../runtime/slices.ts";
+import { LIMITS } from "../../sync/limits.ts";
+import type { Frame } from "../../sync/replica.ts";
+import type { State } from "../replica/last-good.ts";
+import { Staging, unpack, WireError } from "./staging.ts";
+
+/** What compiles states and serves them. */
+export interface Activation<P> {
+  /** Builds what serving the state needs, beside what is served now. Changes nothing. */
+  prepare(
+    state: State,
+    onProgress: (done: number, total: number) => void,
+  ): Promise<
+    | { readonly ok: true; readonly prepared: P }
+    | {
+        readonly ok: false;
+        readonly class: "INVALID" | "UNSUPPORTED";
+        readonly violations: readonly {
+          readonly key: string;
+          readonly field: string;
+          readonly reason: string;
+        }[];
+      }
+  >;
+  /** Serves it from now on. Never fails. */
+  commit(prepared: P): void;
+}
+
+/** What makes states durable. */
+export interface Persistence {
+  persist(state: State): Promise<void>;
+  remember(refusals: readonly Refusal[]): Promise<void>;
+}
+
+/** How far an apply is, for Reports. */
+export interface Progress {
+  readonly seq: bigint;
+  readonly step: string;
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Why a state was not prepared, in the words of the protocol. */
+export interface Refused {
+  readonly class: NackClass;
+  readonly violations: readonly Violation[];
+}
+
+interface Work<P> {
+  readonly seq: bigint;
+  readonly startedMs: number;
+  changes: Changes | undefined;
+  state: State | undefined;
+  prepared: P | undefined;
+  readonly timings: Timings;
+}
+
+/**
+ * Does the work of an apply: bytes to buckets, buckets to a snapshot proved by its root, then prepared, stored, served.
+ * When to do what is the machine's decision.
+ */
+export class Applier<P> {
+  readonly #workspace: string;
+  readonly #clock: Clock;
+  readonly #activation: Activation<P>;
+  readonly #persistence: Persistence;
+  readonly #staging = new Staging();
+  #served: State | undefined;
+  #work: Work<P> | undefined;
+  #progress: Progress | undefined;
+
+  constructor(options: {
+    readonly workspace: string;
+    readonly clock: Clock;
+    readonly activation: Activation<P>;
+    readonly persistence: Persistence;
+    readonly served: State | undefined;
+  }) {
+    this.#workspace = options.workspace;
+    this.#clock = options.clock;
+    this.#activation = options.activation;
+    this.#persistence = options.persistence;
+    this.#served = options.served;
+  }
+
+  get progress(): Progress | undefined {
+    return this.#progress;
+  }
+
+  /** Takes up a manifest: the frame, and the buckets that must be fetched. */
+  beginManifest(manifest: Manifest): {
+    readonly frame: Frame;
+    readonly lacking: readonly BucketDigest[];
+  } {
+    const { seq, buckets, totals, whole } = manifest;
+    const frame: Frame = {
+      type: "manifest",
+      seq,
+      to: required(manifest.cursor, "Manifest.cursor"),
+      buckets,
+      totals: totals ?? { buckets: 0, entries: 0n, bytes: 0n },
+    };
+    const lacking = this.#staging.begin(buckets, this.#served?.snapshot, whole);
+    this.#begin(seq, undefined);
+    return { frame, lacking };
+  }
+
+  /**
+   * Takes up a delta.
+   *
+   * @throws WireError when it cannot be read.
+   */
+  beginDelta(delta: Delta): Frame {
+    if (delta.size > LIMITS.deltaBytes)
+      throw new WireError(
+        `a delta has ${delta.size} bytes, more than ${LIMITS.deltaBytes}`,
+      );
+    const content = fromBinary(
+      DeltaContentSchema,
+      unpack(delta.codec, delta.data, delta.size),
+    );
+    const stray = [
+      ...content.puts.map((entry) => entry.key),
+      ...content.deletes,
+    ].find((key) => key.length > 255 || !/^[\x21-\x7e]+$/.test(key));
+    if (stray !== undefined)
+      throw new WireError(`"${stray.slice(0, 300)}" is not a key`);
+    this.#begin(delta.seq, {
+      puts: content.puts,
+      deletes: content.deletes,
+    });
+    return {
+      type: "delta",
+      seq: delta.seq,
+      from: required(delta.from, "Delta.from"),
+      to: required(delta.to, "Delta.to"),
+    };
+  }
+
+  /** Where buckets come in. */
+  get staging(): Staging {
+    return this.#staging;
+  }
+
+  /** Builds the snapshot of a frame and compares its root. What is wrong, or nothing. */
+  async verify(frame: Frame): Promise<string | undefined> {
+    const work = this.#workOf(frame);
+    work.timings.receiveUs = this.#since(work.startedMs);
+    const startedMs = this.#step(frame.seq, "verify", 0);
+    const snapshot =
+      frame.type === "delta" ? await this.#patch(work) : this.#assemble(frame);
+    if (typeof snapshot === "string") return snapshot;
+    const root = await driveSlices(snapshot.hashSlices());
+    if (root !== frame.to.root)
+      return `the content has root ${root}, announced was ${frame.to.root}`;
+    if (
+      frame.type === "manifest" &&
+      BigInt(snapshot.entryCount) !== frame.totals.entries
+    )
+      return `the content has ${snapshot.entryCount} entries, announced were ${frame.totals.entries}`;
+    work.state = { cursor: frame.to, snapshot };
+    work.timings.verifyUs = this.#since(startedMs);
+    return undefined;
+  }
+
+  /** Compiles it. Why it cannot be served, or nothing. */
+  async prepare(frame: Frame): Promise<Refused | undefined> {
+    const work = this.#workOf(frame);
+    const state = required(work.state, "a verified state");
+    const startedMs = this.#step(
+      frame.seq,
+      "prepare",
+      state.snapshot.entryCount,
+    );
+    const result = await this.#activation.prepare(state, (done, total) => {
+      this.#progress = { seq: frame.seq, step: "prepare", done, total };
+    });
+    if (!result.ok)
+      return {
+        class: NackClass[result.class],
+        violations: result.violations.map(({ key, field, reason }) => ({
+          $typeName: "holdfast.sync.v1.Violation",
+          key: key.slice(0, 255),
+          field: field.slice(0, 512),
+          reason: reason.slice(0, 4096),
+        })),
+      };
+    work.prepared = result.prepared;
+    work.timings.prepareUs = this.#since(startedMs);
+    return undefined;
+  }
+
+  /** Makes it durable. Rejects with what the disk said. */
+  async persist(frame: Frame): Promise<void> {
+    const work = this.#workOf(frame);
+    const state = required(work.state, "a verified state");
+    const startedMs = this.#step(frame.seq, "persist", 0);
+    await this.#persistence.persist(state);
+    work.timings.persistUs = this.#since(startedMs);
+  }
+
+  /** Serves it. */
+  commit(frame: Frame): void {
+    const work = this.#workOf(frame);
+    const startedMs = this.#step(frame.seq, "commit", 0);
+    this.#activation.commit(required(work.prepared, "a prepared state"));
+    this.#served = required(work.state, "a verified state");
+    this.#staging.clear();
+    this.#progress = undefined;
+    work.timings.commitUs = this.#since(startedMs);
+  }
+
+  /** Lets go of what was made of a frame. Buckets that came are kept. */
+  discard(frame: Frame): void {
+    if (this.#work?.seq !== frame.seq) return;
+    this.#work = undefined;
+    this.#progress = undefined;
+  }
+
+  /** How long the steps of the last apply took, if it was of this frame. */
+  timings(seq: bigint): Timings | undefined {
+    return this.#work?.seq === seq ? this.#work.timings : undefined;
+  }
+
+  remember(refusals: readonly Refusal[]): Promise<void> {
+    return this.#persistence.remember(refusals);
+  }
+
+  #begin(seq: bigint, changes: Changes | undefined): void {
+    this.#work = {
+      seq,
+      startedMs: this.#clock.monotonic(),
+      changes,
+      state: undefined,
+      prepared: undefined,
+      timings: create(TimingsSchema),
+    };
+    this.#progress = { seq, step: "receive", done: 0, total: 0 };
+  }
+
+  #workOf(frame: Frame): Work<P> {
+    if (this.#work?.seq !== frame.seq)
+      throw new Error(`frame ${frame.seq} is not being applied`);
+    return this.#work;
+  }
+
+  #step(seq: bigint, step: string, total: number): number {
+    this.#progress = { seq, step, done: 0, total };
+    return this.#clock.monotonic();
+  }
+
+  #since(startedMs: number): bigint {
+    return BigInt(Math.round((this.#clock.monotonic() - startedMs) * 1000));
+  }
+
+  async #patch(work: Work<P>): Promise<Snapshot> {
+    const base = this.#served?.snapshot ?? Snapshot.empty(this.#workspace);
+    return driveSlices(
+      base.applySlices(work.changes ?? { puts: [], deletes: [] }),
+    );
+  }
+
+  #assemble(frame: Extract<Frame, { type: "manifest" }>): Snapshot | string {
+    const served = this.#served?.snapshot;
+    // No hashes although there is content: the control plane says that this node has it already.
+    if (frame.buckets.length === 0 && frame.totals.buckets > 0)
+      return served ?? "the manifest has no hashes and nothing is served";
+    const buckets: [number, Bucket][] = [];
+    for (const digest of frame.buckets) {
+      const bucket = this.#staging.bucket(digest, served);
+      if (bucket === undefined) return `bucket ${digest.index} did not come`;
+      buckets.push([digest.index, bucket]);
+    }
+    return Snapshot.ofBuckets(this.#workspace, buckets);
+  }
+}
+
+function required<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new WireError(`${what} is missing`);
+  return value;
+}

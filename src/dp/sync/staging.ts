@@ -1,0 +1,151 @@
+import { gunzipSync } from "node:zlib";
+import {
+  Codec,
+  type BucketChunk,
+  type BucketDigest,
+} from "../../gen/holdfast/sync/v1/sync_pb.js";
+import { Bucket, type Snapshot } from "../../model/snapshot.ts";
+import { LIMITS } from "../../sync/limits.ts";
+
+/** What a chunk made of its bucket. */
+export type ChunkResult =
+  | { readonly type: "more" }
+  | { readonly type: "whole" }
+  /** The bucket came whole and is not what was announced. */
+  | { readonly type: "damaged"; readonly reason: string }
+  /** The chunk itself breaks the protocol. */
+  | { readonly type: "breach"; readonly reason: string };
+
+/** The control plane sent something that cannot be read. */
+export class WireError extends Error {
+  override readonly name = "WireError";
+}
+
+interface Partial {
+  readonly bytes: Buffer;
+  filled: number;
+}
+
+/** Buckets on their way in. Those that came whole are kept until a state is applied: a later manifest may need them. */
+export class Staging {
+  readonly #whole = new Map<string, Bucket>();
+  readonly #partial = new Map<number, Partial>();
+  #wanted = new Map<number, BucketDigest>();
+
+  /** Takes up a manifest: which of its buckets are held neither in `served` nor here. */
+  begin(
+    buckets: readonly BucketDigest[],
+    served: Snapshot | undefined,
+    whole: boolean,
+  ): readonly BucketDigest[] {
+    this.#partial.clear();
+    if (whole) this.#whole.clear();
+    const named = new Set(buckets.map(({ hash }) => idOf(hash)));
+    for (const id of this.#whole.keys())
+      if (!named.has(id)) this.#whole.delete(id);
+    const lacking = buckets.filter(
+      ({ index, hash }) =>
+        whole ||
+        (!this.#whole.has(idOf(hash)) &&
+          served?.bucket(index)?.hash.equals(hash) !== true),
+    );
+    this.#wanted = new Map(lacking.map((digest) => [digest.index, digest]));
+    return lacking;
+  }
+
+  /** Takes in a chunk. Its bucket's buffer is made as large as the manifest announced, and no larger. */
+  receive(chunk: BucketChunk): ChunkResult {
+    const digest = this.#wanted.get(chunk.index);
+    if (digest === undefined)
+      return breach(`bucket ${chunk.index} came, which is not awaited`);
+    const partial = this.#partial.get(chunk.index) ?? {
+      bytes: Buffer.allocUnsafeSlow(digest.size),
+      filled: 0,
+    };
+    this.#partial.set(chunk.index, partial);
+    if (
+      chunk.offset !== partial.filled ||
+      chunk.size > LIMITS.chunkBytes ||
+      chunk.offset + chunk.size > digest.size
+    )
+      return breach(
+        `a chunk of bucket ${chunk.index} has ${chunk.size} bytes at ${chunk.offset}, there are ${partial.filled} of ${digest.size}`,
+      );
+    const plain = unpack(chunk.codec, chunk.data, chunk.size);
+    partial.bytes.set(plain, partial.filled);
+    partial.filled += plain.length;
+    if (chunk.last !== (partial.filled === digest.size))
+      return breach(
+        `a chunk of bucket ${chunk.index} ends at ${partial.filled} of ${digest.size} and ${chunk.last ? "says" : "does not say"} that it is the last`,
+      );
+    if (!chunk.last) return { type: "more" };
+    this.#partial.delete(chunk.index);
+    this.#wanted.delete(chunk.index);
+    const bucket = Bucket.parse(chunk.index, partial.bytes);
+    if (typeof bucket === "string") return { type: "damaged", reason: bucket };
+    if (!bucket.hash.equals(digest.hash))
+      return { type: "damaged", reason: "has another hash than announced" };
+    this.#whole.set(idOf(digest.hash), bucket);
+    return { type: "whole" };
+  }
+
+  /** The bucket of a digest, from here or from `served`; undefined when neither has it. */
+  bucket(
+    { index, hash }: BucketDigest,
+    served: Snapshot | undefined,
+  ): Bucket | undefined {
+    const staged = this.#whole.get(idOf(hash));
+    if (staged !== undefined) return staged;
+    const own = served?.bucket(index);
+    return own?.hash.equals(hash) === true ? own : undefined;
+  }
+
+  /** Lets everything go: it is part of the served state now. */
+  clear(): void {
+    this.#whole.clear();
+    this.#partial.clear();
+    this.#wanted.clear();
+  }
+}
+
+/**
+ * The plain bytes of data that says to have `size` of them.
+ *
+ * @throws WireError when it has more or fewer, or cannot be read.
+ */
+export function unpack(
+  codec: Codec,
+  data: Uint8Array,
+  size: number,
+): Uint8Array {
+  switch (codec) {
+    case Codec.IDENTITY:
+      if (data.length !== size)
+        throw new WireError(`${data.length} bytes came as ${size}`);
+      return data;
+    case Codec.GZIP: {
+      let plain: Buffer;
+      try {
+        // Bounded before anything is allocated: a small message may inflate to anything.
+        plain = gunzipSync(data, { maxOutputLength: Math.max(1, size) });
+      } catch (error) {
+        throw new WireError(`${data.length} bytes do not inflate to ${size}`, {
+          cause: error,
+        });
+      }
+      if (plain.length !== size)
+        throw new WireError(`${plain.length} bytes came as ${size}`);
+      return plain;
+    }
+    default:
+      throw new WireError(`unknown codec ${codec}`);
+  }
+}
+
+function breach(reason: string): ChunkResult {
+  return { type: "breach", reason };
+}
+
+function idOf(hash: Uint8Array): string {
+  return Buffer.from(hash).toString("hex");
+}

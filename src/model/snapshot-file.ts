@@ -1,0 +1,88 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Cursor } from "../gen/holdfast/config/v1/cursor_pb.js";
+import {
+  SnapshotFileHeaderSchema,
+  type SnapshotFileHeader,
+} from "../gen/holdfast/sync/v1/snapshot_file_pb.js";
+import type { Snapshot } from "./snapshot.ts";
+
+/** The first bytes of a snapshot file. */
+const MAGIC = Buffer.from("holdfast", "ascii");
+/** The format this code writes, and the newest that it reads. */
+export const SNAPSHOT_FILE_FORMAT = 1;
+/** Magic, format number, length of the header. */
+export const SNAPSHOT_FILE_PREFIX_BYTES = MAGIC.length + 8;
+/** 1024 buckets and a cursor need far less. */
+const MAX_HEADER_BYTES = 1 << 20;
+
+/** A snapshot file, piece by piece. The format is described at SnapshotFileHeader. */
+export function* writeSnapshotFile(
+  cursor: Cursor,
+  snapshot: Snapshot,
+  timeMs: number,
+): Generator<Uint8Array, void, undefined> {
+  const buckets = [...snapshot.buckets()];
+  const header = toBinary(
+    SnapshotFileHeaderSchema,
+    create(SnapshotFileHeaderSchema, {
+      workspace: snapshot.workspace,
+      cursor,
+      buckets: buckets.map(([index, bucket]) => ({
+        index,
+        hash: bucket.hash,
+        size: bucket.bytes.length,
+      })),
+      totals: {
+        buckets: buckets.length,
+        entries: BigInt(snapshot.entryCount),
+        bytes: BigInt(snapshot.byteCount),
+      },
+      time: timestampFromMs(timeMs),
+    }),
+  );
+  const prefix = Buffer.alloc(SNAPSHOT_FILE_PREFIX_BYTES);
+  MAGIC.copy(prefix);
+  prefix.writeUInt32BE(SNAPSHOT_FILE_FORMAT, MAGIC.length);
+  prefix.writeUInt32BE(header.length, MAGIC.length + 4);
+  yield prefix;
+  yield header;
+  for (const [, bucket] of buckets) yield bucket.bytes;
+}
+
+/** Reads the first bytes: how long the header is, or what is wrong with the file. */
+export function readSnapshotFilePrefix(prefix: Buffer): number | string {
+  if (
+    prefix.length < SNAPSHOT_FILE_PREFIX_BYTES ||
+    !prefix.subarray(0, MAGIC.length).equals(MAGIC)
+  )
+    return "is not a snapshot file";
+  const format = prefix.readUInt32BE(MAGIC.length);
+  if (format > SNAPSHOT_FILE_FORMAT)
+    return `has format ${format}, this build reads up to ${SNAPSHOT_FILE_FORMAT}`;
+  const length = prefix.readUInt32BE(MAGIC.length + 4);
+  if (length > MAX_HEADER_BYTES)
+    return `has a header of ${length} bytes, more than ${MAX_HEADER_BYTES}`;
+  return length;
+}
+
+/** Reads the header: itself, or what is wrong with it. */
+export function readSnapshotFileHeader(
+  bytes: Uint8Array,
+): (SnapshotFileHeader & { readonly cursor: Cursor }) | string {
+  let header: SnapshotFileHeader;
+  try {
+    header = fromBinary(SnapshotFileHeaderSchema, bytes);
+  } catch (error) {
+    return `has a damaged header: ${error instanceof Error ? error.message : String(error)}`;
+  }
+  const { cursor } = header;
+  if (cursor === undefined) return "has no cursor in its header";
+  let previous = -1;
+  for (const { index } of header.buckets) {
+    if (index <= previous || index > 1023)
+      return `lists bucket ${index} after ${previous}`;
+    previous = index;
+  }
+  return { ...header, cursor };
+}
