@@ -105,6 +105,10 @@ export class HttpListener implements AsyncDisposable {
       (request, response) => {
         // A client that keeps its connection alive would keep a closing server alive.
         if (!server.listening) response.setHeader("connection", "close");
+        else
+          response.once("close", () => {
+            if (!server.listening) server.closeIdleConnections();
+          });
         guarded(request, response);
       },
     );
@@ -140,7 +144,7 @@ export class HttpListener implements AsyncDisposable {
   }
 
   async #close(graceMs: number): Promise<void> {
-    // Closes idle HTTP/1.1 connections too; those that become idle later are told to go with their answer.
+    // Closes idle HTTP/1.1 connections too; those that become idle later are closed after their answer.
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => {
         resolve();
@@ -148,6 +152,9 @@ export class HttpListener implements AsyncDisposable {
     });
     // http2 connections would stay: a server's close only waits for them.
     for (const session of this.#sessions) session.close();
+    // Nor is a connection idle to Node that has not said anything yet.
+    for (const socket of this.#sockets)
+      if (socket.bytesRead === 0) socket.destroy();
     const force = this.#clock.setTimer(graceMs, () => {
       for (const socket of this.#sockets) socket.destroy();
     });
