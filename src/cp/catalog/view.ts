@@ -69,6 +69,11 @@ export class CommittedView implements View {
     return this.#keys;
   }
 
+  /** The keys of all entries, in a set that stays as it is. */
+  get sortedKeys(): SortedKeys {
+    return this.#keys;
+  }
+
   /**
    * Takes in what a layer on top of this view changed. Readers use the layer until this is done: the layer's answers
    * hide what is half done here.

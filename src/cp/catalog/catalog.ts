@@ -1,0 +1,239 @@
+import { randomBytes } from "node:crypto";
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import type { ParsedDeclarative } from "../../model/declarative/parsed.ts";
+import type { Kind } from "../../model/kinds.ts";
+import { warmUpRules } from "../../model/rules.ts";
+import type { Slices } from "../../model/slices.ts";
+import type { Snapshot } from "../../model/snapshot.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import type { Logger } from "../../runtime/logger.ts";
+import { driveSlices } from "../../runtime/slices.ts";
+import type { RevisionRecord, Store } from "../store/store.ts";
+import { applyJob, applyOperations, refuseProblems } from "./apply.ts";
+import type { NodeWarnings } from "./batch.ts";
+import { NewIds } from "./new-id.ts";
+import type {
+  ApplyOptions,
+  Operation,
+  TransactOptions,
+  TransactResult,
+} from "./operation.ts";
+import { withHashedPasswords } from "./passwords.ts";
+import {
+  exportResources,
+  getResource,
+  listResources,
+  type ById,
+  type ExportPart,
+  type GetResult,
+  type ListOptions,
+  type ListResult,
+  type ReadContext,
+} from "./reading.ts";
+import {
+  cursorAt,
+  diffRevisions,
+  getRevision,
+  listRevisions,
+  planRollback,
+  type DiffResult,
+  type HistoryPage,
+  type RevisionDetail,
+} from "./revisions.ts";
+import type { Head } from "./state.ts";
+import type { CommittedView, View } from "./view.ts";
+import { Writer, type CommitListener } from "./writer.ts";
+
+/** Random bytes of a secret that is made up: 32 characters of text. */
+const SECRET_BYTES = 24;
+
+export interface CatalogOptions {
+  readonly workspace: string;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Random bytes, for ids, secrets and salts. Default: the system's. */
+  readonly random?: (bytes: number) => Uint8Array;
+  /** Which connected nodes lack a feature, for warnings. Default: none does. */
+  readonly nodeWarnings?: NodeWarnings;
+  /** Hears how many entries were handled before each turn of the event loop. Default: nobody does. */
+  readonly onYield?: (entries: number) => void;
+}
+
+/** The configuration of one workspace: its rules, its changes and its history. */
+export class Catalog implements AsyncDisposable {
+  readonly workspace: string;
+  readonly #writer: Writer;
+  readonly #context: ReadContext;
+  readonly #random: (bytes: number) => Uint8Array;
+
+  private constructor(
+    workspace: string,
+    writer: Writer,
+    context: ReadContext,
+    random: (bytes: number) => Uint8Array,
+  ) {
+    this.workspace = workspace;
+    this.#writer = writer;
+    this.#context = context;
+    this.#random = random;
+  }
+
+  /** Loads a workspace from a store, which stays open when the catalog is closed. */
+  static async open(options: CatalogOptions): Promise<Catalog> {
+    const { workspace, store, clock, logger, onYield } = options;
+    const random = options.random ?? ((bytes) => randomBytes(bytes));
+    const drive = <T>(work: Slices<T>): Promise<T> =>
+      driveSlices(work, onYield === undefined ? { clock } : { clock, onYield });
+    const ids = new NewIds(() => clock.now(), random);
+    const head = await store.load(workspace);
+    warmUpRules();
+    const writer = await Writer.open(
+      {
+        store,
+        clock,
+        logger,
+        drive,
+        nodeWarnings: options.nodeWarnings ?? (() => []),
+        planner: {
+          newId: () => ids.next(),
+          newSecret: () =>
+            Buffer.from(random(SECRET_BYTES)).toString("base64url"),
+        },
+      },
+      head,
+    );
+    logger.info("catalog.opened", {
+      workspace,
+      revision: head.cursor.revision.toString(),
+      epoch: head.cursor.epoch,
+      entries: head.snapshot.entryCount,
+    });
+    return new Catalog(workspace, writer, { store, logger, drive }, random);
+  }
+
+  /** The newest durable state. */
+  get head(): Head {
+    return this.#writer.state.head;
+  }
+
+  /** The indexes of the durable state, as they are between two batches. */
+  get indexes(): CommittedView {
+    return this.#writer.committed;
+  }
+
+  /**
+   * Does operations as one revision, or none of them. They may be decided when their turn comes, from the state that
+   * they will be done on.
+   *
+   * @throws ConfigError with everything that is wrong.
+   */
+  async transact(
+    operations: readonly Operation[] | ((view: View) => readonly Operation[]),
+    options: TransactOptions = {},
+  ): Promise<TransactResult> {
+    if (typeof operations === "function")
+      return this.#writer.submit({
+        options,
+        plan: (planner) => planner.run(operations(planner.view)),
+      });
+    const hashed = await this.#hashPasswords(operations);
+    return this.#writer.submit({
+      options,
+      plan: (planner) => planner.run(hashed),
+    });
+  }
+
+  /** Brings declarative files in as one revision, or nothing of them. */
+  async apply(
+    parsed: ParsedDeclarative,
+    options: ApplyOptions,
+  ): Promise<TransactResult> {
+    refuseProblems(parsed);
+    const operations = await this.#hashPasswords(applyOperations(parsed));
+    return this.#writer.submit(applyJob(parsed, operations, options));
+  }
+
+  /** Makes a new revision with the content of an old one. */
+  rollback(
+    revision: bigint,
+    options: TransactOptions = {},
+  ): Promise<TransactResult> {
+    let root: string | undefined;
+    return this.#writer.submit({
+      options,
+      plan: async (planner, base) => {
+        root = (await cursorAt(this.#context, base.durable, revision)).root;
+        return planRollback(this.#context, planner, base, revision);
+      },
+      expectedRoot: () => root,
+    });
+  }
+
+  /** Reads one resource, by id or else by name. */
+  get(kind: Kind, by: ById): Promise<GetResult> {
+    return getResource(this.#context, this.#writer.state, kind, by);
+  }
+
+  /** Reads a page of the resources of a kind. */
+  list(options: ListOptions): Promise<ListResult> {
+    return listResources(this.#context, this.#writer.state, options);
+  }
+
+  /** Reads everything, as of the head of now. */
+  export(): AsyncIterable<ExportPart> {
+    return exportResources(this.#context, this.#writer.state);
+  }
+
+  /** Reads a page of the history, newest first. */
+  history(
+    options: { readonly pageSize?: number; readonly pageToken?: string } = {},
+  ): Promise<HistoryPage> {
+    return listRevisions(this.#context, this.head, options);
+  }
+
+  /** Reads one revision with what each resource was before and after it. */
+  revision(revision: bigint): Promise<RevisionDetail> {
+    return getRevision(this.#context, this.head, revision);
+  }
+
+  /** Compares two revisions. Without the second: with the head. */
+  diff(from: bigint, to?: bigint): Promise<DiffResult> {
+    const { head } = this;
+    return diffRevisions(this.#context, head, from, to ?? head.cursor.revision);
+  }
+
+  /** The records from one revision to another, both included, ascending; those that are not kept are left out. */
+  records(from: bigint, to: bigint): AsyncIterable<RevisionRecord> {
+    return this.#context.store.records(this.workspace, from, to);
+  }
+
+  /** The state at a cursor, if it is one of the last 64. */
+  retained(cursor: Cursor): Snapshot | undefined {
+    return this.#writer.retained(cursor)?.snapshot;
+  }
+
+  /** Calls a listener whenever the head has moved, until the returned function is called. */
+  onCommit(listener: CommitListener): () => void {
+    return this.#writer.onCommit(listener);
+  }
+
+  /** Ends after what is being written. What waits behind that is refused. */
+  close(): Promise<void> {
+    return this.#writer.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #hashPasswords(
+    operations: readonly Operation[],
+  ): Promise<readonly Operation[]> {
+    return withHashedPasswords(
+      operations,
+      this.#writer.state.view,
+      this.#random,
+    );
+  }
+}

@@ -1,0 +1,229 @@
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
+import { KINDS, keyOf, type Kind } from "../../model/kinds.ts";
+import type { Slices } from "../../model/slices.ts";
+import { lookupKey } from "../../model/unique.ts";
+import { ConfigError } from "../../model/violation.ts";
+import type { Logger } from "../../runtime/logger.ts";
+import type { Store } from "../store/store.ts";
+import { ownerOfName } from "./names.ts";
+import { decodePageToken, encodePageToken, pageSizeOf } from "./pages.ts";
+import { decodeResource, fillTimes } from "./resource.ts";
+import type { State } from "./state.ts";
+
+/** Resources in one part of an export, at most. */
+const EXPORT_RESOURCES = 100;
+
+/** Bytes of stored values in one part of an export, about. One value more may be in it. */
+const EXPORT_BYTES = 1 << 20;
+
+/** What reading needs. */
+export interface ReadContext {
+  readonly store: Store;
+  readonly logger: Logger;
+  readonly drive: <T>(work: Slices<T>) => Promise<T>;
+}
+
+/** What is being looked for. The id wins. */
+export interface ById {
+  readonly id?: string;
+  readonly name?: string;
+}
+
+/** One resource and the revision it was read at. */
+export interface GetResult {
+  readonly key: string;
+  readonly resource: Resource;
+  readonly revision: bigint;
+}
+
+/** Which resources to list, and from where on. */
+export interface ListOptions {
+  readonly kind: Kind;
+  /** Only resources that have all of these. Default: all. */
+  readonly tags?: readonly string[];
+  /** Resources in a page. 0: 100. At most 1000. Default: 100. */
+  readonly pageSize?: number;
+  /** `nextPageToken` of the page before. Default: from the start. */
+  readonly pageToken?: string;
+}
+
+/** A page of resources, in the order of their ids. */
+export interface ListResult {
+  readonly resources: readonly Resource[];
+  /** Empty after the last page. */
+  readonly nextPageToken: string;
+}
+
+/** A part of an export. The cursor is the same in all. */
+export interface ExportPart {
+  readonly cursor: Cursor;
+  readonly resources: readonly Resource[];
+}
+
+/** Reads one resource of the durable state. */
+export async function getResource(
+  context: ReadContext,
+  state: State,
+  kind: Kind,
+  by: ById,
+): Promise<GetResult> {
+  const { id = "", name = "" } = by;
+  const { snapshot, cursor } = state.head;
+  const key = id === "" ? ownerOfName(state.view, kind, name) : keyOf(kind, id);
+  const value = key === undefined ? undefined : snapshot.get(key);
+  if (key === undefined || value === undefined) throw notFound(kind, id, name);
+  const [resource] = await withTimes(context, snapshot.workspace, [
+    { key, value },
+  ]);
+  if (resource === undefined) throw notFound(kind, id, name);
+  return { key, resource, revision: cursor.revision };
+}
+
+/** Reads a page of the resources of a kind. */
+export async function listResources(
+  context: ReadContext,
+  state: State,
+  options: ListOptions,
+): Promise<ListResult> {
+  const { kind } = options;
+  const size = pageSizeOf(options.pageSize);
+  const prefix = `${kind}/`;
+  const { page, last } = await context.drive(
+    pageSlices(
+      state,
+      prefix,
+      `${prefix}${decodePageToken(kind, options.pageToken)}`,
+      size,
+      options.tags ?? [],
+    ),
+  );
+  return {
+    resources: await withTimes(context, state.head.snapshot.workspace, page),
+    nextPageToken:
+      last === undefined
+        ? ""
+        : encodePageToken(kind, last.slice(prefix.length)),
+  };
+}
+
+/** Reads everything as it was when the export began: by kind, what is referred to first, and by id. */
+export async function* exportResources(
+  context: ReadContext,
+  state: State,
+): AsyncGenerator<ExportPart, void, undefined> {
+  const { cursor, snapshot } = state.head;
+  let page: Found[] = [];
+  let bytes = 0;
+  let parts = 0;
+  const flush = async (): Promise<ExportPart> => {
+    const resources = await withTimes(context, snapshot.workspace, page);
+    page = [];
+    bytes = 0;
+    parts++;
+    return { cursor, resources };
+  };
+  for (const kind of KINDS)
+    for (const key of state.keys.after("", `${kind}/`)) {
+      const value = valueOf(state, key);
+      page.push({ key, value });
+      bytes += value.length;
+      if (page.length >= EXPORT_RESOURCES || bytes >= EXPORT_BYTES)
+        yield await flush();
+    }
+  // Also an empty configuration has a cursor to tell.
+  if (page.length > 0 || parts === 0) yield await flush();
+}
+
+interface Found {
+  readonly key: string;
+  readonly value: Uint8Array;
+  /** When it had to be decoded already. */
+  readonly resource?: Resource;
+}
+
+/** Decodes no more than it must: without tags nothing, with tags until the page is full. */
+function* pageSlices(
+  state: State,
+  prefix: string,
+  after: string,
+  size: number,
+  tags: readonly string[],
+): Slices<{ readonly page: Found[]; readonly last: string | undefined }> {
+  const page: Found[] = [];
+  let last: string | undefined;
+  for (const key of state.keys.after(after, prefix)) {
+    if (page.length === size) return { page, last };
+    const value = valueOf(state, key);
+    if (tags.length === 0) page.push({ key, value });
+    else {
+      const resource = decodeResource(value);
+      const has = resource.kind.value?.tags ?? [];
+      if (tags.every((tag) => has.includes(tag)))
+        page.push({ key, value, resource });
+      // Decoding costs about as much as handling this many entries.
+      yield 8;
+    }
+    last = key;
+  }
+  return { page, last: undefined };
+}
+
+function valueOf(state: State, key: string): Uint8Array {
+  const value = state.head.snapshot.get(key);
+  if (value === undefined) throw new TypeError(`"${key}" has no value`);
+  return value;
+}
+
+/** Decodes entries and fills their times. A store that cannot be read takes the times away, not the resources. */
+async function withTimes(
+  context: ReadContext,
+  workspace: string,
+  found: readonly Found[],
+): Promise<Resource[]> {
+  const keys = found.map(({ key }) => key);
+  let times: Awaited<ReturnType<Store["times"]>> = [];
+  try {
+    times = await context.store.times(workspace, keys);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    context.logger.warn("catalog.times_unavailable", {
+      workspace,
+      err: error,
+    });
+  }
+  return context.drive(decodeSlices(found, times));
+}
+
+function* decodeSlices(
+  found: readonly Found[],
+  times: Awaited<ReturnType<Store["times"]>>,
+): Slices<Resource[]> {
+  const resources: Resource[] = [];
+  for (const [i, { value, resource }] of found.entries()) {
+    resources.push(fillTimes(resource ?? decodeResource(value), times[i]));
+    yield 8;
+  }
+  return resources;
+}
+
+function notFound(kind: Kind, id: string, name: string): ConfigError {
+  const violation = { kind, name: id === "" ? name : id, field: "" };
+  if (id === "" && name === "")
+    return ConfigError.of("invalid_argument", [
+      { ...violation, reason: "an id or a name is needed" },
+    ]);
+  if (id === "" && lookupKey(kind, name).length === 0)
+    return ConfigError.of("invalid_argument", [
+      {
+        ...violation,
+        reason: `a ${kind} cannot be found by a name alone: give its id`,
+      },
+    ]);
+  return ConfigError.of("not_found", [
+    {
+      ...violation,
+      reason: `there is no ${kind} with this ${id === "" ? "name" : "id"}`,
+    },
+  ]);
+}

@@ -1,0 +1,262 @@
+import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
+import type { Slices } from "../../model/slices.ts";
+import { ConfigError } from "../../model/violation.ts";
+import type { RevisionRecord } from "../store/store.ts";
+import {
+  applyChanges,
+  Batch,
+  type BatchContext,
+  type Outcome,
+} from "./batch.ts";
+import type { Job } from "./job.ts";
+import type { TransactResult } from "./operation.ts";
+import { sortSlices, type SortedKeys } from "./sorted-keys.ts";
+import type { Head, State } from "./state.ts";
+import { CommittedView, Layer } from "./view.ts";
+
+/** Transactions that share one durable write, at most. */
+export const BATCH_JOBS = 64;
+
+/** States kept for those who have not caught up yet. */
+export const RETAINED_HEADS = 64;
+
+/** Hears of revisions, in their order, once they are durable and the head has moved. */
+export type CommitListener = (
+  head: Head,
+  records: readonly RevisionRecord[],
+) => void;
+
+interface Waiting {
+  readonly job: Job;
+  readonly resolve: (result: TransactResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The one writer of a workspace: takes what waits, plans it, makes it durable in one write, and only then moves the head. */
+export class Writer {
+  readonly #context: BatchContext;
+  readonly #committed: CommittedView;
+  #state: State;
+  readonly #retained: Head[];
+  readonly #listeners = new Set<CommitListener>();
+  #waiting: Waiting[] = [];
+  #running: Promise<void> | undefined;
+  /** Whether a commit failed in a way that may have left it on disk. */
+  #uncertain = false;
+  #closed = false;
+
+  private constructor(
+    context: BatchContext,
+    committed: CommittedView,
+    state: State,
+  ) {
+    this.#context = context;
+    this.#committed = committed;
+    this.#state = state;
+    this.#retained = [state.head];
+  }
+
+  /** Indexes a head that was loaded from the store. */
+  static async open(context: BatchContext, head: Head): Promise<Writer> {
+    const view = await context.drive(CommittedView.ofSlices(head.snapshot));
+    return new Writer(context, view, { head, keys: view.sortedKeys, view });
+  }
+
+  /** The newest durable state. */
+  get state(): State {
+    return this.#state;
+  }
+
+  /** The indexes of the durable state. */
+  get committed(): CommittedView {
+    return this.#committed;
+  }
+
+  /** The state at a cursor, if it is one of the last. */
+  retained(cursor: Head["cursor"]): Head | undefined {
+    return this.#retained.find((head) => cursorsEqual(head.cursor, cursor));
+  }
+
+  /** Calls a listener after each batch, until the returned function is called. */
+  onCommit(listener: CommitListener): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /** Does a job when its turn comes. */
+  submit(job: Job): Promise<TransactResult> {
+    if (this.#closed) return Promise.reject(closedError());
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ job, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Ends after the batch that is being written; what waits behind it is refused. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const { reject } of this.#waiting.splice(0)) reject(closedError());
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // What is submitted in the same turn of the event loop shares a batch.
+    await Promise.resolve();
+    try {
+      while (this.#waiting.length > 0)
+        await this.#runBatch(this.#waiting.splice(0, BATCH_JOBS));
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  async #runBatch(waiting: readonly Waiting[]): Promise<void> {
+    let batch: Batch;
+    let keys: SortedKeys;
+    const outcomes: Outcome[] = [];
+    try {
+      await this.#catchUp();
+      batch = new Batch(this.#context, this.#state);
+      for (const { job } of waiting) outcomes.push(await batch.add(job));
+      keys = await this.#nextKeys(batch.layer);
+      await this.#commit(batch);
+    } catch (error) {
+      // Also those that would have been refused: what they were judged by was not durable.
+      for (const { reject } of waiting) reject(error);
+      return;
+    }
+    await this.#moveTo(batch.layer, keys, batch.heads, batch.records, () => {
+      for (const [i, { resolve, reject }] of waiting.entries()) {
+        const outcome = outcomes[i];
+        if (outcome?.type === "result") resolve(outcome.result);
+        else reject(outcome?.error);
+      }
+    });
+  }
+
+  async #commit(batch: Batch): Promise<void> {
+    if (batch.commits.length === 0) return;
+    const { store, logger } = this.#context;
+    const { workspace } = this.#state.head.snapshot;
+    try {
+      await store.commit(workspace, batch.commits);
+    } catch (error) {
+      this.#uncertain = true;
+      logger.error("catalog.commit_failed", { workspace, err: error });
+      throw error;
+    }
+  }
+
+  /** After a failed commit: what it was to write may be there all the same, and then it counts. */
+  async #catchUp(): Promise<void> {
+    if (!this.#uncertain) return;
+    const { store, drive, logger } = this.#context;
+    const { head, view } = this.#state;
+    const { workspace } = head.snapshot;
+    const layer = new Layer(view);
+    const heads: Head[] = [];
+    const records: RevisionRecord[] = [];
+    let { snapshot } = head;
+    let { cursor } = head;
+    const from = cursor.revision + 1n;
+    for await (const record of store.records(workspace, from, MAX_REVISION)) {
+      snapshot = await drive(applyChanges(snapshot, record.changes));
+      const root = await drive(snapshot.hashSlices());
+      if (
+        root !== record.cursor.root ||
+        record.cursor.epoch !== cursor.epoch ||
+        record.cursor.revision !== cursor.revision + 1n
+      )
+        throw new ConfigError(
+          "unavailable",
+          `the store went on from ${describeCursor(cursor)} to ${describeCursor(record.cursor)}, which does not follow (it would have root ${root}): restart the control plane, which reads and checks the store anew`,
+        );
+      for (const { key, after } of record.changes) layer.set(key, after);
+      cursor = record.cursor;
+      heads.push({ cursor, snapshot });
+      records.push(record);
+    }
+    const keys = await this.#nextKeys(layer);
+    this.#uncertain = false;
+    logger.info("catalog.recovered", {
+      workspace,
+      revision: cursor.revision.toString(),
+      found: records.length,
+    });
+    await this.#moveTo(layer, keys, heads, records, () => undefined);
+  }
+
+  /** Moves the head, tells everybody, and then takes the changes into the indexes. */
+  async #moveTo(
+    layer: Layer,
+    keys: SortedKeys,
+    heads: readonly Head[],
+    records: readonly RevisionRecord[],
+    answer: () => void,
+  ): Promise<void> {
+    const head = heads.at(-1);
+    if (head === undefined) {
+      answer();
+      return;
+    }
+    this.#state = { head, keys, view: layer };
+    this.#retained.push(...heads);
+    this.#retained.splice(0, this.#retained.length - RETAINED_HEADS);
+    answer();
+    this.#tell(head, records);
+    await this.#context.drive(
+      this.#committed.absorbSlices(layer, head.snapshot, keys),
+    );
+    this.#state = { head, keys, view: this.#committed };
+  }
+
+  #tell(head: Head, records: readonly RevisionRecord[]): void {
+    for (const listener of this.#listeners)
+      try {
+        listener(head, records);
+      } catch (error) {
+        this.#context.logger.error("catalog.listener_failed", {
+          workspace: head.snapshot.workspace,
+          err: error,
+        });
+      }
+  }
+
+  #nextKeys(layer: Layer): Promise<SortedKeys> {
+    const { keys, head } = this.#state;
+    return this.#context.drive(
+      nextKeysSlices(keys, layer, (key) => head.snapshot.get(key)),
+    );
+  }
+}
+
+/** No revision is greater. */
+const MAX_REVISION = 0xffff_ffff_ffff_ffffn;
+
+function* nextKeysSlices(
+  keys: SortedKeys,
+  layer: Layer,
+  before: (key: string) => Uint8Array | undefined,
+): Slices<SortedKeys> {
+  const added: string[] = [];
+  const removed: string[] = [];
+  for (const [key, after] of layer.entries) {
+    const was = before(key) !== undefined;
+    if (after !== undefined && !was) added.push(key);
+    if (after === undefined && was) removed.push(key);
+    yield 1;
+  }
+  return yield* keys.withSlices(
+    yield* sortSlices(added),
+    yield* sortSlices(removed),
+  );
+}
+
+function closedError(): ConfigError {
+  return new ConfigError(
+    "unavailable",
+    "the control plane is stopping: nothing was changed",
+  );
+}
