@@ -16,7 +16,7 @@ import { earlierResult, encodeResult, keyReused } from "./idempotency.ts";
 import type { Job } from "./job.ts";
 import type { TransactResult, WarningInfo } from "./operation.ts";
 import { Planner, type Plan, type PlannerContext } from "./planner.ts";
-import { decodeResource, partsOf } from "./resource.ts";
+import { decodeResource } from "./resource.ts";
 import type { Head, State } from "./state.ts";
 import { Layer } from "./view.ts";
 

@@ -205,7 +205,10 @@ export class Catalog implements AsyncDisposable {
 
   /** The records from one revision to another, both included, ascending; those that are not kept are left out. */
   records(from: bigint, to: bigint): AsyncIterable<RevisionRecord> {
-    return this.#context.store.records(this.workspace, from, to);
+    // What is durable and not yet the head is not to be seen before its listeners hear of it.
+    const { revision } = this.head.cursor;
+    const last = to < revision ? to : revision;
+    return this.#context.store.records(this.workspace, from, last);
   }
 
   /** The state at a cursor, if it is one of the last 64. */
