@@ -1,4 +1,3 @@
-import { clone } from "@bufbuild/protobuf";
 import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 import {
   ResourceSchema,
@@ -11,14 +10,23 @@ export function idOf(resource: Resource): string {
 }
 
 /**
- * A deep copy. Except of a plugin's config, which is shared: nothing changes one in place, and protobuf's copy would lose a
- * key "__proto__" before a rule can refuse it.
+ * A deep copy. Protobuf's own would throw for text that is not well-formed and lose a Struct's key "__proto__", both
+ * before a rule can refuse them.
  */
 export function copyOf(resource: Resource): Resource {
-  const copy = clone(ResourceSchema, resource);
-  if (copy.kind.case === "plugin" && resource.kind.case === "plugin")
-    copy.kind.value.config = resource.kind.value.config;
-  return copy;
+  return deepCopy(resource);
+}
+
+function deepCopy<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(deepCopy) as T;
+  if (typeof value !== "object" || value === null) return value;
+  if (value instanceof Uint8Array) return value.slice() as T;
+  const copy: Record<string, unknown> = {};
+  for (const [key, item] of Object.entries(value))
+    if (key === "__proto__")
+      Object.defineProperty(copy, key, { value: item, enumerable: true });
+    else copy[key] = deepCopy(item);
+  return copy as T;
 }
 
 /** A copy with this id, in lower case. */

@@ -3,6 +3,7 @@ import type { Route } from "../gen/holdfast/config/v1/route_pb.js";
 import type { Service } from "../gen/holdfast/config/v1/service_pb.js";
 import type { Upstream } from "../gen/holdfast/config/v1/upstream_pb.js";
 import type { Plugin } from "../gen/holdfast/config/v1/plugin_pb.js";
+import { isUuid } from "./ids.ts";
 import { caDigest } from "./pem.ts";
 import { readPluginConfig } from "./plugins.ts";
 import { mapReferences } from "./references.ts";
@@ -14,8 +15,10 @@ export function normalise(resource: Resource): void {
   const { kind } = resource;
   if (kind.value === undefined) return;
   kind.value.id = kind.value.id.toLowerCase();
-  mapReferences(resource, ({ id, name }) =>
-    id === "" ? { id, name } : { id: id.toLowerCase(), name: "" },
+  mapReferences(resource, (reference) =>
+    isUuid(reference.id)
+      ? { id: reference.id.toLowerCase(), name: "" }
+      : reference,
   );
   switch (kind.case) {
     case "service":

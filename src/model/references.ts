@@ -70,7 +70,8 @@ export function mapReferences(
       const list = message.get(field);
       for (let i = 0; i < list.size; i++) {
         const id = String(list.get(i));
-        list.set(i, map({ id, name: "" }, `${field.name}[${i}]`, kind).id);
+        const mapped = map({ id, name: "" }, `${field.name}[${i}]`, kind).id;
+        if (mapped !== id) list.set(i, mapped);
       }
     } else if (field.fieldKind === "message" && message.isSet(field)) {
       const reference = message.get(field).message as Reference;

@@ -1,0 +1,77 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { compileRegex, type Regex } from "../../src/model/regex.ts";
+
+function compile(source: string): Regex {
+  const compiled = compileRegex(source);
+  if (!compiled.ok) throw new Error(compiled.reason);
+  return compiled.regex;
+}
+
+describe("a regular expression", () => {
+  test("matches from the start and says what it captured", () => {
+    const regex = compile("/v(?<n>\\d+)(?:/(x))?");
+    expect(regex.matchStart("/v12/y")).toEqual({
+      text: "/v12",
+      groups: ["12", undefined],
+      named: new Map([["n", "12"]]),
+    });
+    expect(regex.matchStart("/v1/x/z")?.groups).toEqual(["1", "x"]);
+    expect(regex.matchStart("/a/v1")).toBeUndefined();
+    expect(regex.test("/a/v1")).toBe(true);
+    expect(regex.test("/a")).toBe(false);
+    expect(regex.source).toBe("/v(?<n>\\d+)(?:/(x))?");
+  });
+
+  test("takes both ways to name a group, and prefers the first alternative", () => {
+    expect(compile("(?P<a>x)").matchStart("x")?.named.get("a")).toBe("x");
+    expect(compile("/a|/ab").matchStart("/ab")?.text).toBe("/a");
+  });
+
+  test.each([
+    ["/(?=a)", "look-around"],
+    ["/(?!a)", "look-around"],
+    ["/(?<=a)b", "look-around"],
+    ["/(?<!a)b", "look-around"],
+    ["/(a)\\1", "back-reference"],
+    ["/(?<n>a)\\k<n>", "back-reference"],
+    ["/(?P<n>a)(?P=n)", "back-reference"],
+    ["/(", "missing closing )"],
+    ["/[a", "missing closing ]"],
+    ["/a{2000}", "invalid repeat count"],
+    ["/(?>a)", "RE2 syntax"],
+    ["/a++", "RE2 syntax"],
+  ])("%s is refused: %s", (source, word) => {
+    const compiled = compileRegex(source);
+    expect(compiled.ok).toBe(false);
+    expect(compiled).toHaveProperty("reason", expect.stringContaining(word));
+    expect(compiled).toHaveProperty(
+      "reason",
+      expect.stringContaining(JSON.stringify(source)),
+    );
+  });
+
+  test("takes no longer for a text that other engines choke on", () => {
+    const regex = compile("/(a+)+$");
+    const started = performance.now();
+    expect(regex.matchStart(`/${"a".repeat(5000)}!`)).toBeUndefined();
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+
+  test("never throws, whatever the text", () => {
+    const piece = fc.oneof(
+      fc.constantFrom("(", ")", "[", "]", "?", "<", "\\", "P", "{1,", "|", "*"),
+      fc.string({ unit: "binary", maxLength: 3 }),
+    );
+    fc.assert(
+      fc.property(fc.array(piece), fc.string(), (pieces, text) => {
+        const compiled = compileRegex(pieces.join(""));
+        if (compiled.ok) {
+          compiled.regex.matchStart(text);
+          compiled.regex.test(text);
+        } else expect(compiled.reason).not.toBe("");
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
