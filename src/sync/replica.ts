@@ -217,7 +217,9 @@ export function stepReplica(
       );
     case "committed":
       return advance(replica, event.seq, "commit", (apply) =>
-        serve(replica, apply.frame),
+        finish({ ...replica, serving: apply.frame.to }, [
+          { type: "ack", seq: apply.frame.seq, cursor: apply.frame.to },
+        ]),
       );
     case "heard":
       return still(heard);
@@ -244,21 +246,33 @@ function arrive(
     );
   const flaw = flawOf(frame);
   if (flaw !== undefined) return hangUp(replica, flaw);
-  const known = { ...replica, lastSeq: frame.seq };
+  // Offered although it was refused: somebody asked for another try.
+  const refusals = replica.refusals.filter(
+    (refusal) => refusal.cursor?.root !== frame.to.root,
+  );
+  const forget: readonly ReplicaEffect[] =
+    refusals.length === replica.refusals.length
+      ? []
+      : [{ type: "remember", refusals }];
+  const known = { ...replica, lastSeq: frame.seq, refusals };
   switch (replica.apply?.phase) {
     case undefined:
-      return start(known, frame, lacking, []);
+      return start(known, frame, lacking, forget);
     case "receive":
     case "retry":
       // Replaced: a manifest whose buckets are gone, or a state that could not be stored, by a newer one.
       return start(known, frame, lacking, [
+        ...forget,
         { type: "discard", frame: replica.apply.frame },
       ]);
     case "verify":
     case "prepare":
     case "persist":
     case "commit":
-      return still({ ...known, next: { frame, lacking } });
+      return {
+        replica: { ...known, next: { frame, lacking } },
+        effects: forget,
+      };
   }
 }
 
@@ -381,19 +395,6 @@ function advance(
   return apply?.frame.seq === seq && apply.phase === phase
     ? next(apply)
     : still(replica);
-}
-
-function serve(replica: Replica, frame: Frame): ReplicaStep {
-  // What was refused once and could be applied after all, asked for by a person, is no longer refused.
-  const refusals = replica.refusals.filter(
-    (refusal) => refusal.cursor?.root !== frame.to.root,
-  );
-  return finish({ ...replica, refusals, serving: frame.to }, [
-    ...(refusals.length === replica.refusals.length
-      ? []
-      : [{ type: "remember" as const, refusals }]),
-    { type: "ack", seq: frame.seq, cursor: frame.to },
-  ]);
 }
 
 function mismatch(replica: Replica, apply: Apply, reason: string): ReplicaStep {

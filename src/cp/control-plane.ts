@@ -1,0 +1,147 @@
+import { randomBytes } from "node:crypto";
+import path from "node:path";
+import type { Clock } from "../runtime/clock.ts";
+import { CloseStack } from "../runtime/close-stack.ts";
+import { GrpcServer } from "../runtime/grpc.ts";
+import { formatHostPort, type HostPort } from "../runtime/host-port.ts";
+import { HttpListener } from "../runtime/http-listener.ts";
+import type { Logger } from "../runtime/logger.ts";
+import { createProcessRegistry } from "../runtime/metrics.ts";
+import { statusHandler, statusOnly } from "../runtime/status.ts";
+import { warmUpRules } from "../model/rules.ts";
+import { startAdmin } from "./admin/admin.ts";
+import { Catalog } from "./catalog/catalog.ts";
+import { controlPlaneStatus } from "./control-plane-status.ts";
+import { Distributor } from "./distributor/distributor.ts";
+import { LevelStore } from "./store/level-store.ts";
+
+/** The workspace that every control plane has. */
+export const DEFAULT_WORKSPACE = "default";
+
+export interface ControlPlaneOptions {
+  /** Where the Admin RPCs, the status pages and metrics are served. */
+  readonly adminListen: HostPort;
+  /** Where data planes connect. */
+  readonly syncListen: HostPort;
+  /** Where the status pages and metrics are served too. Absent: only on the admin listener. */
+  readonly statusListen?: HostPort;
+  /** The control plane's own directory; made if need be. */
+  readonly dataDir: string;
+  /** Data planes are spoken to in clear text. The only mode there is. */
+  readonly insecureSync: true;
+  /** Version and build of this software. */
+  readonly build: string;
+}
+
+export interface ControlPlaneDependencies {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** A running control plane. Disposing of it says Goodbye to the data planes and closes everything. */
+export interface ControlPlane extends AsyncDisposable {
+  /** Bound addresses, "host:port". */
+  readonly addresses: {
+    readonly admin: string;
+    readonly sync: string;
+    readonly status?: string;
+  };
+}
+
+/**
+ * Starts a control plane: it serves when this resolves.
+ *
+ * @throws ListenError when an address is not to be had, ConfigError when the store is damaged or in use.
+ */
+export async function startControlPlane(
+  options: ControlPlaneOptions,
+  { clock, logger }: ControlPlaneDependencies,
+): Promise<ControlPlane> {
+  const { build } = options;
+  await using stack = new CloseStack();
+  const metrics = createProcessRegistry(build, "cp");
+  const store = stack.use(
+    await LevelStore.open({
+      directory: path.join(options.dataDir, "store"),
+      clock,
+      logger,
+    }),
+  );
+  // The first check of a resource loads all rules, which takes as long as hundreds of checks.
+  warmUpRules();
+  let distributor: Distributor | undefined;
+  const catalog = await Catalog.open({
+    workspace: DEFAULT_WORKSPACE,
+    store,
+    clock,
+    logger,
+    random: randomBytes,
+    nodeWarnings: (features) =>
+      distributor?.unsupportedBy(DEFAULT_WORKSPACE, features) ?? [],
+  });
+  stack.defer(() => catalog.close());
+  distributor = stack.use(
+    await Distributor.open({
+      catalog,
+      store,
+      clock,
+      logger,
+      metrics,
+      build,
+    }),
+  );
+  const status = controlPlaneStatus({
+    catalog,
+    nodes: distributor,
+    clock,
+    build,
+  });
+  const sync = await GrpcServer.listen(
+    options.syncListen,
+    [distributor.service],
+    {
+      maxReceiveBytes: SYNC_MESSAGE_BYTES,
+      onFailure: (error) => {
+        logger.error("sync.failed", { err: error });
+      },
+    },
+  );
+  stack.use(sync);
+  const statusListener =
+    options.statusListen === undefined
+      ? undefined
+      : stack.use(
+          await HttpListener.listen(
+            options.statusListen,
+            statusOnly(statusHandler(status, metrics)),
+            { clock, logger },
+          ),
+        );
+  const admin = stack.use(
+    await startAdmin({
+      listen: options.adminListen,
+      catalog,
+      nodes: distributor,
+      clock,
+      logger,
+      metrics,
+      status,
+      build,
+    }),
+  );
+  // Closed in reverse: first nobody may write any more, then the nodes are told, then what they came from is closed.
+  const owned = stack.move();
+  return {
+    addresses: {
+      admin: formatHostPort(admin.address),
+      sync: formatHostPort(sync.address),
+      ...(statusListener === undefined
+        ? {}
+        : { status: formatHostPort(statusListener.address) }),
+    },
+    [Symbol.asyncDispose]: () => owned.close(),
+  };
+}
+
+/** A node's messages are small; its largest lists a thousand buckets. */
+const SYNC_MESSAGE_BYTES = 256 * 1024;

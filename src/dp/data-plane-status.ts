@@ -1,0 +1,74 @@
+import type { JsonValue } from "@bufbuild/protobuf";
+import type { Clock } from "../runtime/clock.ts";
+import type { StatusSource } from "../runtime/status.ts";
+import { nackClassName } from "../sync/names.ts";
+import type { Gateway } from "./gateway/gateway.ts";
+import type { SyncClient } from "./sync/sync-client.ts";
+
+/** What a data plane says about itself at /status. */
+export function dataPlaneStatus(of: {
+  readonly nodeId: string;
+  readonly build: string;
+  readonly workspace: string;
+  readonly clock: Clock;
+  readonly gateway: Gateway;
+  readonly client: Pick<SyncClient<never>, "controlPlane" | "refusals">;
+  /** Where the configuration served at the start came from. */
+  readonly loadedFrom: "replica" | "last-good" | undefined;
+}): StatusSource {
+  const { clock, gateway, client } = of;
+  const startedMs = clock.monotonic();
+  const config = (): JsonValue => {
+    const active = gateway.active;
+    if (active === undefined) return { cursor: null, source: "none" };
+    const { cursor } = active;
+    return {
+      cursor: {
+        epoch: cursor.epoch,
+        revision: String(cursor.revision),
+        root: cursor.root,
+      },
+      age_seconds: seconds(clock.monotonic() - active.sinceMs),
+      source:
+        active.sinceMs <= startedMs
+          ? (of.loadedFrom ?? "none")
+          : "control-plane",
+      entries: active.entries,
+    };
+  };
+  return {
+    status: () => ({
+      role: "dp",
+      build: of.build,
+      node: of.nodeId,
+      workspace: of.workspace,
+      uptime_seconds: seconds(clock.monotonic() - startedMs),
+      control_plane: client.controlPlane ?? null,
+      config: config(),
+      degraded:
+        gateway.active?.degraded.map(({ key, reason }) => ({
+          key,
+          reason,
+        })) ?? [],
+      refused: client.refusals.map((refusal) => ({
+        class: nackClassName(refusal.class),
+        revision: String(refusal.cursor?.revision ?? 0n),
+        root: refusal.cursor?.root ?? "",
+        violations: refusal.violations.map(({ key, field, reason }) => ({
+          key,
+          field,
+          reason,
+        })),
+      })),
+    }),
+    notReady: () =>
+      gateway.active === undefined
+        ? "no configuration yet: none on disk, and no control plane has sent any"
+        : undefined,
+    config,
+  };
+}
+
+function seconds(milliseconds: number): number {
+  return Math.round(milliseconds) / 1000;
+}

@@ -1,0 +1,556 @@
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, test } from "vitest";
+import type { Cursor } from "../../src/gen/holdfast/config/v1/cursor_pb.js";
+import {
+  AckSchema,
+  BucketDigestSchema,
+  GoodbyeReason,
+  HelloSchema,
+  NackClass,
+  NackSchema,
+  ReportSchema,
+} from "../../src/gen/holdfast/sync/v1/sync_pb.js";
+import { LIMITS } from "../../src/sync/limits.ts";
+import {
+  openSession,
+  stepSession,
+  type Session,
+  type SessionEffect,
+  type SessionEvent,
+} from "../../src/sync/session.ts";
+import { cursor } from "../support/cursors.ts";
+
+type News = SessionEvent extends infer E
+  ? E extends SessionEvent
+    ? Omit<E, "nowMs">
+    : never
+  : never;
+
+/** A session driven by hand: what it says to do is collected. */
+class Driver {
+  session: Session;
+  nowMs = 1_000;
+  effects: readonly SessionEffect[] = [];
+
+  constructor(head: Cursor) {
+    this.session = openSession(head, [], this.nowMs);
+  }
+
+  send(news: News): this {
+    const event = { ...news, nowMs: this.nowMs } as SessionEvent;
+    const step = stepSession(this.session, event);
+    this.session = step.session;
+    this.effects = step.effects;
+    return this;
+  }
+
+  greet(
+    have?: Cursor,
+    options: { readonly refused?: readonly Cursor[] } = {},
+  ): this {
+    return this.send({
+      type: "greeted",
+      hello: create(HelloSchema, {
+        node: { id: "n", boot: "b" },
+        have,
+        refused: (options.refused ?? []).map((refused) => ({
+          class: NackClass.INVALID,
+          cursor: refused,
+        })),
+      }),
+      refusedRoots: [],
+    }).send({ type: "drained" });
+  }
+
+  active(have?: Cursor): this {
+    return this.greet(have).send({ type: "snapshotRequested" });
+  }
+
+  ack(seq: bigint, of: Cursor): this {
+    return this.send({
+      type: "acked",
+      ack: create(AckSchema, { seq, cursor: of }),
+    });
+  }
+
+  nack(seq: bigint, of: Cursor, nackClass: NackClass, kept?: Cursor): this {
+    return this.send({
+      type: "nacked",
+      nack: create(NackSchema, { seq, cursor: of, class: nackClass, kept }),
+    });
+  }
+
+  publish(head: Cursor): this {
+    return this.send({ type: "published", head, needs: [] });
+  }
+
+  after(milliseconds: number): this {
+    this.nowMs += milliseconds;
+    return this;
+  }
+
+  get offers(): readonly Extract<SessionEffect, { type: "offer" }>[] {
+    return this.effects.filter((effect) => effect.type === "offer");
+  }
+
+  get goodbyes(): readonly Extract<SessionEffect, { type: "goodbye" }>[] {
+    return this.effects.filter((effect) => effect.type === "goodbye");
+  }
+}
+
+const A = cursor(1);
+const B = cursor(2);
+const C = cursor(3);
+
+describe("rule 1: full snapshot on connect", () => {
+  test("a node with nothing is sent a manifest with hashes", () => {
+    const driver = new Driver(A).active();
+    expect(driver.offers).toEqual([
+      {
+        type: "offer",
+        seq: 1n,
+        from: undefined,
+        to: A,
+        known: false,
+        whole: false,
+      },
+    ]);
+  });
+
+  test("a node that serves the head is sent a manifest without hashes all the same", () => {
+    const driver = new Driver(A).active(A);
+    expect(driver.offers).toMatchObject([
+      { from: undefined, to: A, known: true },
+    ]);
+  });
+
+  test("a node that is behind is sent a manifest, never a delta, as the first state", () => {
+    const driver = new Driver(B).active(A);
+    expect(driver.offers).toMatchObject([
+      { from: undefined, to: B, known: false },
+    ]);
+  });
+
+  test("nothing is sent before SnapshotRequest", () => {
+    const driver = new Driver(A).greet().publish(B);
+    expect(driver.offers).toEqual([]);
+  });
+});
+
+describe("rule 2: sent is not applied", () => {
+  test("acked stays what the node said until it acknowledges", () => {
+    const driver = new Driver(B).active(A);
+    expect(driver.session.acked).toEqual(A);
+    driver.send({ type: "drained" });
+    expect(driver.session.acked).toEqual(A);
+    driver.ack(1n, B);
+    expect(driver.session.acked).toEqual(B);
+  });
+
+  test("an answer with a lower seq is ignored, one with a higher ends the stream", () => {
+    const driver = new Driver(A).active().send({ type: "drained" });
+    driver.ack(1n, A).publish(B).send({ type: "drained" });
+    driver.ack(1n, A);
+    expect(driver.effects).toEqual([]);
+    expect(driver.session.inFlight?.seq).toBe(2n);
+    driver.ack(3n, B);
+    expect(driver.goodbyes).toMatchObject([{ reason: GoodbyeReason.PROTOCOL }]);
+    expect(driver.session.at).toBe("ended");
+  });
+
+  test("an ack of another cursor than was sent ends the stream", () => {
+    const driver = new Driver(A).active().ack(1n, B);
+    expect(driver.goodbyes).toMatchObject([{ reason: GoodbyeReason.PROTOCOL }]);
+  });
+
+  test("a new cursor with the old content is sent too", () => {
+    const same = cursor(2, "content 1");
+    const driver = new Driver(A).active().send({ type: "drained" }).ack(1n, A);
+    driver.publish(same);
+    expect(driver.offers).toMatchObject([{ from: A, to: same, known: true }]);
+  });
+});
+
+describe("rule 3: one outstanding frame", () => {
+  test("what is committed while a frame is unanswered travels as one delta", () => {
+    const driver = new Driver(A).active().send({ type: "drained" });
+    for (let revision = 2; revision <= 100; revision++) {
+      driver.publish(cursor(revision));
+      expect(driver.offers).toEqual([]);
+    }
+    driver.ack(1n, A);
+    expect(driver.offers).toMatchObject([
+      { seq: 2n, from: A, to: cursor(100) },
+    ]);
+  });
+
+  test("nothing is written before the last write has drained", () => {
+    const driver = new Driver(A).active();
+    driver.ack(1n, A).publish(B);
+    expect(driver.offers).toEqual([]);
+    driver.send({ type: "drained" });
+    expect(driver.offers).toMatchObject([{ from: A, to: B }]);
+  });
+
+  test("buckets of the frame in flight are written, of an earlier one they are not", () => {
+    const digest = create(BucketDigestSchema, {
+      index: 7,
+      hash: new Uint8Array(32),
+    });
+    const ask = (seq: bigint): News => ({
+      type: "bucketsRequested",
+      seq,
+      buckets: [digest],
+      bytes: 100,
+      unknown: 0,
+    });
+    const driver = new Driver(A).active().send({ type: "drained" });
+    driver.send(ask(1n));
+    expect(driver.effects).toEqual([
+      { type: "writeBuckets", seq: 1n, of: A, indexes: [7] },
+    ]);
+    driver.ack(1n, A).publish(B).send({ type: "drained" }).send(ask(1n));
+    expect(driver.effects).toEqual([]);
+  });
+
+  test("more than the window of buckets at once ends the stream, a single larger one does not", () => {
+    const digest = create(BucketDigestSchema, {
+      index: 7,
+      hash: new Uint8Array(32),
+    });
+    const ask = (count: number, bytes: number): News => ({
+      type: "bucketsRequested",
+      seq: 1n,
+      buckets: Array.from({ length: count }, () => digest),
+      bytes,
+      unknown: 0,
+    });
+    const big = LIMITS.bucketWindowBytes + 1;
+    expect(new Driver(A).active().send(ask(1, big)).goodbyes).toEqual([]);
+    expect(new Driver(A).active().send(ask(2, big)).goodbyes).toHaveLength(1);
+    expect(
+      new Driver(A)
+        .active()
+        .send(ask(1, big - 2))
+        .send(ask(1, 2)).goodbyes,
+    ).toHaveLength(1);
+  });
+
+  test("a bucket that was not offered ends the stream", () => {
+    const driver = new Driver(A).active().send({
+      type: "bucketsRequested",
+      seq: 1n,
+      buckets: [],
+      bytes: 0,
+      unknown: 1,
+    });
+    expect(driver.goodbyes).toMatchObject([{ reason: GoodbyeReason.PROTOCOL }]);
+  });
+});
+
+describe("rule 5: refusals", () => {
+  test.each([NackClass.INVALID, NackClass.UNSUPPORTED, NackClass.CRASHED])(
+    "a root refused with class %i is not sent again, another head is, as a delta from what was kept",
+    (nackClass) => {
+      const driver = new Driver(A).active().send({ type: "drained" });
+      driver.ack(1n, A).publish(B).send({ type: "drained" });
+      driver.nack(2n, B, nackClass, A);
+      expect(driver.offers).toEqual([]);
+      driver.publish(cursor(3, "content 2"));
+      expect(driver.offers).toEqual([]);
+      driver.publish(cursor(4));
+      expect(driver.offers).toMatchObject([{ from: A, to: cursor(4) }]);
+    },
+  );
+
+  test("a root that the node says to have refused before is not sent on a new stream", () => {
+    const driver = new Driver(B)
+      .greet(A, { refused: [B] })
+      .send({ type: "snapshotRequested" });
+    expect(driver.offers).toEqual([]);
+    driver.publish(C);
+    expect(driver.offers).toMatchObject([{ from: undefined, to: C }]);
+  });
+
+  test("a person may ask for another try", () => {
+    const driver = new Driver(B)
+      .greet(A, { refused: [B] })
+      .send({ type: "snapshotRequested" })
+      .send({ type: "retried" });
+    expect(driver.offers).toMatchObject([{ to: B }]);
+  });
+
+  test("after LOCAL_IO the node tries by itself: its late ack counts, a newer head goes at once", () => {
+    const stuck = (): Driver => {
+      const driver = new Driver(A).active().send({ type: "drained" });
+      driver.ack(1n, A).publish(B).send({ type: "drained" });
+      return driver.nack(2n, B, NackClass.LOCAL_IO, A);
+    };
+    expect(stuck().offers).toEqual([]);
+    expect(stuck().ack(2n, B).session.acked).toEqual(B);
+    expect(stuck().publish(C).offers).toMatchObject([
+      { seq: 3n, from: A, to: C },
+    ]);
+    expect(
+      stuck()
+        .after(LIMITS.stallMs + 1)
+        .send({ type: "reported", report: create(ReportSchema) })
+        .send({ type: "ticked" }).goodbyes,
+    ).toEqual([]);
+  });
+
+  test("ROOT_MISMATCH is answered with a manifest, the second time with all buckets whole, the third with Goodbye for 5 minutes and an alarm", () => {
+    const driver = new Driver(A).active().send({ type: "drained" });
+    driver.ack(1n, A).publish(B).send({ type: "drained" });
+    expect(driver.session.inFlight?.seq).toBe(2n);
+    driver.nack(2n, B, NackClass.ROOT_MISMATCH, A);
+    expect(driver.offers).toMatchObject([{ from: undefined, whole: false }]);
+    driver.send({ type: "drained" }).nack(3n, B, NackClass.ROOT_MISMATCH, A);
+    expect(driver.offers).toMatchObject([{ from: undefined, whole: true }]);
+    driver.send({ type: "drained" }).nack(4n, B, NackClass.ROOT_MISMATCH, A);
+    expect(driver.effects.map((effect) => effect.type)).toEqual([
+      "alarm",
+      "goodbye",
+    ]);
+    expect(driver.goodbyes).toMatchObject([
+      { reason: GoodbyeReason.PROTOCOL, retryAfterMs: 5 * 60_000 },
+    ]);
+  });
+});
+
+describe("rule 8: liveness and progress", () => {
+  test("a node that is silent for 30 s is given up", () => {
+    const driver = new Driver(A).active(A).send({ type: "drained" });
+    driver.ack(1n, A);
+    expect(driver.after(30_000).send({ type: "ticked" }).goodbyes).toEqual([]);
+    expect(driver.after(1).send({ type: "ticked" }).goodbyes).toMatchObject([
+      { reason: GoodbyeReason.STALLED },
+    ]);
+  });
+
+  test("heartbeats go every 10 s, and are skipped while the stream has not drained", () => {
+    const driver = new Driver(A).active(A).send({ type: "drained" });
+    driver.ack(1n, A).after(10_000).send({ type: "ticked" });
+    expect(driver.effects).toEqual([{ type: "heartbeat" }]);
+    driver.after(10_000).send({ type: "ticked" });
+    expect(driver.effects).toEqual([]);
+    driver.send({ type: "drained" }).send({ type: "ticked" });
+    expect(driver.effects).toEqual([{ type: "heartbeat" }]);
+  });
+
+  test("60 s without an answer end the stream; progress extends that, to 10 minutes", () => {
+    const driver = new Driver(A).active().send({ type: "drained" });
+    const hear = (done: number): Driver =>
+      driver.after(10_000).send({
+        type: "reported",
+        report: create(ReportSchema, {
+          progress: { seq: 1n, step: "prepare", done: BigInt(done) },
+        }),
+      });
+    for (let i = 1; i <= 59; i++) {
+      expect(hear(i).send({ type: "ticked" }).goodbyes).toEqual([]);
+    }
+    hear(60);
+    expect(hear(61).send({ type: "ticked" }).goodbyes).toMatchObject([
+      { reason: GoodbyeReason.STALLED },
+    ]);
+  });
+
+  test("a report that repeats the same progress is no progress", () => {
+    const driver = new Driver(A).active().send({ type: "drained" });
+    const hear = (): Driver =>
+      driver.after(10_000).send({
+        type: "reported",
+        report: create(ReportSchema, {
+          progress: { seq: 1n, step: "prepare", done: 5n },
+        }),
+      });
+    for (let i = 0; i < 7; i++)
+      expect(hear().send({ type: "ticked" }).goodbyes).toEqual([]);
+    expect(hear().send({ type: "ticked" }).goodbyes).toMatchObject([
+      { reason: GoodbyeReason.STALLED },
+    ]);
+  });
+});
+
+describe("rule 11: nothing is withheld or rewritten", () => {
+  const needs = [{ name: "plugin/acl", version: 1, keys: ["plugin/1"] }];
+
+  test("a state that needs what the node lacks is not sent, the Welcome names it, and the next that does not is", () => {
+    const driver = new Driver(A);
+    driver.send({ type: "published", head: A, needs });
+    driver.send({
+      type: "greeted",
+      hello: create(HelloSchema, { node: { id: "n", boot: "b" } }),
+      refusedRoots: [],
+    });
+    expect(driver.effects).toMatchObject([
+      {
+        type: "welcome",
+        missing: [{ feature: { name: "plugin/acl" }, keys: ["plugin/1"] }],
+      },
+    ]);
+    driver.send({ type: "drained" }).send({ type: "snapshotRequested" });
+    expect(driver.offers).toEqual([]);
+    driver.publish(B);
+    expect(driver.offers).toMatchObject([{ to: B }]);
+  });
+
+  test("a node with a lower version of a feature lacks it, with a higher one it does not", () => {
+    const offers = (version: number): number => {
+      const driver = new Driver(A);
+      driver.send({
+        type: "published",
+        head: A,
+        needs: [{ name: "plugin/acl", version: 2, keys: [] }],
+      });
+      return driver
+        .send({
+          type: "greeted",
+          hello: create(HelloSchema, {
+            node: { id: "n", boot: "b" },
+            features: [{ name: "plugin/acl", version }],
+          }),
+          refusedRoots: [],
+        })
+        .send({ type: "drained" })
+        .send({ type: "snapshotRequested" }).offers.length;
+    };
+    expect([1, 2, 3].map(offers)).toEqual([0, 1, 1]);
+  });
+});
+
+describe("every state says what it does with every event", () => {
+  type Type = SessionEvent["type"];
+  type Verdict = "goes on" | "breach" | "ended";
+  const digest = create(BucketDigestSchema, { hash: new Uint8Array(32) });
+  const events: Record<Type, News> = {
+    greeted: {
+      type: "greeted",
+      hello: create(HelloSchema, { node: { id: "n", boot: "b" } }),
+      refusedRoots: [],
+    },
+    snapshotRequested: { type: "snapshotRequested" },
+    published: { type: "published", head: B, needs: [] },
+    bucketsRequested: {
+      type: "bucketsRequested",
+      seq: 1n,
+      buckets: [digest],
+      bytes: 1,
+      unknown: 0,
+    },
+    bucketsWritten: { type: "bucketsWritten", bytes: 1 },
+    acked: { type: "acked", ack: create(AckSchema, { seq: 1n, cursor: A }) },
+    nacked: {
+      type: "nacked",
+      nack: create(NackSchema, {
+        seq: 1n,
+        cursor: A,
+        class: NackClass.INVALID,
+      }),
+    },
+    reported: { type: "reported", report: create(ReportSchema) },
+    drained: { type: "drained" },
+    ticked: { type: "ticked" },
+    retried: { type: "retried" },
+    dismissed: {
+      type: "dismissed",
+      reason: GoodbyeReason.DRAIN,
+      message: "",
+    },
+    broke: { type: "broke", message: "" },
+    disconnected: { type: "disconnected" },
+  };
+  const table: Record<Session["at"], Record<Type, Verdict>> = {
+    opening: {
+      greeted: "goes on",
+      snapshotRequested: "breach",
+      published: "goes on",
+      bucketsRequested: "breach",
+      bucketsWritten: "goes on",
+      acked: "breach",
+      nacked: "breach",
+      reported: "breach",
+      drained: "goes on",
+      ticked: "goes on",
+      retried: "goes on",
+      dismissed: "ended",
+      broke: "breach",
+      disconnected: "ended",
+    },
+    greeted: {
+      greeted: "breach",
+      snapshotRequested: "goes on",
+      published: "goes on",
+      bucketsRequested: "breach",
+      bucketsWritten: "goes on",
+      acked: "breach",
+      nacked: "breach",
+      reported: "goes on",
+      drained: "goes on",
+      ticked: "goes on",
+      retried: "goes on",
+      dismissed: "ended",
+      broke: "breach",
+      disconnected: "ended",
+    },
+    active: {
+      greeted: "breach",
+      snapshotRequested: "breach",
+      published: "goes on",
+      bucketsRequested: "goes on",
+      bucketsWritten: "goes on",
+      acked: "goes on",
+      nacked: "goes on",
+      reported: "goes on",
+      drained: "goes on",
+      ticked: "goes on",
+      retried: "goes on",
+      dismissed: "ended",
+      broke: "breach",
+      disconnected: "ended",
+    },
+    ended: {
+      greeted: "ended",
+      snapshotRequested: "ended",
+      published: "ended",
+      bucketsRequested: "ended",
+      bucketsWritten: "ended",
+      acked: "ended",
+      nacked: "ended",
+      reported: "ended",
+      drained: "ended",
+      ticked: "ended",
+      retried: "ended",
+      dismissed: "ended",
+      broke: "ended",
+      disconnected: "ended",
+    },
+  };
+  const enter: Record<Session["at"], () => Driver> = {
+    opening: () => new Driver(A),
+    greeted: () => new Driver(A).greet(),
+    active: () => new Driver(A).active(),
+    ended: () => new Driver(A).send({ type: "disconnected" }),
+  };
+  const cells = (Object.keys(table) as Session["at"][]).flatMap((at) =>
+    (Object.keys(events) as Type[]).map(
+      (type) => [at, type, table[at][type]] as const,
+    ),
+  );
+
+  test.each(cells)("%s x %s: %s", (at, type, verdict) => {
+    const driver = enter[at]();
+    expect(driver.session.at).toBe(at);
+    driver.send(events[type]);
+    const broke = driver.goodbyes.some(
+      (goodbye) => goodbye.reason === GoodbyeReason.PROTOCOL,
+    );
+    const got: Verdict = broke
+      ? "breach"
+      : driver.session.at === "ended"
+        ? "ended"
+        : "goes on";
+    expect(got).toBe(verdict);
+  });
+});
