@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import path from "node:path";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import { cursorOf, describeCursor } from "../../model/cursor.ts";
 import { Snapshot } from "../../model/snapshot.ts";
 import { ConfigError } from "../../model/violation.ts";
 import { writeFileDurably } from "../../runtime/durable-file.ts";
+import { silentLogger, type Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import { writeCommits } from "./level-commit.ts";
 import {
@@ -39,9 +40,6 @@ import type {
 /** The layout of the database that this build writes, and the newest that it reads. */
 const FORMAT = 1;
 
-/** Where the database lies in the data directory. */
-const DATABASE_DIRECTORY = "store";
-
 /** Old idempotency answers are looked for this often at most. */
 const PRUNE_INTERVAL_MS = 60_000;
 
@@ -50,8 +48,10 @@ const PROBE_FILE = "probe";
 const PROBE_BYTES = 1 << 20;
 
 export interface LevelStoreOptions {
-  /** The data directory of the control plane. Created when it is not there; the database is a folder in it. */
-  readonly dataDir: string;
+  /** Where the database lies. Created when it is not there, readable by its owner only. */
+  readonly directory: string;
+  /** Hears of failures and of what was done about them. Default: nobody does. */
+  readonly logger?: Logger;
   /** Random bytes, for epochs. Default: the system's. */
   readonly random?: (bytes: number) => Uint8Array;
 }
@@ -61,6 +61,7 @@ export class LevelStore implements Store {
   /** Where the database lies. */
   readonly directory: string;
   readonly #random: (bytes: number) => Uint8Array;
+  readonly #logger: Logger;
   #database: LevelDatabase;
   /** The heads as they are on disk, of the workspaces known so far. */
   readonly #heads = new Map<string, Cursor>();
@@ -74,22 +75,18 @@ export class LevelStore implements Store {
   #prunedMs = 0;
   #closing: Promise<void> | undefined;
 
-  private constructor(
-    directory: string,
-    database: LevelDatabase,
-    random: (bytes: number) => Uint8Array,
-  ) {
-    this.directory = directory;
+  private constructor(database: LevelDatabase, options: LevelStoreOptions) {
+    this.directory = options.directory;
     this.#database = database;
-    this.#random = random;
+    this.#random = options.random ?? ((bytes) => randomBytes(bytes));
+    this.#logger = options.logger ?? silentLogger;
   }
 
-  /** Opens the store of a data directory, or creates it. */
+  /** Opens the store in a directory, or creates it. */
   static async open(options: LevelStoreOptions): Promise<LevelStore> {
-    const directory = path.join(options.dataDir, DATABASE_DIRECTORY);
+    const { directory } = options;
     let database: LevelDatabase | undefined;
     try {
-      await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
       await openPrivateDirectory(directory);
       database = await openDatabase(directory);
       await checkFormat(database, directory);
@@ -97,11 +94,7 @@ export class LevelStore implements Store {
       await database?.close();
       throw storeError(error, "open", directory);
     }
-    return new LevelStore(
-      directory,
-      database,
-      options.random ?? ((bytes) => randomBytes(bytes)),
-    );
+    return new LevelStore(database, options);
   }
 
   load(workspace: string): Promise<LoadedWorkspace> {
@@ -294,6 +287,10 @@ export class LevelStore implements Store {
     } catch (error) {
       this.#suspect = true;
       this.#heads.clear();
+      this.#logger.error("store.write_failed", {
+        directory: this.directory,
+        err: error,
+      });
       throw this.#translate(error, "commit");
     }
   }
@@ -308,6 +305,7 @@ export class LevelStore implements Store {
     });
     this.#suspect = false;
     this.#heads.clear();
+    this.#logger.info("store.reopened", { directory: this.directory });
   }
 
   /** Fails when the disk takes no write. */
