@@ -1,6 +1,7 @@
 import {
   toJson,
   type DescMessage,
+  type JsonObject,
   type JsonValue,
   type MessageShape,
 } from "@bufbuild/protobuf";
@@ -18,6 +19,15 @@ export function json<D extends DescMessage>(
   message: MessageShape<D>,
 ): JsonValue {
   return toJson(schema, message, { useProtoFieldName: true });
+}
+
+/** An answer that is a list, with the list there also when it is empty. */
+export function listJson<D extends DescMessage>(
+  field: string,
+  schema: D,
+  message: MessageShape<D>,
+): JsonValue {
+  return { [field]: [], ...(json(schema, message) as JsonObject) };
 }
 
 /** Writes a value for programs: one document. */

@@ -11,7 +11,7 @@ import { clientFlags, withClient, type ControlPlaneClient } from "../client.ts";
 import { command } from "../command.ts";
 import { flag, toggle } from "../flags.ts";
 import { EXIT } from "../io.ts";
-import { json, timeText, writeValue } from "../output.ts";
+import { json, listJson, timeText, writeValue } from "../output.ts";
 import { describeChange, redactChange } from "../resource-change.ts";
 import { printable, table } from "../table.ts";
 import { integer, revision as revisionType } from "../value-types.ts";
@@ -57,7 +57,7 @@ export const history = command({
           writeValue(
             io.stdout,
             flags.output,
-            json(ListRevisionsResponseSchema, answer),
+            listJson("revisions", ListRevisionsResponseSchema, answer),
           );
         return EXIT.done;
       }

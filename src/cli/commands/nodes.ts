@@ -10,7 +10,7 @@ import { toggle } from "../flags.ts";
 import { follow } from "../follow.ts";
 import { EXIT, Failure, UsageError } from "../io.ts";
 import { didYouMean } from "../nearest.ts";
-import { json, timeText, writeEvent, writeValue } from "../output.ts";
+import { json, listJson, timeText, writeEvent, writeValue } from "../output.ts";
 import { printable, table } from "../table.ts";
 
 /** `holdfast nodes` */
@@ -56,7 +56,7 @@ export const nodes = command({
           writeValue(
             io.stdout,
             flags.output,
-            json(ListNodesResponseSchema, answer),
+            listJson("nodes", ListNodesResponseSchema, answer),
           );
         return EXIT.done;
       }

@@ -1,0 +1,96 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
+import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { afterEach, expect, test } from "vitest";
+
+const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+const started: ChildProcess[] = [];
+afterEach(async () => {
+  for (const child of started.splice(0)) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+});
+
+/** A process of its own, with an IPC channel like one that `holdfast up` starts. */
+function start(...argv: string[]) {
+  const child = spawn(process.execPath, ["--import", "tsx", main, ...argv], {
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+  });
+  started.push(child);
+  const exited = once(child, "exit").then(([code, signal]: unknown[]) => ({
+    code,
+    signal,
+  }));
+  return { child, exited, stdout: child.stdout!, stderr: child.stderr! };
+}
+
+async function startEcho() {
+  const run = start("echo", "--listen", "127.0.0.1:0");
+  const lines = createInterface({ input: run.stdout });
+  const [line] = (await once(lines, "line")) as [string];
+  return { ...run, ready: JSON.parse(line) as { addresses: [string] } };
+}
+
+test("a process that serves says where in one line of JSON, and ends with 0 on SIGTERM", async () => {
+  const { child, exited, ready } = await startEcho();
+  expect(ready).toMatchObject({ event: "ready", role: "echo" });
+  const answer = await fetch(`http://${ready.addresses[0]}/a?b=c`, {
+    headers: { "x-test": "1" },
+  });
+  expect(await answer.json()).toMatchObject({
+    name: "echo-1",
+    method: "GET",
+    path: "/a?b=c",
+    headers: { "x-test": "1" },
+  });
+  child.kill("SIGTERM");
+  expect(await exited).toEqual({ code: 0, signal: null });
+});
+
+test("it ends with the process that started it", async () => {
+  const { child, exited } = await startEcho();
+  child.disconnect();
+  expect(await exited).toEqual({ code: 0, signal: null });
+});
+
+test("an address that is taken is logged as JSON and ends with 1", async () => {
+  const blocker = createServer().listen(0, "127.0.0.1");
+  await once(blocker, "listening");
+  const { port } = blocker.address() as AddressInfo;
+  const { exited, stderr } = start("echo", "--listen", `127.0.0.1:${port}`);
+  const logged = JSON.parse(await text(stderr)) as unknown;
+  expect(logged).toMatchObject({ level: "error", event: "process.failed" });
+  expect(JSON.stringify(logged)).toContain(`127.0.0.1:${port}`);
+  expect((await exited).code).toBe(1);
+  blocker.close();
+});
+
+test("a reader that goes away ends the command quietly", async () => {
+  const { exited, stdout, stderr } = start("--help");
+  stdout.destroy();
+  expect(await text(stderr)).toBe("");
+  expect((await exited).signal).toBeNull();
+});
+
+test("up with a port that is taken ends with 1, names the flag and starts nothing", async () => {
+  const blocker = createServer().listen(0, "127.0.0.1");
+  await once(blocker, "listening");
+  const { port } = blocker.address() as AddressInfo;
+  const { exited, stdout, stderr } = start(
+    ...["up", "--sync-listen", `127.0.0.1:${port}`],
+    ...["--proxy-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+    ...["--status-listen", "127.0.0.1:0"],
+    ...["--echo-listen", "127.0.0.1:0", "--echo-listen", "127.0.0.1:0"],
+  );
+  expect(await text(stderr)).toBe(
+    `holdfast up: port ${port} is taken: something else listens on 127.0.0.1:${port} already. Choose another place with --sync-listen HOST:PORT.\n`,
+  );
+  expect(await text(stdout)).toBe("");
+  expect((await exited).code).toBe(1);
+  blocker.close();
+});

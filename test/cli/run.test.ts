@@ -1,0 +1,173 @@
+import { describe, expect, test } from "vitest";
+import { COMMANDS } from "../../src/cli/commands.ts";
+import { dashed, envName } from "../../src/cli/flags.ts";
+import { runCli } from "../support/cli.ts";
+
+const listed = COMMANDS.filter(({ hidden }) => !hidden);
+
+describe("the program itself", () => {
+  test("--version prints one line with the version", async () => {
+    const { code, stdout } = await runCli(["--version"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^holdfast \d+\.\d+\.\d+\n$/);
+  });
+
+  test("--help names every command that is not hidden, and the exit codes", async () => {
+    const { code, stdout } = await runCli(["--help"]);
+    expect(code).toBe(0);
+    for (const { name, summary } of listed) {
+      expect(stdout).toContain(`  ${name} `);
+      expect(stdout).toContain(summary);
+    }
+    expect(stdout).not.toContain("  echo ");
+  });
+
+  test("without a command it prints its help on standard error and ends with 2", async () => {
+    const { code, stdout, stderr } = await runCli([]);
+    expect(code).toBe(2);
+    expect(stdout).toBe("");
+    expect(stderr).toContain("Usage: holdfast COMMAND");
+  });
+
+  test.each([
+    ["aply", "Did you mean holdfast apply?"],
+    ["node", "Did you mean holdfast nodes?"],
+    ["rolback", "Did you mean holdfast rollback?"],
+  ])("%s ends with 2 and suggests the nearest command", async (word, guess) => {
+    const { code, stderr } = await runCli([word]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(guess);
+  });
+
+  test.each(["validate", "dump", "cert", "adopt", "restore", "diff"])(
+    "%s does not exist, and nothing is guessed that is far away",
+    async (word) => {
+      const { code, stderr } = await runCli([word]);
+      expect(code).toBe(2);
+      expect(stderr).toContain(`there is no command "${word}".\n`);
+    },
+  );
+
+  test("flags before the command end with 2", async () => {
+    const { code, stderr } = await runCli(["--admin", "x", "get"]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("the command comes before its flags");
+  });
+});
+
+describe.each(listed.map((command) => ({ name: command.name, command })))(
+  "the help of $name",
+  ({ name, command }) => {
+    test("shows each flag with its variable and default, and examples of itself", async () => {
+      const { code, stdout, stderr } = await runCli([name, "--help"]);
+      expect(code).toBe(0);
+      expect(stderr).toBe("");
+      expect(stdout).toContain(`Usage: holdfast ${name}`);
+      const unwrapped = stdout.replaceAll(/\s+/g, " ");
+      for (const [key, flag] of Object.entries(command.flags)) {
+        expect(stdout).toContain(`--${dashed(key)}`);
+        expect(unwrapped).toContain(`env ${envName(key)}`);
+        for (const value of flag.fallback) expect(unwrapped).toContain(value);
+      }
+      expect(command.examples.length).toBeGreaterThan(0);
+      for (const [line] of command.examples) expect(stdout).toContain(line);
+    });
+
+    test("is as wide as the terminal, examples and names apart", async () => {
+      const { stdout } = await runCli([name, "--help"], {
+        terminal: true,
+        columns: 60,
+      });
+      const prose = stdout
+        .split("\n")
+        .filter((line) => !/^ {2}(?:\S+ \| )?holdfast|^ {2}-|--/.test(line));
+      for (const line of prose) expect(line.length).toBeLessThanOrEqual(60);
+    });
+
+    test("is the same as of help NAME", async () => {
+      const [a, b] = [
+        await runCli([name, "--help"]),
+        await runCli(["help", name]),
+      ];
+      expect(b).toEqual(a);
+    });
+
+    test("its examples can be understood by the command line they show", () => {
+      for (const [line] of command.examples) {
+        const [, word] = /holdfast (\S+)/.exec(line) ?? [];
+        expect(listed.map((one) => one.name)).toContain(word);
+      }
+    });
+  },
+);
+
+describe("words that a command does not take", () => {
+  test.each([
+    [["wait"], "something is missing: holdfast wait REVISION"],
+    [["wait", "x"], 'REVISION: "x" is not a revision'],
+    [["wait", "1", "2"], '"2" is too much'],
+    [["get"], "something is missing: holdfast get KIND [ID|NAME]"],
+    [["get", "rutes"], 'there is no kind "rutes". Did you mean routes?'],
+    [["delete", "route"], "something is missing: holdfast delete KIND ID|NAME"],
+    [["nodes", "allow", "x"], '"allow" is nothing that can be done with nodes'],
+    [["nodes", "retry"], "which node?"],
+    [["nodes", "retry", "x", "--watch"], "--watch does not go together"],
+    [["apply"], "--file is required"],
+    [["apply", "-f", "-", "-f", "-"], "standard input can be read once"],
+    [["apply", "-f", "-", "--dry-run", "--wait", "1s"], "--wait and --dry-run"],
+    [
+      ["up", "--echo-listen", "127.0.0.1:0"],
+      "--echo-listen: the quick start has 2 upstreams",
+    ],
+    [["cp", "--data-dir", "x"], "--insecure-sync is needed"],
+    [
+      ["dp", "--data-dir", "x", "--control-plane", "127.0.0.1:1"],
+      "--insecure-sync is needed",
+    ],
+    [
+      [
+        "cp",
+        "--data-dir",
+        "x",
+        "--insecure-sync",
+        "--sync-listen",
+        "0.0.0.0:8005",
+      ],
+      "--sync-listen: 0.0.0.0:8005 can be reached from other machines",
+    ],
+    [
+      [
+        "dp",
+        "--data-dir",
+        "x",
+        "--insecure-sync",
+        "--control-plane",
+        "10.0.0.1:8005",
+      ],
+      "--control-plane: 10.0.0.1:8005 can be reached from other machines",
+    ],
+    [["cp", "--insecure-sync"], "--data-dir is required"],
+    [
+      ["dp", "--insecure-sync", "--data-dir", "x"],
+      "--control-plane is required",
+    ],
+    [
+      [
+        "dp",
+        "--node-id",
+        "a b",
+        "--insecure-sync",
+        "--data-dir",
+        "x",
+        "--control-plane",
+        "127.0.0.1:1",
+      ],
+      '--node-id: "a b" is not an id',
+    ],
+  ])("%j ends with 2", async (argv, problem) => {
+    const { code, stdout, stderr } = await runCli(argv);
+    expect(stderr).toContain(problem);
+    expect(stderr).toContain(`See "holdfast ${argv[0]!} --help".`);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  });
+});
