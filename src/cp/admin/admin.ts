@@ -1,0 +1,101 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Registry } from "prom-client";
+import {
+  BadRequestSchema,
+  file_google_rpc_error_details,
+} from "../../gen/google/rpc/error_details_pb.js";
+import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.js";
+import { Health as HealthService } from "../../gen/grpc/health/v1/health_pb.js";
+import { ConfigService } from "../../gen/holdfast/admin/v1/config_service_pb.js";
+import { NodeService } from "../../gen/holdfast/admin/v1/node_service_pb.js";
+import { file_holdfast_plugin_v1_plugins } from "../../gen/holdfast/plugin/v1/plugins_pb.js";
+import { Health } from "../../runtime/health.ts";
+import type { HostPort } from "../../runtime/host-port.ts";
+import { HttpListener, type HttpLimits } from "../../runtime/http-listener.ts";
+import { addReflection } from "../../runtime/reflection.ts";
+import { rpcHandler } from "../../runtime/rpc-handler.ts";
+import {
+  statusHandler,
+  statusOnly,
+  type StatusSource,
+} from "../../runtime/status.ts";
+import { configService } from "./config-service.ts";
+import type { AdminDeps } from "./deps.ts";
+import { measureCalls, translateErrors } from "./interceptors.ts";
+import { nodeService } from "./node-service.ts";
+
+export interface AdminOptions extends AdminDeps {
+  readonly listen: HostPort;
+  readonly metrics: Registry;
+  /** What `/status` and the pages below it show. */
+  readonly status: StatusSource;
+  /** How connections are treated. Default HTTP_LIMITS. */
+  readonly limits?: Partial<HttpLimits>;
+}
+
+/** The Admin RPCs and status pages on their port. */
+export interface Admin extends AsyncDisposable {
+  readonly address: HostPort;
+}
+
+/**
+ * Serves the Admin RPCs as gRPC, gRPC-Web and Connect, with reflection and health, and the status pages, all on one port.
+ * Disposing of it ends streams with UNAVAILABLE at once and lets other calls finish.
+ *
+ * @throws ListenError
+ */
+export async function startAdmin(options: AdminOptions): Promise<Admin> {
+  const { clock, logger, metrics } = options;
+  const shutdown = new AbortController();
+  const health = new Health([ConfigService.typeName, NodeService.typeName]);
+  const status = statusHandler(
+    {
+      ...options.status,
+      notReady: () =>
+        shutdown.signal.aborted
+          ? "the control plane is stopping"
+          : options.status.notReady(),
+    },
+    metrics,
+  );
+  const handler = rpcHandler({
+    routes: (router) => {
+      router.service(ConfigService, configService(options));
+      router.service(NodeService, nodeService(options));
+      health.addTo(router, clock);
+      addReflection(
+        router,
+        [ConfigService, NodeService, HealthService],
+        REFLECTED_FILES,
+      );
+    },
+    fallback: statusOnly(status),
+    shutdown: shutdown.signal,
+    interceptors: [measureCalls(metrics, clock), translateErrors(logger)],
+    details: [BadRequestSchema.file],
+    logger,
+  });
+  const listener = await HttpListener.listen(options.listen, handler, {
+    clock,
+    logger,
+    http2: true,
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+  });
+  return {
+    address: listener.address,
+    async [Symbol.asyncDispose]() {
+      health.setServing(false);
+      shutdown.abort(
+        new ConnectError("the control plane is stopping", Code.Unavailable),
+      );
+      await listener.close();
+    },
+  };
+}
+
+/** No service's messages have these types: details of errors, and what a plugin's config is read as. */
+const REFLECTED_FILES = [
+  file_google_rpc_error_details,
+  file_google_rpc_status,
+  file_holdfast_plugin_v1_plugins,
+];

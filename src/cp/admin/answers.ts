@@ -1,0 +1,96 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { HandlerContext } from "@connectrpc/connect";
+import {
+  ChangeSchema,
+  ResourceChangeSchema,
+  RevisionSchema,
+  WarningSchema,
+  type Change,
+  type ResourceChange,
+  type Revision,
+  type Warning,
+} from "../../gen/holdfast/admin/v1/config_service_pb.js";
+import type { ChangeDetail, RevisionInfo } from "../catalog/history.ts";
+import type {
+  ChangeInfo,
+  TransactResult,
+  WarningInfo,
+} from "../catalog/operation.ts";
+import { decodeResource } from "../catalog/resource.ts";
+import { Room } from "./room.ts";
+
+/** What a revision may take of an answer that has its changes in full beside it. */
+const REVISION_BYTES = 512 << 10;
+
+/** A write's answer may list this much of either; the rest is left out and said so. */
+const WRITE_BYTES = 3 << 19;
+
+/** What every write answers. A list too long for one message is cut, and a warning says so: the write is done. */
+export function writeAnswer(
+  result: TransactResult,
+  call: HandlerContext,
+): { revision: bigint; changes: Change[]; warnings: Warning[] } {
+  const { revision } = result;
+  const all = result.changes;
+  const changes = new Room(call, WRITE_BYTES).fit(
+    ChangeSchema,
+    mapped(all, changeOf),
+  );
+  const shown = new Room(call, WRITE_BYTES).fit(
+    WarningSchema,
+    mapped(result.warnings, warningOf),
+  );
+  const left = result.warnings.length - shown.length;
+  if (left > 0)
+    shown.push(
+      create(WarningSchema, { message: `there are ${left} more warnings` }),
+    );
+  if (changes.length < all.length)
+    shown.push(
+      create(WarningSchema, {
+        message: `only ${changes.length} of ${all.length} changes are listed here; GetRevision and Watch have them with their content`,
+      }),
+    );
+  return { revision, changes, warnings: shown };
+}
+
+/** A revision with as many of its changes as it lists and there is room for. */
+export function revisionOf(info: RevisionInfo, call: HandlerContext): Revision {
+  return create(RevisionSchema, {
+    cursor: info.cursor,
+    time: timestampFromMs(info.timeMs),
+    author: info.author,
+    message: info.message,
+    changes: new Room(call, REVISION_BYTES).fit(
+      ChangeSchema,
+      mapped(info.changes, changeOf),
+    ),
+    changeCount: info.changeCount,
+  });
+}
+
+/** A change with the resource before and after it. */
+export function resourceChangeOf(detail: ChangeDetail): ResourceChange {
+  const { change, before, after } = detail;
+  return create(ResourceChangeSchema, {
+    change: changeOf(change),
+    ...(before === undefined ? {} : { before: decodeResource(before) }),
+    ...(after === undefined ? {} : { after: decodeResource(after) }),
+  });
+}
+
+export function* mapped<A, B>(
+  all: Iterable<A>,
+  map: (one: A) => B,
+): Generator<B, void, undefined> {
+  for (const one of all) yield map(one);
+}
+
+function changeOf({ kind, id, name, action }: ChangeInfo): Change {
+  return create(ChangeSchema, { kind, id, name, action });
+}
+
+function warningOf(warning: WarningInfo): Warning {
+  return create(WarningSchema, { ...warning, nodes: [...warning.nodes] });
+}

@@ -1,0 +1,101 @@
+import {
+  fromBinary,
+  type DescMessage,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import {
+  ApplyRequestSchema,
+  OperationSchema,
+  TransactRequestSchema,
+  type ApplyRequest,
+  type Operation,
+  type TransactRequest,
+} from "../../gen/holdfast/admin/v1/config_service_pb.js";
+import type { Slices } from "../../model/slices.ts";
+import { ConfigError } from "../../model/violation.ts";
+import { driveSlices } from "../../runtime/slices.ts";
+
+/** A request that comes in parts may have this many bytes in all. */
+export const MAX_UPLOAD_BYTES = 256 << 20;
+
+/** Decoding one operation costs about as much as handling this many entries. */
+const OPERATION_WEIGHT = 16;
+
+/** A part of an encoded request. */
+interface Part {
+  readonly data: Uint8Array;
+}
+
+/** An ApplyRequest that came in parts. */
+export async function applyRequestOf(
+  parts: AsyncIterable<Part>,
+): Promise<ApplyRequest> {
+  // Few fields, all of them text: that decodes fast.
+  return decoded(ApplyRequestSchema, await joined(parts));
+}
+
+/** A TransactRequest that came in parts. Its operations are decoded a few at a time: there may be hundreds of thousands. */
+export async function transactRequestOf(
+  parts: AsyncIterable<Part>,
+  signal: AbortSignal,
+): Promise<TransactRequest> {
+  return driveSlices(transactSlices(await joined(parts)), { signal });
+}
+
+async function joined(parts: AsyncIterable<Part>): Promise<Uint8Array> {
+  const all: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const { data } of parts) {
+    bytes += data.length;
+    if (bytes > MAX_UPLOAD_BYTES)
+      throw new ConfigError(
+        "resource_exhausted",
+        `a request in parts may have ${MAX_UPLOAD_BYTES} bytes in all; this one has more`,
+      );
+    all.push(data);
+  }
+  return Buffer.concat(all);
+}
+
+function* transactSlices(bytes: Uint8Array): Slices<TransactRequest> {
+  const operationsField = TransactRequestSchema.field.operations.number;
+  const operations: Operation[] = [];
+  const others = new BinaryWriter();
+  const reader = reading(() => new BinaryReader(bytes));
+  while (reader.pos < reader.len) {
+    const start = reader.pos;
+    const [number, type] = reading(() => reader.tag());
+    if (number === operationsField && type === WireType.LengthDelimited) {
+      const operation = reading(() => reader.bytes());
+      operations.push(decoded(OperationSchema, operation));
+      yield OPERATION_WEIGHT;
+    } else {
+      reading(() => reader.skip(type, number));
+      others.raw(bytes.subarray(start, reader.pos));
+    }
+  }
+  const request = decoded(TransactRequestSchema, others.finish());
+  request.operations = operations;
+  return request;
+}
+
+function decoded<T extends DescMessage>(
+  schema: T,
+  bytes: Uint8Array,
+): MessageShape<T> {
+  return reading(() => fromBinary(schema, bytes));
+}
+
+/** What cannot be read was not written right: that is the caller's mistake. */
+function reading<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new ConfigError(
+      "invalid_argument",
+      `the parts, put together, are not an encoded request: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,118 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import {
+  ResourceChangeSchema,
+  type ResourceChange,
+  type WatchRequest,
+  type WatchResponseSchema,
+} from "../../gen/holdfast/admin/v1/config_service_pb.js";
+import { ConfigError } from "../../model/violation.ts";
+import { describeChange, describeRecord } from "../catalog/history.ts";
+import { HISTORY_REVISIONS, type RevisionRecord } from "../store/store.ts";
+import { resourceChangeOf, revisionOf } from "./answers.ts";
+import type { AdminDeps } from "./deps.ts";
+import { followed } from "./follow.ts";
+import { workspaceOf } from "./request-form.ts";
+import { ANSWER_BYTES, Room } from "./room.ts";
+
+/** After this long without a revision the head is told. */
+export const HEARTBEAT_MS = 10_000;
+
+/** What the list of changes in a revision's own description may take of a message. */
+const REVISION_BYTES = 512 << 10;
+
+type WatchEvent = MessageInitShape<typeof WatchResponseSchema>;
+
+/**
+ * Streams revisions as they are committed, each once, in order. They are read from the store when the client is ready for
+ * them; nothing is queued for one that reads slowly.
+ */
+export async function* watch(
+  { catalog, clock }: AdminDeps,
+  request: WatchRequest,
+  call: HandlerContext,
+): AsyncGenerator<WatchEvent> {
+  workspaceOf(request, catalog.workspace);
+  const { epoch, revision: newest } = catalog.head.cursor;
+  if (request.epoch !== "" && request.epoch !== epoch)
+    throw outOfRange(
+      "epoch",
+      `revision ${request.afterRevision ?? 0n} is of another history: this one has epoch ${epoch}. Read everything again, with Export`,
+    );
+  let told = request.afterRevision ?? newest;
+  if (told > newest)
+    throw outOfRange(
+      "after_revision",
+      `there is no revision ${told} yet: the newest is ${newest}`,
+    );
+  // Before the first answer, so that no commit can fall in between.
+  const bell = followed(call.signal, (ring) => catalog.onCommit(ring));
+  await kept(told);
+  yield heartbeat();
+  for (;;) {
+    const { revision } = catalog.head.cursor;
+    for await (const record of catalog.records(told + 1n, revision)) {
+      if (record.cursor.revision !== told + 1n) throw gone(told + 1n);
+      for (const event of eventsOf(record, call)) {
+        call.signal.throwIfAborted();
+        yield event;
+      }
+      told = record.cursor.revision;
+    }
+    if (told < revision) throw gone(told + 1n);
+    if ((await bell.wait(call.signal, clock, HEARTBEAT_MS)) === "timeout")
+      yield heartbeat();
+  }
+
+  function heartbeat(): WatchEvent {
+    return { event: { case: "heartbeat", value: catalog.head.cursor } };
+  }
+
+  /** Refuses at once what would only be refused after the first answer. */
+  async function kept(after: bigint): Promise<void> {
+    if (after >= newest) return;
+    for await (const { cursor } of catalog.records(after + 1n, after + 1n))
+      if (cursor.revision === after + 1n) return;
+    throw gone(after + 1n);
+  }
+}
+
+/** The messages of one revision. Their changes are described one at a time: there may be very many. */
+function* eventsOf(
+  record: RevisionRecord,
+  call: HandlerContext,
+): Generator<WatchEvent, void, undefined> {
+  const revision = revisionOf(describeRecord(record), call);
+  let room = new Room(call, ANSWER_BYTES - REVISION_BYTES);
+  let changes: ResourceChange[] = [];
+  for (const change of record.changes) {
+    const next = resourceChangeOf(describeChange(change));
+    if (!room.take(ResourceChangeSchema, next) && changes.length > 0) {
+      yield event(true);
+      changes = [];
+      room = new Room(call, ANSWER_BYTES - REVISION_BYTES);
+      room.take(ResourceChangeSchema, next);
+    }
+    changes.push(next);
+  }
+  yield event(false);
+
+  function event(more: boolean): WatchEvent {
+    return {
+      event: { case: "revision", value: { revision, changes, more } },
+    };
+  }
+}
+
+function gone(revision: bigint): ConfigError {
+  return outOfRange(
+    "after_revision",
+    `revision ${revision} is not kept any more: the newest ${HISTORY_REVISIONS} are. Read everything again, with Export`,
+  );
+}
+
+function outOfRange(field: string, reason: string): ConfigError {
+  return ConfigError.of("out_of_range", [
+    { kind: "", name: "", field, reason },
+  ]);
+}

@@ -1,0 +1,157 @@
+import { createClient, type Client, type Transport } from "@connectrpc/connect";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { Registry } from "prom-client";
+import { startAdmin, type AdminOptions } from "../../src/cp/admin/admin.ts";
+import { Catalog } from "../../src/cp/catalog/catalog.ts";
+import { LevelStore } from "../../src/cp/store/level-store.ts";
+import { ConfigService } from "../../src/gen/holdfast/admin/v1/config_service_pb.js";
+import { NodeService } from "../../src/gen/holdfast/admin/v1/node_service_pb.js";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { CloseStack } from "../../src/runtime/close-stack.ts";
+import { formatHostPort, type HostPort } from "../../src/runtime/host-port.ts";
+import {
+  silentLogger,
+  type LogFields,
+  type Logger,
+} from "../../src/runtime/logger.ts";
+import { FakeNodes } from "./fake-nodes.ts";
+
+/** The ways to call the same methods. */
+export const PROTOCOLS = [
+  "connect-1.1",
+  "connect-2",
+  "connect-json",
+  "grpc",
+  "grpc-web-1.1",
+  "grpc-web-2",
+] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+/** Admin RPCs over a real catalog and store in a temporary directory, with nodes that the test makes up. */
+export interface AdminServer {
+  readonly address: HostPort;
+  /** `http://127.0.0.1:…` */
+  readonly url: string;
+  readonly catalog: Catalog;
+  readonly store: LevelStore;
+  readonly nodes: FakeNodes;
+  readonly metrics: Registry;
+  /** Lines logged as errors. */
+  readonly errors: { event: string; fields: LogFields }[];
+  readonly config: Client<typeof ConfigService>;
+  readonly node: Client<typeof NodeService>;
+  clients(protocol: Protocol): {
+    config: Client<typeof ConfigService>;
+    nodes: Client<typeof NodeService>;
+  };
+  /** Stops the Admin RPCs alone. */
+  stop(): Promise<void>;
+}
+
+/** Starts the Admin RPCs; the stack ends them and removes the directory. */
+export async function startAdminServer(
+  stack: CloseStack,
+  options: Partial<AdminOptions> = {},
+): Promise<AdminServer> {
+  const clock = options.clock ?? systemClock;
+  const directory = await mkdtemp(path.join(tmpdir(), "holdfast-admin-"));
+  stack.defer(() => rm(directory, { recursive: true }));
+  const store = stack.use(
+    await LevelStore.open({ directory: path.join(directory, "store") }),
+  );
+  const catalog = stack.use(
+    await Catalog.open({
+      workspace: "default",
+      store,
+      clock,
+      logger: silentLogger,
+    }),
+  );
+  const nodes = new FakeNodes();
+  const metrics = new Registry();
+  const errors: AdminServer["errors"] = [];
+  const logger: Logger = {
+    ...silentLogger,
+    error: (event, fields = {}) => errors.push({ event, fields }),
+  };
+  const admin = await startAdmin({
+    listen: { host: "127.0.0.1", port: 0 },
+    catalog,
+    nodes,
+    clock,
+    logger,
+    metrics,
+    status: {
+      status: () => ({ role: "cp" }),
+      notReady: () => undefined,
+      config: () => ({ entries: catalog.head.snapshot.entryCount }),
+    },
+    ...options,
+  });
+  stack.use(admin);
+  const url = `http://${formatHostPort(admin.address)}`;
+  const clients: AdminServer["clients"] = (protocol) => {
+    const transport = transportTo(url, protocol);
+    return {
+      config: createClient(ConfigService, transport),
+      nodes: createClient(NodeService, transport),
+    };
+  };
+  const { config, nodes: node } = clients("connect-1.1");
+  return {
+    address: admin.address,
+    url,
+    catalog,
+    store,
+    nodes,
+    metrics,
+    errors,
+    config,
+    node,
+    clients,
+    stop: () => Promise.resolve(admin[Symbol.asyncDispose]()),
+  };
+}
+
+function transportTo(baseUrl: string, protocol: Protocol): Transport {
+  switch (protocol) {
+    case "connect-1.1":
+      return createConnectTransport({ baseUrl, httpVersion: "1.1" });
+    case "connect-2":
+      return createConnectTransport({ baseUrl, httpVersion: "2" });
+    case "connect-json":
+      return createConnectTransport({
+        baseUrl,
+        httpVersion: "1.1",
+        useBinaryFormat: false,
+      });
+    case "grpc":
+      return createGrpcTransport({ baseUrl });
+    case "grpc-web-1.1":
+      return createGrpcWebTransport({ baseUrl, httpVersion: "1.1" });
+    case "grpc-web-2":
+      return createGrpcWebTransport({ baseUrl, httpVersion: "2" });
+    default:
+      return protocol satisfies never;
+  }
+}
+
+/** The first `count` messages of a stream, which is then ended. */
+export async function take<T>(
+  stream: AsyncIterable<T>,
+  count: number,
+): Promise<T[]> {
+  const taken: T[] = [];
+  for await (const message of stream) {
+    taken.push(message);
+    if (taken.length === count) break;
+  }
+  return taken;
+}

@@ -1,0 +1,93 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { MissingNodeSchema } from "../../src/gen/holdfast/admin/v1/config_service_pb.js";
+import {
+  NodeSchema,
+  type Node,
+} from "../../src/gen/holdfast/admin/v1/node_service_pb.js";
+import type {
+  NodeEvent,
+  Nodes,
+  WaitState,
+} from "../../src/cp/distributor/nodes.ts";
+
+type NodeInit = MessageInitShape<typeof NodeSchema>;
+
+/** Nodes as a test says they are. Those with a `lastNack` refuse every revision they do not serve. */
+export class FakeNodes implements Nodes {
+  readonly #nodes = new Map<string, Node>();
+  readonly #listeners = new Set<(event: NodeEvent) => void>();
+  readonly retried: string[] = [];
+
+  /** How many listen for changes. */
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  set(init: NodeInit & { id: string }): void {
+    const node = create(NodeSchema, {
+      workspace: "default",
+      hostname: init.id,
+      connected: true,
+      ...init,
+    });
+    this.#nodes.set(node.id, node);
+    this.#tell({ node, removed: false });
+  }
+
+  /** The node serves this revision. */
+  serve(id: string, revision: bigint): void {
+    this.set({ id, serving: { epoch: "e", revision, root: "" } });
+  }
+
+  forget(id: string): void {
+    const node = this.#nodes.get(id);
+    this.#nodes.delete(id);
+    if (node !== undefined) this.#tell({ node, removed: true });
+  }
+
+  list(workspace: string): Node[] {
+    return [...this.#nodes.values()].filter((n) => n.workspace === workspace);
+  }
+
+  get(workspace: string, id: string): Node | undefined {
+    return this.list(workspace).find((node) => node.id === id);
+  }
+
+  retry(workspace: string, id: string): Node | undefined {
+    this.retried.push(id);
+    return this.get(workspace, id);
+  }
+
+  onChange(listener: (event: NodeEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  waiting(workspace: string, revision: bigint): WaitState {
+    const counted = this.list(workspace).filter((node) => node.connected);
+    const missing = counted.filter(
+      (node) => (node.serving?.revision ?? 0n) < revision,
+    );
+    return {
+      total: counted.length,
+      serving: counted.length - missing.length,
+      refused: missing.some((node) => node.lastNack !== undefined),
+      missing: missing.map(({ id, hostname, serving, reason }) =>
+        create(MissingNodeSchema, {
+          id,
+          hostname,
+          reason,
+          ...(serving === undefined ? {} : { serving }),
+        }),
+      ),
+    };
+  }
+
+  unsupportedBy(): [] {
+    return [];
+  }
+
+  #tell(event: NodeEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+}
