@@ -16,10 +16,12 @@ import {
   type Report,
   type Subject,
 } from "./report.ts";
-import { readPlainScalar, type ScalarValue } from "./scalar.ts";
+import { scalarValue, unstorable } from "./scalar-node.ts";
 import {
   isNull,
   MAX_DEPTH,
+  measure,
+  nothing,
   shorten,
   type MapEntry,
   type MapNode,
@@ -95,30 +97,6 @@ function buildHere(
     build(builder, child, offset, item(subject, index)),
   );
   return { type: "list", items, offset, ...measure(items) };
-}
-
-function nothing(offset: number): ScalarNode {
-  return {
-    type: "scalar",
-    value: null,
-    text: "",
-    offset,
-    height: 0,
-    weight: 1,
-  };
-}
-
-function measure(children: readonly TreeNode[]): {
-  height: number;
-  weight: number;
-} {
-  let height = 0;
-  let weight = 16;
-  for (const child of children) {
-    height = Math.max(height, child.height);
-    weight += child.weight;
-  }
-  return { height: height + 1, weight };
 }
 
 function exhaust(
@@ -197,29 +175,6 @@ function buildScalar(
     height: 0,
     weight: 16 + text.length,
   };
-}
-
-function scalarValue(node: Scalar, text: string): ScalarValue {
-  switch (node.tag) {
-    case undefined:
-      return node.type === "PLAIN" ? readPlainScalar(text) : text;
-    case `${TAG_PREFIX}int`:
-    case `${TAG_PREFIX}float`:
-    case `${TAG_PREFIX}bool`:
-    case `${TAG_PREFIX}null`:
-      return readPlainScalar(text);
-    default:
-      return text;
-  }
-}
-
-/** Why a value has no place in a resource. */
-function unstorable(value: ScalarValue): string | undefined {
-  if (typeof value === "number" && !Number.isFinite(value))
-    return "infinity and not-a-number cannot be stored";
-  return typeof value === "string" && /\p{Surrogate}/u.test(value)
-    ? "half of a surrogate pair is not text"
-    : undefined;
 }
 
 function warnOfTag(

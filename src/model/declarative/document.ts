@@ -1,12 +1,12 @@
 import {
   Composer,
   LineCounter,
-  Parser,
   type CST,
   type Document,
   type YAMLError,
 } from "yaml";
 import { buildTree } from "./build-tree.ts";
+import { deepToken, readTokens } from "./tokens.ts";
 import type { DeclarativeFile } from "./parsed.ts";
 import { problemAt, type Report, type Source, type Subject } from "./report.ts";
 import { MAX_DEPTH, type TreeNode } from "./tree.ts";
@@ -60,17 +60,38 @@ function readRoot(
     );
     return undefined;
   }
-  const tokens = firstDocument(file.content, lines, subject, report);
-  // Before anything recursive sees them: the composer exhausts the stack at a thousand levels, and not always catchably.
-  const tooDeep = deepToken(tokens);
-  if (tooDeep !== undefined) {
+  const read = readTokens(file.content, lines);
+  const deep = "deep" in read ? read.deep : deepToken(read.tokens);
+  if (deep !== undefined || !("tokens" in read)) {
     report.problems.push(
-      problemAt(subject, tooDeep, `nested more than ${MAX_DEPTH} levels deep`),
+      problemAt(
+        subject,
+        deep ?? 0,
+        `nested more than ${MAX_DEPTH} levels deep`,
+      ),
     );
     return undefined;
   }
+  const { tokens, next } = read;
+  if (next !== undefined)
+    report.warnings.push(
+      problemAt(
+        subject,
+        next,
+        "only the first YAML document of a file is read; this one and what follows is not",
+      ),
+    );
   const document = compose(tokens);
-  if (document === undefined) return undefinedRoot(subject, report);
+  if (document === undefined) {
+    report.problems.push(
+      problemAt(
+        subject,
+        0,
+        "the file is empty: expected a map that starts with _format_version",
+      ),
+    );
+    return undefined;
+  }
   if (document.errors.length > 0) {
     report.problems.push(
       ...syntaxProblems(document.errors, file.content, subject),
@@ -78,63 +99,6 @@ function readRoot(
     return undefined;
   }
   return buildTree(document, subject, report);
-}
-
-function undefinedRoot(subject: Subject, report: Report): undefined {
-  report.problems.push(
-    problemAt(
-      subject,
-      0,
-      "the file is empty: expected a map that starts with _format_version",
-    ),
-  );
-  return undefined;
-}
-
-/** The tokens of the first document; a warning when there is another one. */
-function firstDocument(
-  content: string,
-  lines: LineCounter,
-  subject: Subject,
-  report: Report,
-): CST.Token[] {
-  const tokens: CST.Token[] = [];
-  let documents = 0;
-  for (const token of new Parser(lines.addNewLine).parse(content)) {
-    if (token.type === "document" && ++documents > 1) {
-      report.warnings.push(
-        problemAt(
-          subject,
-          token.offset,
-          "only the first YAML document of a file is read; this one and what follows is not",
-        ),
-      );
-      break;
-    }
-    if (token.type === "directive" && documents > 0) continue;
-    tokens.push(token);
-  }
-  return tokens;
-}
-
-/** The offset of a collection that is nested too deeply. Without recursion, as that is the point. */
-function deepToken(tokens: readonly CST.Token[]): number | undefined {
-  const pending: { token: CST.Token; depth: number }[] = [];
-  const push = (token: CST.Token | null | undefined, depth: number) => {
-    if (token != null) pending.push({ token, depth });
-  };
-  for (const token of tokens)
-    if (token.type === "document") push(token.value, 1);
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const { token, depth } = next;
-    if (!("items" in token)) continue;
-    if (depth > MAX_DEPTH) return token.offset;
-    for (const entry of token.items) {
-      push(entry.key, depth + 1);
-      push(entry.value, depth + 1);
-    }
-  }
-  return undefined;
 }
 
 function compose(tokens: readonly CST.Token[]): Document | undefined {
@@ -188,7 +152,7 @@ function templateHint(content: string, offset: number): string {
   const start = content.lastIndexOf("\n", Math.max(offset - 1, 0)) + 1;
   const end = content.indexOf("\n", offset);
   const line = content.slice(start, end === -1 ? undefined : end);
-  return /\{\{|\{%|<%/.test(line)
+  return /\{\{|\{%|<%|^\s*__\w+__\s*$/.test(line)
     ? "; this looks like a template: render it first"
     : "";
 }

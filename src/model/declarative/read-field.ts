@@ -79,7 +79,8 @@ function readList(
       node.type === "scalar" && field.message === undefined
         ? `; write it as [${describeNode(node, getOption(field, secret))}]`
         : "";
-    return expected("a list", field, node, subject, report, example);
+    refuse("a list", field, node, subject, report, example);
+    return undefined;
   }
   return items
     .map((child, index) => readOne(field, child, item(subject, index), report))
@@ -93,8 +94,10 @@ function readMap(
   report: Report,
 ): Init | undefined {
   const entries = mapEntries(node);
-  if (entries === undefined)
-    return expected("a map", field, node, subject, report);
+  if (entries === undefined) {
+    refuse("a map", field, node, subject, report);
+    return undefined;
+  }
   const values: Init = {};
   for (const [key, { value }] of entries) {
     if (isNull(value)) continue;
@@ -185,19 +188,18 @@ function readJson(node: TreeNode): JsonValue {
   }
 }
 
-function expected(
-  what: string,
+function refuse(
+  expected: string,
   field: DescField,
   node: TreeNode,
   subject: Subject,
   report: Report,
   hint = "",
-): undefined {
+): void {
   const got = describeNode(node, getOption(field, secret));
   report.problems.push(
-    problemAt(subject, node.offset, `expected ${what}, got ${got}${hint}`),
+    problemAt(subject, node.offset, `expected ${expected}, got ${got}${hint}`),
   );
-  return undefined;
 }
 
 type ReadScalar =

@@ -103,7 +103,7 @@ function resolveEntity(
   }
   for (const reference of raw.references) {
     const found = lookUp(reference, index);
-    if (parent !== undefined && reference.field.name === parent.field) {
+    if (parent?.field === reference.field.name) {
       if (
         found.entity !== parent.entity &&
         found.id !== index.idOf(parent.entity)

@@ -44,6 +44,32 @@ export interface MapEntry {
 /** A piece of a declarative file with its place. Shared where aliases are: a graph without cycles. */
 export type TreeNode = ScalarNode | ListNode | MapNode;
 
+/** Null, where a file has nothing. */
+export function nothing(offset: number): ScalarNode {
+  return {
+    type: "scalar",
+    value: null,
+    text: "",
+    offset,
+    height: 0,
+    weight: 1,
+  };
+}
+
+/** The height and weight of a list or map. */
+export function measure(children: readonly TreeNode[]): {
+  height: number;
+  weight: number;
+} {
+  let height = 0;
+  let weight = 16;
+  for (const child of children) {
+    height = Math.max(height, child.height);
+    weight += child.weight;
+  }
+  return { height: height + 1, weight };
+}
+
 /** Whether it says nothing: null is absent everywhere. */
 export function isNull(node: TreeNode): boolean {
   return node.type === "scalar" && node.value === null;
