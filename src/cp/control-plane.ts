@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import path from "node:path";
 import type { Clock } from "../runtime/clock.ts";
 import { CloseStack } from "../runtime/close-stack.ts";
@@ -8,7 +7,6 @@ import { HttpListener } from "../runtime/http-listener.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { createProcessRegistry } from "../runtime/metrics.ts";
 import { statusHandler, statusOnly } from "../runtime/status.ts";
-import { warmUpRules } from "../model/rules.ts";
 import { startAdmin } from "./admin/admin.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { controlPlaneStatus } from "./control-plane-status.ts";
@@ -63,24 +61,21 @@ export async function startControlPlane(
   const store = stack.use(
     await LevelStore.open({
       directory: path.join(options.dataDir, "store"),
-      clock,
       logger,
     }),
   );
-  // The first check of a resource loads all rules, which takes as long as hundreds of checks.
-  warmUpRules();
-  let distributor: Distributor | undefined;
+  // The catalog asks the distributor which nodes lack something, and the distributor follows the catalog.
+  const late: { distributor?: Distributor } = {};
   const catalog = await Catalog.open({
     workspace: DEFAULT_WORKSPACE,
     store,
     clock,
     logger,
-    random: randomBytes,
     nodeWarnings: (features) =>
-      distributor?.unsupportedBy(DEFAULT_WORKSPACE, features) ?? [],
+      late.distributor?.unsupportedBy(DEFAULT_WORKSPACE, features) ?? [],
   });
-  stack.defer(() => catalog.close());
-  distributor = stack.use(
+  stack.use(catalog);
+  const distributor = stack.use(
     await Distributor.open({
       catalog,
       store,
@@ -90,6 +85,7 @@ export async function startControlPlane(
       build,
     }),
   );
+  late.distributor = distributor;
   const status = controlPlaneStatus({
     catalog,
     nodes: distributor,
@@ -126,7 +122,6 @@ export async function startControlPlane(
       logger,
       metrics,
       status,
-      build,
     }),
   );
   // Closed in reverse: first nobody may write any more, then the nodes are told, then what they came from is closed.

@@ -260,6 +260,8 @@ export class Distributor implements Nodes, AsyncDisposable {
       message: "replaced by a newer stream of the same process",
     });
     this.#byNode.set(node.id, connection);
+    // Its first state is the newest: a node must not be sent one that is known to be replaced in a moment.
+    this.#pacer.flush();
     const remembered = this.#registry.refusedRoots(hello);
     if (this.#registry.takeForgiven(node.id)) hello.refused = [];
     logger.info("node.connected", {

@@ -64,8 +64,8 @@ export function reasonOf(
   session: Session | undefined,
   head: Cursor,
 ): string {
-  if (cursorsEqual(node.serving, head)) return "";
   if (!node.connected || session === undefined) return "not connected";
+  if (cursorsEqual(node.serving, head)) return "";
   if (session.missing.length > 0)
     return session.missing.map(describeMissing).join("; ");
   const nack = node.lastNack;

@@ -28,6 +28,14 @@ export class Pacer {
     });
   }
 
+  /** What waits for its time happens now. */
+  flush(): void {
+    if (this.#timer === undefined) return;
+    this.#timer.cancel();
+    this.#timer = undefined;
+    this.#fire();
+  }
+
   /** Nothing happens any more. */
   stop(): void {
     this.#stopped = true;

@@ -189,7 +189,7 @@ export class Link {
     const step = stepSession(before, {
       ...news,
       nowMs: this.nowMs,
-    } as SessionEvent);
+    });
     this.session = step.session;
     if (
       !cursorsEqual(before.acked, step.session.acked) &&
@@ -303,7 +303,7 @@ export class Link {
     const step = stepReplica(this.replica, {
       ...news,
       nowMs: this.nowMs,
-    } as ReplicaEvent);
+    });
     this.replica = step.replica;
     for (const effect of step.effects) this.#replicaDoes(effect);
   }
