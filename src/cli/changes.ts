@@ -15,7 +15,13 @@ export function changesTable(changes: readonly Change[], out: Output): string {
   return (
     table(
       ["ACTION", "KIND", "NAME", "ID"],
-      shown.map(({ action, kind, name, id }) => [action, kind, name, id]),
+      shown.map(({ action, kind, name, id }) => [
+        action,
+        kind,
+        // What has no name is called by its id.
+        name === id ? "" : name,
+        id,
+      ]),
       out,
     ) + (more > 0 ? `and ${more} more\n` : "")
   );

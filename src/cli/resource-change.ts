@@ -23,7 +23,7 @@ export function describeChange({
 }: ResourceChange): string[] {
   if (change === undefined) return [];
   const { action, kind, name, id } = change;
-  const who = name === "" ? id : `"${name}" (${id})`;
+  const who = name === "" || name === id ? id : `"${name}" (${id})`;
   const lines =
     action === "update" ? differences("", bodyOf(before), bodyOf(after)) : [];
   // Both are shown as ***: that something secret is different is all there is to say.

@@ -78,7 +78,7 @@ function serviceUrl(body: JsonObject): string {
   return `${cellText(body["protocol"])}://${shown}:${cellText(body["port"])}${cellText(body["path"])}`;
 }
 
-/** What the plugin is for: `route 6f1c…, consumer 0855…`, or everything. */
+/** What the plugin is for: `route pay, consumer alice`, or everything. */
 function scope(body: JsonObject): string {
   const parts = ["route", "service", "consumer"]
     .filter((of) => body[of] !== undefined)
@@ -86,11 +86,11 @@ function scope(body: JsonObject): string {
   return parts.length === 0 ? "global" : parts.join(", ");
 }
 
-/** A value in a table: lists with commas, references by what they are by. */
+/** A value in a table: lists with commas, references by their name, else their id. */
 function cellText(value: JsonValue | undefined): string {
   if (value === undefined || value === null) return "";
   if (Array.isArray(value)) return value.map(cellText).join(",");
-  if (isObject(value)) return cellText(value["id"] ?? value["name"]);
+  if (isObject(value)) return cellText(value["name"] ?? value["id"]);
   return String(value);
 }
 

@@ -92,8 +92,8 @@ describe("apply", () => {
     });
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toMatch(/^holdfast apply: INVALID_ARGUMENT: /);
-    expect(stderr).toMatch(/stdin:9:\d+.*route "pay"/);
-    expect(stderr).toMatch(/stdin:14:\d+.*usrname/);
+    expect(stderr).toMatch(/route "pay": paths\[0\]: stdin:9:\d+/);
+    expect(stderr).toMatch(/usrname: stdin:14:\d+/);
     expect(await json("get", "services")).toEqual({ resources: [] });
   });
 
@@ -146,7 +146,7 @@ describe("get", () => {
       "SERVICE",
       "ID",
     ]);
-    expect(row?.slice(0, 3)).toEqual(["pay", "http,https", "/pay"]);
+    expect(row?.slice(0, 4)).toEqual(["pay", "http,https", "/pay", "pay"]);
     expect((await holdfast(["get", "route"])).stdout).toBe(stdout);
     expect((await holdfast(["get", "services"])).stdout).toContain(
       "http://127.0.0.1:9000/api",

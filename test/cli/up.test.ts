@@ -12,7 +12,7 @@ test("the quick start's targets are where the echo upstreams listen", async () =
     "[::1]:2222",
   ]);
   expect(name).toBe("examples/quickstart.yml");
-  expect(content).toContain("target: 127.0.0.1:1111");
+  expect(content).toContain('target: "127.0.0.1:1111"');
   for (const address of ECHO_LISTEN) expect(content).not.toContain(address);
   expect(parse(content)).toMatchObject({
     _format_version: "3.0",

@@ -11,6 +11,7 @@ import { command } from "../command.ts";
 import { list, toggle } from "../flags.ts";
 import { EXIT } from "../io.ts";
 import { writeValue, yaml } from "../output.ts";
+import { nameReferences } from "../reference-names.ts";
 import { resourceRow, resourceTitles } from "../resource-columns.ts";
 import { table } from "../table.ts";
 import { text } from "../value-types.ts";
@@ -58,6 +59,7 @@ export const get = command({
       }
       const resources = (await listAll(client, kind, flags.tag)).map(shown);
       if (flags.output === "table") {
+        await nameReferences(client, resources);
         const rows = resources.map((resource) => resourceRow(kind, resource));
         io.stdout.write(table(resourceTitles(kind), rows, io.stdout));
       } else {
