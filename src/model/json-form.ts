@@ -1,5 +1,4 @@
 import {
-  create,
   fromJson,
   ScalarType,
   type DescField,
@@ -33,11 +32,20 @@ export function readJson<Desc extends DescMessage>(
   try {
     return {
       ok: true,
-      message: json === null ? create(desc) : fromJson(desc, json),
+      message: fromJson(desc, withoutNulls(json)),
     };
   } catch (error) {
     return { ok: false, problems: [{ field: "", reason: reasonOf(error) }] };
   }
+}
+
+/** Protobuf takes a null for unset, but not beside another field of the same oneof. */
+function withoutNulls(json: JsonValue): JsonValue {
+  return typeof json === "object" && !Array.isArray(json)
+    ? Object.fromEntries(
+        Object.entries(json ?? {}).filter(([, value]) => value !== null),
+      )
+    : json;
 }
 
 /** What cannot be kept in a Struct: numbers that JSON has not, a key that JavaScript loses, text that UTF-8 has not. */

@@ -1,6 +1,6 @@
 import { equals } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ResourceSchema } from "../../src/gen/holdfast/config/v1/resource_pb.js";
 import { fillDefaults, stripInputOutput } from "../../src/model/defaults.ts";
 import { encodeResource } from "../../src/model/encode.ts";
@@ -10,6 +10,9 @@ import {
   resourceOf,
 } from "../support/arbitrary-resource.ts";
 import { CA_CERT } from "../support/certificates.ts";
+
+// Random input takes its time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 type Json = Parameters<typeof resourceOf>[0];
 
@@ -23,7 +26,7 @@ describe("filling defaults", () => {
         const once = fillDefaults(resource);
         expect(equals(ResourceSchema, fillDefaults(once), once)).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 
@@ -43,7 +46,7 @@ describe("filling defaults", () => {
       fc.property(arbitraryResource({ storable: false }), (resource) => {
         fillDefaults(resource);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 

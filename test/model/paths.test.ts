@@ -1,6 +1,9 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { isRegexPath, normalisePath } from "../../src/model/paths.ts";
+
+// Random input takes its time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 test.each([
   ["/", "/"],

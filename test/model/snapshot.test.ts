@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { runSlices, SLICE_ENTRIES } from "../../src/model/slices.ts";
 import {
   Bucket,
@@ -8,6 +8,9 @@ import {
   Snapshot,
   type Changes,
 } from "../../src/model/snapshot.ts";
+
+// Random input takes its time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 type Content = ReadonlyMap<string, Uint8Array>;
 

@@ -1,6 +1,9 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { parseTarget } from "../../src/model/targets.ts";
+
+// Random input takes its time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 describe("a target", () => {
   test.each([

@@ -1,0 +1,59 @@
+import { expect, test } from "vitest";
+import { redact } from "../../src/model/redact.ts";
+import { resourceToJson } from "../../src/model/resource-json.ts";
+import { resourceOf } from "../support/arbitrary-resource.ts";
+
+test.each([
+  [
+    { keyauth_credential: { key: "s3cr3t", tags: ["t"] } },
+    { keyauth_credential: { key: "***", tags: ["t"] } },
+  ],
+  [
+    { basicauth_credential: { username: "u", password: "s3cr3t" } },
+    { basicauth_credential: { username: "u", password: "***" } },
+  ],
+  [
+    { jwt_secret: { key: "k", secret: "s3cr3t" } },
+    { jwt_secret: { key: "k", secret: "***" } },
+  ],
+  [{ jwt_secret: { key: "k" } }, { jwt_secret: { key: "k" } }],
+  [
+    { certificate: { cert: "c", key: "s3cr3t", key_alt: "s3cr3t" } },
+    { certificate: { cert: "c", key: "***", key_alt: "***" } },
+  ],
+  [
+    {
+      plugin: {
+        name: "mine",
+        config: {
+          client_secret: "s3cr3t",
+          redis: { password: "s3cr3t", host: "h", passwords: 1 },
+          tokens: ["t"],
+          secrets: ["s3cr3t"],
+          hide_credentials: true,
+        },
+      },
+    },
+    {
+      plugin: {
+        name: "mine",
+        config: {
+          client_secret: "***",
+          redis: { password: "***", host: "h", passwords: 1 },
+          tokens: ["t"],
+          secrets: ["***"],
+          hide_credentials: true,
+        },
+      },
+    },
+  ],
+  [
+    { plugin: { name: "key-auth", config: { key_names: ["apikey"] } } },
+    { plugin: { name: "key-auth", config: { key_names: ["apikey"] } } },
+  ],
+  [{ service: { host: "a" } }, { service: { host: "a" } }],
+])("what people are shown of %j has no secret in it", (json, shown) => {
+  const resource = resourceOf(json);
+  expect(resourceToJson(redact(resource))).toEqual(shown);
+  expect(resourceToJson(resource)).toEqual(json);
+});
