@@ -5,6 +5,7 @@ import {
   type ScalarValue,
 } from "@bufbuild/protobuf/reflect";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import {
   ResourceSchema,
   type Resource,
@@ -23,6 +24,8 @@ export function encodeResource(resource: Resource): Uint8Array {
   return writer.finish();
 }
 
+const { IMPLICIT } = FeatureSet_FieldPresence;
+
 function writeMessage(writer: BinaryWriter, message: ReflectMessage): void {
   if ((message.getUnknown()?.length ?? 0) > 0)
     throw new TypeError(`unknown fields in ${message.desc.typeName}`);
@@ -36,9 +39,13 @@ function writeField(
   field: DescField,
 ): void {
   switch (field.fieldKind) {
-    case "scalar":
-      writeScalar(writer, field.number, field.scalar, message.get(field));
+    case "scalar": {
+      const value = message.get(field);
+      // Protobuf takes -0 for set; as 0 it is what a field without presence is when it is absent.
+      if (value === 0 && field.presence === IMPLICIT) return;
+      writeScalar(writer, field.number, field.scalar, value);
       return;
+    }
     case "enum":
       writeScalar(writer, field.number, ScalarType.INT32, message.get(field));
       return;

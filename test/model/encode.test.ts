@@ -72,6 +72,14 @@ describe("the encoding of a resource", () => {
     expect(encodeResource(plugin({ a: -0 }))).toEqual(
       encodeResource(plugin({ a: 0 })),
     );
+    const upstream = (threshold: number): Resource =>
+      create(ResourceSchema, {
+        kind: {
+          case: "upstream",
+          value: { name: "u", healthchecks: { threshold } },
+        },
+      });
+    expect(encodeResource(upstream(-0))).toEqual(encodeResource(upstream(0)));
   });
 
   test("refuses what it could not write down whole", () => {
