@@ -8,7 +8,7 @@ import { getValue, type LevelDatabase } from "./level-database.ts";
 import { decodeHead } from "./level-head.ts";
 import type { LevelKeys } from "./level-keys.ts";
 import { decodeRecord } from "./record-codec.ts";
-import type { LoadedWorkspace } from "./store.ts";
+import type { LoadedWorkspace, RevisionRecord } from "./store.ts";
 
 /** Entries read from the database in one go. */
 const READ_ENTRIES = 512;
@@ -114,11 +114,28 @@ async function checkLog(
     );
   const bytes = await getValue(database, keys.log(newest));
   if (bytes === undefined) return;
-  const record = await driveSlices(decodeRecord(bytes));
+  const record = await readRecord(bytes);
   if (!cursorsEqual(record.cursor, cursor))
     throw new DamagedError(
       `its newest record led to ${describeCursor(record.cursor)}, and its head is ${describeCursor(cursor)}`,
     );
+}
+
+/**
+ * Decodes a record of the history.
+ *
+ * @throws DamagedError when it is none.
+ */
+export async function readRecord(bytes: Buffer): Promise<RevisionRecord> {
+  try {
+    return await driveSlices(decodeRecord(bytes));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new DamagedError(
+      `a record in its history is unreadable: ${error.message}`,
+      { cause: error },
+    );
+  }
 }
 
 /**

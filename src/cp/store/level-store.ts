@@ -7,7 +7,6 @@ import { Snapshot } from "../../model/snapshot.ts";
 import { ConfigError } from "../../model/violation.ts";
 import { writeFileDurably } from "../../runtime/durable-file.ts";
 import { silentLogger, type Logger } from "../../runtime/logger.ts";
-import { driveSlices } from "../../runtime/slices.ts";
 import { writeCommits } from "./level-commit.ts";
 import {
   getValue,
@@ -24,9 +23,13 @@ import {
 import { decodeTimes, encodeHead } from "./level-head.ts";
 import { decodeAnswer, expiredAnswers } from "./level-idempotency.ts";
 import { FORMAT_KEY, LevelKeys } from "./level-keys.ts";
-import { DamagedError, readHead, readWorkspace } from "./level-load.ts";
+import {
+  DamagedError,
+  readHead,
+  readRecord,
+  readWorkspace,
+} from "./level-load.ts";
 import { openPrivateDirectory } from "./private-directory.ts";
-import { decodeRecord } from "./record-codec.ts";
 import type {
   Commit,
   EntryTimes,
@@ -43,9 +46,9 @@ const FORMAT = 1;
 /** Old idempotency answers are looked for this often at most. */
 const PRUNE_INTERVAL_MS = 60_000;
 
-/** Written to see whether the disk takes writes again; enough for a LevelDB log and manifest. */
+/** Written to see whether the disk takes writes again: as much as opening may write, two write buffers of LevelDB. */
 const PROBE_FILE = "probe";
-const PROBE_BYTES = 1 << 20;
+const PROBE_BYTES = 8 << 20;
 
 export interface LevelStoreOptions {
   /** Where the database lies. Created when it is not there, readable by its owner only. */
@@ -137,8 +140,7 @@ export class LevelStore implements Store {
         })
         .all();
       const records: RevisionRecord[] = [];
-      for (const value of values)
-        records.push(await this.#decode(workspace, value));
+      for (const value of values) records.push(await readRecord(value));
       return records;
     });
   }
@@ -150,7 +152,7 @@ export class LevelStore implements Store {
     return this.#attempt("read", async () => {
       const key = new LevelKeys(workspace).log(revision);
       const value = await getValue(this.#database, key);
-      return value === undefined ? undefined : this.#decode(workspace, value);
+      return value === undefined ? undefined : readRecord(value);
     });
   }
 
@@ -165,7 +167,7 @@ export class LevelStore implements Store {
     try {
       const range = { gte: keys.log(from), lte: keys.log(to) };
       for await (const [, value] of this.#database.iterator(range))
-        yield await this.#decode(workspace, value);
+        yield await readRecord(value);
     } catch (error) {
       throw this.#translate(error, "read");
     }
@@ -297,7 +299,7 @@ export class LevelStore implements Store {
 
   async #reopen(): Promise<void> {
     if (!this.#suspect) return;
-    await this.#attempt("commit", async () => {
+    await this.#attempt("read", async () => {
       // On a disk that is still full the database could not be opened again, and then not even be read.
       await this.#probe();
       await this.#database.close();
@@ -315,18 +317,6 @@ export class LevelStore implements Store {
       await writeFileDurably(file, Buffer.alloc(PROBE_BYTES));
     } finally {
       await rm(file, { force: true });
-    }
-  }
-
-  async #decode(workspace: string, value: Buffer): Promise<RevisionRecord> {
-    try {
-      return await driveSlices(decodeRecord(value));
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      throw new DamagedError(
-        `a record in the history of workspace "${workspace}" is unreadable: ${error.message}`,
-        { cause: error },
-      );
     }
   }
 

@@ -1,0 +1,343 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import { Snapshot } from "../../src/model/snapshot.ts";
+import {
+  HISTORY_REVISIONS,
+  IDEMPOTENCY_MS,
+  type Commit,
+  type LoadedWorkspace,
+  type RevisionRecord,
+  type Store,
+  type StoredChange,
+} from "../../src/cp/store/store.ts";
+import { commitOf } from "./commit-of.ts";
+import { id } from "./resources.ts";
+
+/** One place that a store keeps its data in. */
+export interface StorePlace {
+  /** Opens the store that is there, or creates one. */
+  open(): Promise<Store>;
+}
+
+const WORKSPACE = "default";
+const key = (number: number): string => `route/${id(number)}`;
+const bytes = (text: string): Uint8Array => Buffer.from(text);
+
+/** What every store must do. Places are empty at first. */
+export function testStore(
+  name: string,
+  newPlace: () => Promise<StorePlace>,
+): void {
+  const opened = async (): Promise<{
+    readonly store: Store;
+    readonly place: StorePlace;
+    readonly empty: LoadedWorkspace;
+  }> => {
+    const place = await newPlace();
+    const store = await place.open();
+    onTestFinished(() => store[Symbol.asyncDispose]());
+    return { store, place, empty: await store.load(WORKSPACE) };
+  };
+
+  const all = async (
+    store: Store,
+    from: bigint,
+    to: bigint,
+  ): Promise<RevisionRecord[]> => {
+    const records: RevisionRecord[] = [];
+    for await (const record of store.records(WORKSPACE, from, to))
+      records.push(record);
+    return records;
+  };
+
+  describe(`${name}, as a store`, () => {
+    test("a new workspace is empty, at revision 0, and has an epoch that no other has", async () => {
+      const { store, empty } = await opened();
+      expect(empty.cursor.revision).toBe(0n);
+      expect(empty.snapshot.entryCount).toBe(0);
+      expect(empty.cursor.root).toBe(Snapshot.empty(WORKSPACE).root);
+      const second = await opened();
+      expect(empty.cursor.epoch).toMatch(/^[0-9a-f]{32}$/);
+      expect(second.empty.cursor.epoch).not.toBe(empty.cursor.epoch);
+    });
+
+    test("what was committed is there after it is opened again, with the same cursor", async () => {
+      const { store, place, empty } = await opened();
+      const first = commitOf(empty, [
+        { key: key(1), after: bytes("one") },
+        { key: key(2), after: bytes("two") },
+      ]);
+      await store.commit(WORKSPACE, [first.commit]);
+      const second = commitOf(first.next, [
+        { key: key(1), before: bytes("one") },
+        { key: key(2), before: bytes("two"), after: bytes("zwei") },
+      ]);
+      await store.commit(WORKSPACE, [second.commit]);
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      const loaded = await again.load(WORKSPACE);
+      expect(loaded.cursor).toEqual(second.next.cursor);
+      expect([...loaded.snapshot.entries()]).toEqual([
+        { key: key(2), value: Buffer.from("zwei") },
+      ]);
+    });
+
+    test("several commits are one step, each with its record", async () => {
+      const { store, empty } = await opened();
+      const first = commitOf(empty, [{ key: key(1), after: bytes("one") }], {
+        author: "ann",
+        message: "first",
+        timeMs: 5,
+      });
+      const second = commitOf(first.next, [
+        { key: key(1), before: bytes("one"), after: bytes("eins") },
+      ]);
+      await store.commit(WORKSPACE, [first.commit, second.commit]);
+      expect(await all(store, 1n, 9n)).toEqual(
+        [first, second].map(({ commit }) => ({
+          ...commit.record,
+          changes: commit.record.changes.map(buffers),
+        })),
+      );
+      expect((await store.record(WORKSPACE, 1n))?.author).toBe("ann");
+      expect(await store.record(WORKSPACE, 3n)).toBeUndefined();
+    });
+
+    test("a commit that does not follow the head is refused and changes nothing", async () => {
+      const { store, place, empty } = await opened();
+      const first = commitOf(empty, [{ key: key(1), after: bytes("one") }]);
+      await store.commit(WORKSPACE, [first.commit]);
+      const late = commitOf(empty, [{ key: key(2), after: bytes("two") }]);
+      await expect(
+        store.commit(WORKSPACE, [late.commit]),
+      ).rejects.toMatchObject({ name: "ConfigError", code: "aborted" });
+      const foreign = commitOf(
+        { ...first.next, cursor: { ...first.next.cursor, epoch: "other" } },
+        [{ key: key(2), after: bytes("two") }],
+      );
+      await expect(
+        store.commit(WORKSPACE, [foreign.commit]),
+      ).rejects.toMatchObject({ code: "aborted" });
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      expect((await again.load(WORKSPACE)).cursor).toEqual(first.next.cursor);
+    });
+
+    test("history is read newest first, from any revision down", async () => {
+      const { store, empty } = await opened();
+      let state = empty;
+      for (let i = 1; i <= 5; i++) {
+        const { commit, next } = commitOf(state, [
+          { key: key(i), after: bytes(String(i)) },
+        ]);
+        await store.commit(WORKSPACE, [commit]);
+        state = next;
+      }
+      const revisions = async (
+        options: Parameters<Store["history"]>[1],
+      ): Promise<bigint[]> =>
+        (await store.history(WORKSPACE, options)).map(
+          ({ cursor }) => cursor.revision,
+        );
+      expect(await revisions({ limit: 2 })).toEqual([5n, 4n]);
+      expect(await revisions({ before: 4n, limit: 2 })).toEqual([3n, 2n]);
+      expect(await revisions({ before: 2n, limit: 9 })).toEqual([1n]);
+      expect((await all(store, 2n, 4n)).map((r) => r.cursor.revision)).toEqual([
+        2n,
+        3n,
+        4n,
+      ]);
+    });
+
+    test("an entry keeps the time it was created at, and gets a new one when it is created anew", async () => {
+      const { store, empty } = await opened();
+      let state = empty;
+      const step = async (
+        timeMs: number,
+        ...changes: StoredChange[]
+      ): Promise<void> => {
+        const { commit, next } = commitOf(state, changes, { timeMs });
+        await store.commit(WORKSPACE, [commit]);
+        state = next;
+      };
+      await step(10, { key: key(1), after: bytes("a") });
+      await step(20, { key: key(1), before: bytes("a"), after: bytes("b") });
+      expect(await store.times(WORKSPACE, [key(2), key(1)])).toEqual([
+        undefined,
+        { createdMs: 10, updatedMs: 20 },
+      ]);
+      await step(30, { key: key(1), before: bytes("b") });
+      expect(await store.times(WORKSPACE, [key(1)])).toEqual([undefined]);
+      await step(40, { key: key(1), after: bytes("c") });
+      expect(await store.times(WORKSPACE, [key(1)])).toEqual([
+        { createdMs: 40, updatedMs: 40 },
+      ]);
+    });
+
+    test("times are right for an entry that several commits of one step change", async () => {
+      const { store, empty } = await opened();
+      const a = commitOf(empty, [{ key: key(1), after: bytes("a") }], {
+        timeMs: 10,
+      });
+      const b = commitOf(
+        a.next,
+        [{ key: key(1), before: bytes("a"), after: bytes("b") }],
+        { timeMs: 20 },
+      );
+      await store.commit(WORKSPACE, [a.commit, b.commit]);
+      expect(await store.times(WORKSPACE, [key(1)])).toEqual([
+        { createdMs: 10, updatedMs: 20 },
+      ]);
+    });
+
+    test("an idempotent answer comes with its commit, also one without a record, and outlives a restart", async () => {
+      const { store, place, empty } = await opened();
+      const { commit } = commitOf(empty, [{ key: key(1), after: bytes("a") }]);
+      const answer = (name: string): Required<Commit>["idempotency"] => ({
+        key: name,
+        digest: `digest of ${name}`,
+        answer: bytes(`answer to ${name}`),
+        timeMs: 1000,
+      });
+      await store.commit(WORKSPACE, [
+        { ...commit, idempotency: answer("a/ü") },
+        { idempotency: answer("b") },
+      ]);
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      await again.load(WORKSPACE);
+      for (const name of ["a/ü", "b"])
+        expect(await again.idempotent(WORKSPACE, name)).toEqual({
+          ...answer(name),
+          answer: Buffer.from(answer(name).answer),
+        });
+      expect(await again.idempotent(WORKSPACE, "c")).toBeUndefined();
+    });
+
+    test("idempotent answers go after 24 hours, but not one whose key was used again", async () => {
+      const { store } = await opened();
+      const give = (name: string, timeMs: number): Promise<void> =>
+        store.commit(WORKSPACE, [
+          {
+            idempotency: {
+              key: name,
+              digest: "",
+              answer: bytes(String(timeMs)),
+              timeMs,
+            },
+          },
+        ]);
+      await give("old", 1000);
+      await give("again", 2000);
+      await give("again", 2000 + IDEMPOTENCY_MS);
+      await give("new", 3000 + IDEMPOTENCY_MS + 60_000);
+      expect(await store.idempotent(WORKSPACE, "old")).toBeUndefined();
+      expect((await store.idempotent(WORKSPACE, "again"))?.timeMs).toBe(
+        2000 + IDEMPOTENCY_MS,
+      );
+      expect(await store.idempotent(WORKSPACE, "new")).toBeDefined();
+    });
+
+    test("records beyond the newest 10,000 go", async () => {
+      const { store, place, empty } = await opened();
+      let state = empty;
+      const total = HISTORY_REVISIONS + 3;
+      let commits: Commit[] = [];
+      for (let i = 1; i <= total; i++) {
+        const before = i === 1 ? {} : { before: bytes(String(i - 1)) };
+        const { commit, next } = commitOf(state, [
+          { key: key(1), ...before, after: bytes(String(i)) },
+        ]);
+        commits.push(commit);
+        state = next;
+        if (commits.length < 500 && i < total) continue;
+        await store.commit(WORKSPACE, commits);
+        commits = [];
+      }
+      expect(await store.record(WORKSPACE, 3n)).toBeUndefined();
+      expect(await store.record(WORKSPACE, 4n)).toBeDefined();
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      expect((await again.load(WORKSPACE)).cursor.revision).toBe(BigInt(total));
+    }, 60_000);
+
+    test("nodes are kept, replaced and forgotten", async () => {
+      const { store, place } = await opened();
+      const nodes = [
+        { id: "a", data: Buffer.from("1") },
+        { id: "b/c", data: Buffer.from("2") },
+      ];
+      await store.saveNodes(WORKSPACE, nodes, []);
+      await store.saveNodes(
+        WORKSPACE,
+        [{ id: "a", data: Buffer.from("3") }],
+        ["b/c", "unknown"],
+      );
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      expect(await again.loadNodes(WORKSPACE)).toEqual([
+        { id: "a", data: Buffer.from("3") },
+      ]);
+    });
+
+    test("workspaces do not see each other, whatever their names", async () => {
+      const { store, place, empty } = await opened();
+      const other = await store.load("default-2");
+      const { commit, next } = commitOf(empty, [
+        { key: key(1), after: bytes("a") },
+      ]);
+      await store.commit(WORKSPACE, [commit]);
+      const second = commitOf(other, [{ key: key(2), after: bytes("b") }]);
+      await store.commit("default-2", [second.commit]);
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      expect((await again.load(WORKSPACE)).cursor).toEqual(next.cursor);
+      expect((await again.load("default-2")).cursor).toEqual(
+        second.next.cursor,
+      );
+      expect((await again.load("default-2")).snapshot.entryCount).toBe(1);
+    });
+
+    test("a large commit is whole after it is opened again", async () => {
+      const { store, place, empty } = await opened();
+      const { commit, next } = commitOf(
+        empty,
+        Array.from({ length: 5000 }, (_, i) => ({
+          key: key(i),
+          after: bytes("x".repeat(i % 300)),
+        })),
+      );
+      await store.commit(WORKSPACE, [commit]);
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      const loaded = await again.load(WORKSPACE);
+      expect(loaded.cursor).toEqual(next.cursor);
+      expect(loaded.snapshot.entryCount).toBe(5000);
+      expect((await again.record(WORKSPACE, 1n))?.changes.length).toBe(5000);
+    });
+
+    test("after closing, everything is refused as unavailable, and closing again does nothing", async () => {
+      const { store, empty } = await opened();
+      await store[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+      const { commit } = commitOf(empty, [{ key: key(1), after: bytes("a") }]);
+      const unavailable = { name: "ConfigError", code: "unavailable" };
+      await expect(store.commit(WORKSPACE, [commit])).rejects.toMatchObject(
+        unavailable,
+      );
+      await expect(store.load(WORKSPACE)).rejects.toMatchObject(unavailable);
+      await expect(store.record(WORKSPACE, 1n)).rejects.toMatchObject(
+        unavailable,
+      );
+      await expect(all(store, 1n, 2n)).rejects.toMatchObject(unavailable);
+    });
+  });
+}
+
+function buffers(change: StoredChange): StoredChange {
+  const { before, after } = change;
+  return {
+    key: change.key,
+    ...(before === undefined ? {} : { before: Buffer.from(before) }),
+    ...(after === undefined ? {} : { after: Buffer.from(after) }),
+  };
+}
