@@ -1,9 +1,15 @@
-import { systemClock } from "../runtime/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { EXIT, type ExitCode, type Io } from "./io.ts";
 
 /** A stop takes at most 10 s in all; what is left is for the process to end. */
 const STOP_DEADLINE_MS = 9500;
+
+/** What serving needs besides the process. */
+export interface ServeDependencies {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
 
 /**
  * Starts something, prints one line of JSON on standard output when it serves, and stops it when the process is asked to
@@ -11,20 +17,18 @@ const STOP_DEADLINE_MS = 9500;
  */
 export async function serve<T extends AsyncDisposable>(
   io: Io,
-  logger: Logger,
+  deps: ServeDependencies,
   start: () => Promise<T>,
   ready: (running: T) => Readonly<Record<string, unknown>>,
 ): Promise<ExitCode> {
+  const { logger } = deps;
   const crash = (err: unknown) => {
     logger.error("process.crashed", { err });
     process.exit(EXIT.failed);
   };
   process.on("uncaughtException", crash);
   try {
-    return await Promise.race([
-      run(io, logger, start, ready),
-      tooLate(io, logger),
-    ]);
+    return await Promise.race([run(io, deps, start, ready), tooLate(io, deps)]);
   } catch (err) {
     logger.error("process.failed", { err });
     return EXIT.failed;
@@ -35,10 +39,11 @@ export async function serve<T extends AsyncDisposable>(
 
 async function run<T extends AsyncDisposable>(
   io: Io,
-  logger: Logger,
+  deps: ServeDependencies,
   start: () => Promise<T>,
   ready: (running: T) => Readonly<Record<string, unknown>>,
 ): Promise<ExitCode> {
+  const { logger } = deps;
   const running = await start();
   try {
     io.stdout.write(
@@ -54,9 +59,12 @@ async function run<T extends AsyncDisposable>(
 }
 
 /** Resolves when the process was asked to end and has not within the deadline. */
-async function tooLate(io: Io, logger: Logger): Promise<ExitCode> {
+async function tooLate(
+  io: Io,
+  { clock, logger }: ServeDependencies,
+): Promise<ExitCode> {
   await stopped(io.stop);
-  await systemClock.sleep(STOP_DEADLINE_MS);
+  await clock.sleep(STOP_DEADLINE_MS);
   logger.warn("process.stop_took_too_long", { after_ms: STOP_DEADLINE_MS });
   return EXIT.done;
 }

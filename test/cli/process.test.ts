@@ -4,7 +4,10 @@ import { createServer, type AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
+
+// Each starts a process or two, which takes seconds on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const started: ChildProcess[] = [];
@@ -28,6 +31,24 @@ function start(...argv: string[]) {
   }));
   return { child, exited, stdout: child.stdout!, stderr: child.stderr! };
 }
+
+/** A process that runs a script with the program's modules. */
+function startScript(script: string) {
+  const child = spawn(
+    process.execPath,
+    ["--import", "tsx", "--input-type=module", "-e", script],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  started.push(child);
+  const exited = once(child, "exit").then(([code, signal]: unknown[]) => ({
+    code,
+    signal,
+  }));
+  return { child, exited, stdout: child.stdout, stderr: child.stderr };
+}
+
+const moduleUrl = (name: string) =>
+  JSON.stringify(new URL(`../../src/${name}`, import.meta.url).href);
 
 async function startEcho() {
   const run = start("echo", "--listen", "127.0.0.1:0");
@@ -93,4 +114,45 @@ test("up with a port that is taken ends with 1, names the flag and starts nothin
   expect(await text(stdout)).toBe("");
   expect((await exited).code).toBe(1);
   blocker.close();
+});
+
+test("a second signal ends it at once, the same one passed on twice does not", async () => {
+  const { child, exited, stdout } = startScript(`
+    const { processIo } = await import(${moduleUrl("cli/process-io.ts")});
+    processIo().stop.addEventListener("abort", () => {
+      console.log("stopping");
+      process.kill(process.pid, "SIGINT");
+      setTimeout(() => console.log("still there"), 1500);
+    });
+    setInterval(() => {}, 1000);
+    console.log("ready");
+  `);
+  const lines = createInterface({ input: stdout });
+  await once(lines, "line");
+  child.kill("SIGINT");
+  expect(await once(lines, "line")).toEqual(["stopping"]);
+  expect(await once(lines, "line")).toEqual(["still there"]);
+  child.kill("SIGTERM");
+  expect(await exited).toEqual({ code: 128 + 15, signal: null });
+});
+
+test("an error that nobody caught is logged as JSON and ends with 1", async () => {
+  const { exited, stderr } = startScript(`
+    const { processIo, endProcess } = await import(${moduleUrl("cli/process-io.ts")});
+    const { serve } = await import(${moduleUrl("cli/serve.ts")});
+    const { createLogger } = await import(${moduleUrl("runtime/logger.ts")});
+    const { systemClock } = await import(${moduleUrl("runtime/clock.ts")});
+    const deps = { clock: systemClock, logger: createLogger("info") };
+    endProcess(await serve(processIo(), deps, async () => {
+      setTimeout(() => Promise.reject(new Error("boom")), 10);
+      return { [Symbol.asyncDispose]: async () => {} };
+    }, () => ({})));
+  `);
+  const logged = JSON.parse(await text(stderr)) as unknown;
+  expect(logged).toMatchObject({
+    level: "error",
+    event: "process.crashed",
+    err: { message: "boom" },
+  });
+  expect(await exited).toEqual({ code: 1, signal: null });
 });

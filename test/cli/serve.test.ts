@@ -1,8 +1,11 @@
 import { expect, test } from "vitest";
 import { serve } from "../../src/cli/serve.ts";
 import type { Io } from "../../src/cli/io.ts";
+import { systemClock, type Clock } from "../../src/runtime/clock.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
 import { Readable } from "node:stream";
+
+const deps = { clock: systemClock, logger: silentLogger };
 
 function fakeIo(stop: AbortSignal) {
   let stdout = "";
@@ -22,7 +25,7 @@ test("what was started is closed before the command ends", async () => {
   const events: string[] = [];
   const ended = serve(
     io,
-    silentLogger,
+    deps,
     async () => ({
       async [Symbol.asyncDispose]() {
         await Promise.resolve();
@@ -43,7 +46,7 @@ test("a start that fails ends with 1 and prints nothing on standard output", asy
   const { io, stdout } = fakeIo(new AbortController().signal);
   const code = await serve(
     io,
-    silentLogger,
+    deps,
     async (): Promise<AsyncDisposable> => {
       throw new Error("no");
     },
@@ -57,7 +60,7 @@ test("a close that fails ends with 1", async () => {
   const { io } = fakeIo(AbortSignal.abort());
   const code = await serve(
     io,
-    silentLogger,
+    deps,
     async () => ({
       [Symbol.asyncDispose]: () => Promise.reject(new Error("no")),
     }),
@@ -71,9 +74,29 @@ test("no listener for uncaught errors is left behind", async () => {
   const { io } = fakeIo(AbortSignal.abort());
   await serve(
     io,
-    silentLogger,
+    deps,
     async () => ({ [Symbol.asyncDispose]: async () => {} }),
     () => ({}),
   );
   expect(process.listenerCount("uncaughtException")).toBe(before);
+});
+
+test("a close that takes longer than 10 s is not waited for: it ends with 0", async () => {
+  const { io } = fakeIo(AbortSignal.abort());
+  const slept: number[] = [];
+  const clock: Clock = {
+    ...systemClock,
+    sleep: async (delayMs) => {
+      slept.push(delayMs);
+    },
+  };
+  const code = await serve(
+    io,
+    { clock, logger: silentLogger },
+    async () => ({ [Symbol.asyncDispose]: () => new Promise<void>(() => {}) }),
+    () => ({}),
+  );
+  expect(code).toBe(0);
+  expect(slept).toHaveLength(1);
+  expect(slept[0]).toBeLessThan(10_000);
 });

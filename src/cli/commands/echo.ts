@@ -1,6 +1,7 @@
 import { command } from "../command.ts";
 import { startEcho } from "../echo.ts";
 import { list } from "../flags.ts";
+import { systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/logger.ts";
 import { logLevel } from "../process-flags.ts";
 import { serve } from "../serve.ts";
@@ -26,7 +27,7 @@ export const echo = command({
   async run({ io }, flags) {
     return serve(
       io,
-      createLogger(flags.logLevel),
+      { clock: systemClock, logger: createLogger(flags.logLevel) },
       () => startEcho(flags.listen),
       ({ addresses }) => ({ role: "echo", addresses }),
     );

@@ -25,6 +25,8 @@ export interface ChildOptions {
   /** Where its log lines go. */
   readonly log: Output;
   readonly signal: AbortSignal;
+  /** How long it may take to end before it is killed. Default 10 s. */
+  readonly killAfterMs?: number;
 }
 
 /** A command of this program in a process of its own, which has said that it serves. */
@@ -36,6 +38,7 @@ export class Child {
   readonly ready: Readonly<Record<string, unknown>>;
   readonly ended: Promise<ChildEnd>;
   readonly #process: ChildProcess;
+  readonly #killAfterMs: number;
 
   private constructor(
     options: ChildOptions,
@@ -49,6 +52,7 @@ export class Child {
     this.ready = ready;
     this.ended = ended;
     this.#process = process;
+    this.#killAfterMs = killAfterMsOf(options);
   }
 
   /** Starts it and waits until it serves. Fails, with nothing left running, when it ends or takes too long instead. */
@@ -81,7 +85,7 @@ export class Child {
       throw new Failure(
         `the ${title} ${describeEnd(first.end)} before it was ready; why stands above`,
       );
-    await end(process, ended);
+    await end(process, ended, killAfterMsOf(options));
     if (options.signal.aborted) throw new Failure("interrupted");
     throw new Failure(
       `the ${title} was not ready within ${READY_DEADLINE_MS / 1000} s`,
@@ -89,9 +93,9 @@ export class Child {
     );
   }
 
-  /** Ends it, by force when it does not within 10 s. */
+  /** Ends it, by force when it takes too long. */
   async stop(): Promise<void> {
-    await end(this.#process, this.ended);
+    await end(this.#process, this.ended, this.#killAfterMs);
   }
 }
 
@@ -100,6 +104,10 @@ export function describeEnd({ code, signal }: ChildEnd): string {
   return signal === null
     ? `ended with ${code ?? "an unknown code"}`
     : `was killed by ${signal}`;
+}
+
+function killAfterMsOf({ killAfterMs = KILL_AFTER_MS }: ChildOptions): number {
+  return killAfterMs;
 }
 
 async function endOf(process: ChildProcess): Promise<ChildEnd> {
@@ -117,9 +125,10 @@ async function endOf(process: ChildProcess): Promise<ChildEnd> {
 async function end(
   process: ChildProcess,
   ended: Promise<ChildEnd>,
+  killAfterMs: number,
 ): Promise<void> {
   process.kill("SIGTERM");
-  const kill = systemClock.setTimer(KILL_AFTER_MS, () => {
+  const kill = systemClock.setTimer(killAfterMs, () => {
     process.kill("SIGKILL");
   });
   await ended;
