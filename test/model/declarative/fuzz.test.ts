@@ -41,7 +41,7 @@ plugins: [{name: cors, service: a, enabled: yes}]
 
 /** Pieces that mean something to YAML, to the format or to JavaScript. */
 const PIECES = [
-  ..."\n\t :-?*&!|>'\"{}[],#%@`~<$\\",
+  ..."\n\t :-?*&!|>'\"{}[],#%@`~<$\\".split(""),
   "\n  ",
   "\n- ",
   ": ",

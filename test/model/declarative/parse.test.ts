@@ -260,6 +260,17 @@ plugins:
     ]);
   });
 
+  test("the places of values that only the message nests deeper are found too", () => {
+    expect(
+      parse(
+        'routes:\n- name: r\n  headers:\n    x-a.b:\n    - "~*("\nupstreams:\n- name: u.example\n  healthchecks:\n    active:\n      healthy:\n        http_statuses: [200, 5]',
+      ).problems.map(({ line, column, field }) => `${line}:${column} ${field}`),
+    ).toEqual([
+      '5:7 headers["x-a.b"].values[0]',
+      "11:30 healthchecks.active.healthy.http_statuses[1]",
+    ]);
+  });
+
   test("a secret is not shown", () => {
     const [problem = ""] = problemsOf(
       "consumers: [{username: bob, keyauth_credentials: [{key: 123456}]}]",
