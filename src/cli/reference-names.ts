@@ -1,6 +1,7 @@
 import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
 import { keyOf, type Kind } from "../model/kinds.ts";
-import { mapReferences, nameOf, referencesOf } from "../model/references.ts";
+import { mapReferences, referencesOf } from "../model/references.ts";
+import { nameOf } from "../model/unique.ts";
 import type { ControlPlaneClient } from "./client.ts";
 
 /** With more of them ids stay: a call for each would take too long. */

@@ -124,10 +124,3 @@ const CASCADES: Partial<Record<Kind, readonly Kind[]>> = {
     "acl",
   ],
 };
-export {
-  lookupKey,
-  nameOf,
-  naturalKey,
-  uniqueKeys,
-  type UniqueKey,
-} from "./unique.ts";

@@ -121,4 +121,3 @@ function distinct(problems: readonly Problem[]): Problem[] {
     return !seen.has(key) && seen.add(key);
   });
 }
-export { warningsOf } from "./warnings.ts";

@@ -200,7 +200,8 @@ function headerProblems(name: string, { values }: HeaderValues): Problem[] {
     problems.push({ field, reason: "needs at least one value" });
   const [sole = ""] = values;
   if (values.length === 1 && sole.startsWith("~*")) {
-    const compiled = compileRegex(sole.slice(2));
+    // As data planes compile it: headers are compared without regard to case.
+    const compiled = compileRegex(`(?i)${sole.slice(2)}`);
     if (!compiled.ok)
       problems.push({ field: `${field}.values[0]`, reason: compiled.reason });
   }
