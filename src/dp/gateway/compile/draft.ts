@@ -1,0 +1,243 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import {
+  ResourceSchema,
+  type Resource,
+} from "../../../gen/holdfast/config/v1/resource_pb.js";
+import type { Plugin as PluginMessage } from "../../../gen/holdfast/config/v1/plugin_pb.js";
+import {
+  featuresOf,
+  missingFeatures,
+  type Feature,
+} from "../../../model/features.ts";
+import { kindOfResource, parseKey } from "../../../model/kinds.ts";
+import { checkResource } from "../../../model/rules.ts";
+import { parseTarget } from "../../../model/targets.ts";
+import type {
+  ConsumerIdentity,
+  Plugin,
+  PluginEnvironment,
+} from "../../plugins/plugin.ts";
+import type { PluginInstance } from "../plugin-chains.ts";
+import { routeDraft, type RouteDraft } from "./route-draft.ts";
+import { serviceDraft, type ServiceDraft } from "./service-draft.ts";
+
+/** An entry, read and checked by itself. What it refers to is an id: see `link.ts`. */
+export type Draft =
+  | RouteDraft
+  | ServiceDraft
+  | {
+      readonly kind: "upstream";
+      readonly id: string;
+      readonly name: string;
+      readonly algorithm: string;
+      readonly hostHeader: string | undefined;
+      readonly clientCertificate: string | undefined;
+    }
+  | {
+      readonly kind: "target";
+      readonly id: string;
+      readonly upstream: string;
+      readonly host: string;
+      readonly port: number;
+      readonly weight: number;
+    }
+  | { readonly kind: "consumer"; readonly consumer: ConsumerIdentity }
+  | {
+      readonly kind: "key";
+      readonly id: string;
+      readonly consumer: string;
+      readonly key: string;
+    }
+  | {
+      readonly kind: "certificate";
+      readonly id: string;
+      readonly identities: readonly {
+        readonly cert: string;
+        readonly key: string;
+      }[];
+    }
+  | { readonly kind: "authority"; readonly id: string; readonly cert: string }
+  | {
+      readonly kind: "plugin";
+      /** Undefined when it is disabled. */
+      readonly instance: PluginInstance | undefined;
+      readonly scope: PluginInstance["scope"];
+      /** What this data plane lacks for it. */
+      readonly missing: readonly Feature[];
+    }
+  /** Nothing of it is served by this data plane. */
+  | { readonly kind: "other" };
+
+/** Why an entry cannot be served. */
+export interface EntryProblem {
+  readonly key: string;
+  /** Empty when it is not about one field. */
+  readonly field: string;
+  readonly reason: string;
+  /** UNSUPPORTED: another build could serve it. */
+  readonly class: "INVALID" | "UNSUPPORTED";
+}
+
+/** What entries are read with. */
+export interface DraftContext {
+  readonly plugins: ReadonlyMap<string, Plugin>;
+  readonly environment: PluginEnvironment;
+  readonly features: readonly Feature[];
+}
+
+/** Reads one entry, or says everything that is wrong with it. */
+export function draftOf(
+  key: string,
+  value: Uint8Array,
+  context: DraftContext,
+): Draft | readonly EntryProblem[] {
+  const problem = (
+    field: string,
+    reason: string,
+    kind: EntryProblem["class"] = "INVALID",
+  ): EntryProblem[] => [{ key, field, reason, class: kind }];
+  let resource: Resource;
+  try {
+    // Fields of a newer version are dropped: they change nothing that this one does, or they would be a feature.
+    resource = fromBinary(ResourceSchema, value, { readUnknownFields: false });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return problem("", `the value is not a resource: ${why}`);
+  }
+  const parsed = parseKey(key);
+  if (parsed === undefined && /^[a-z][a-z0-9_]*\/[0-9a-f-]{36}$/.test(key))
+    return problem(
+      "",
+      `this data plane does not know the kind "${key.slice(0, key.indexOf("/"))}"`,
+      "UNSUPPORTED",
+    );
+  const kind = kindOfResource(resource);
+  const id = resource.kind.value?.id ?? "";
+  const own = kind === undefined ? "no resource" : `${kind}/${id}`;
+  if (parsed === undefined || own !== key)
+    return problem("id", `the key is "${key}", but the value is of "${own}"`);
+  const violations = checkResource(resource);
+  if (violations.length > 0)
+    return violations.map(({ field, reason }) => ({
+      key,
+      field,
+      reason,
+      class: "INVALID",
+    }));
+  try {
+    return draftOfResource(key, resource, context);
+  } catch (error) {
+    // The rules let nothing pass that cannot be compiled; should they, it is reported like any other mistake.
+    const why = error instanceof Error ? error.message : String(error);
+    return problem("", why);
+  }
+}
+
+function draftOfResource(
+  key: string,
+  resource: Resource,
+  context: DraftContext,
+): Draft {
+  const { kind } = resource;
+  switch (kind.case) {
+    case "route":
+      return routeDraft(kind.value);
+    case "service":
+      return serviceDraft(kind.value);
+    case "upstream": {
+      const { id, name, algorithm, hostHeader, clientCertificate } = kind.value;
+      return {
+        kind: "upstream",
+        id,
+        name,
+        algorithm: algorithm ?? "round-robin",
+        hostHeader: hostHeader === "" ? undefined : hostHeader,
+        clientCertificate: clientCertificate?.id,
+      };
+    }
+    case "target": {
+      const { id, upstream, target, weight } = kind.value;
+      const address = parseTarget(target);
+      if (!address.ok) throw new TypeError(`target: ${address.reason}`);
+      return {
+        kind: "target",
+        id,
+        upstream: upstream?.id ?? "",
+        host: address.host,
+        port: address.port,
+        weight: weight ?? 100,
+      };
+    }
+    case "consumer": {
+      const { id, username, customId } = kind.value;
+      return { kind: "consumer", consumer: { id, username, customId } };
+    }
+    case "keyauthCredential": {
+      const { id, consumer, key: secret } = kind.value;
+      return { kind: "key", id, consumer: consumer?.id ?? "", key: secret };
+    }
+    case "certificate": {
+      const { id, cert, key: secret, certAlt, keyAlt } = kind.value;
+      const alternative =
+        certAlt === "" ? [] : [{ cert: certAlt, key: keyAlt }];
+      return {
+        kind: "certificate",
+        id,
+        identities: [{ cert, key: secret }, ...alternative],
+      };
+    }
+    case "caCertificate":
+      return {
+        kind: "authority",
+        id: kind.value.id,
+        cert: kind.value.cert,
+      };
+    case "plugin":
+      return pluginDraft(
+        key,
+        kind.value,
+        missingFeatures(featuresOf(resource), context.features),
+        context,
+      );
+    default:
+      return { kind: "other" };
+  }
+}
+
+function pluginDraft(
+  key: string,
+  plugin: PluginMessage,
+  missing: readonly Feature[],
+  { plugins, environment }: DraftContext,
+): Draft {
+  const { name, route, service, consumer } = plugin;
+  const scope = {
+    ...(route === undefined ? {} : { route: route.id }),
+    ...(service === undefined ? {} : { service: service.id }),
+    ...(consumer === undefined ? {} : { consumer: consumer.id }),
+  };
+  const none: Draft = { kind: "plugin", instance: undefined, scope, missing };
+  // As in Kong, a plugin for http or https is for both; one for streams only is not for requests.
+  const forRequests = plugin.protocols.some((p) => HTTP_PROTOCOLS.has(p));
+  if (plugin.enabled === false || !forRequests) return none;
+  const own = plugins.get(name);
+  const handlers =
+    missing.length > 0
+      ? undefined
+      : own?.create(plugin.config ?? {}, environment);
+  const priority =
+    handlers === undefined || own === undefined ? Infinity : own.priority;
+  return {
+    ...none,
+    instance: { key, name, priority, scope, handlers },
+  };
+}
+
+const HTTP_PROTOCOLS: ReadonlySet<string> = new Set([
+  "http",
+  "https",
+  "grpc",
+  "grpcs",
+  "ws",
+  "wss",
+]);

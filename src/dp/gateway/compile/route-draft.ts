@@ -1,0 +1,91 @@
+import type { Route } from "../../../gen/holdfast/config/v1/route_pb.js";
+import { parseHostPattern, type HostPattern } from "../../../model/hosts.ts";
+import { isRegexPath } from "../../../model/paths.ts";
+import { compileRegex, type Regex } from "../../../model/regex.ts";
+import {
+  orderPaths,
+  type HeaderCondition,
+  type PathPattern,
+} from "../router/conditions.ts";
+import type { ServedRoute } from "../runtime.ts";
+
+/** A route, read; `route` is undefined when it is left out: a stream, gRPC, WebSocket-only or expressions route. */
+export interface RouteDraft {
+  readonly kind: "route";
+  readonly id: string;
+  readonly service: string | undefined;
+  readonly route: Omit<ServedRoute, "service"> | undefined;
+}
+
+/** Reads a route that the rules have passed. */
+export function routeDraft(route: Route): RouteDraft {
+  const { id, name, protocols } = route;
+  const served =
+    protocols.every((p) => p === "http" || p === "https") &&
+    route.expression === "";
+  return {
+    kind: "route",
+    id,
+    service: route.service?.id,
+    route: served
+      ? {
+          id,
+          name,
+          conditions: {
+            methods: new Set(route.methods),
+            hosts: route.hosts.map(readHost),
+            paths: orderPaths(route.paths.map(readPath)),
+            headers: Object.entries(route.headers).map(([header, { values }]) =>
+              readHeader(header, values),
+            ),
+            snis: route.snis,
+            regexPriority: route.regexPriority,
+          },
+          httpsOnly: !protocols.includes("http"),
+          httpsRedirectStatus: route.httpsRedirectStatusCode ?? 426,
+          stripPath: route.stripPath !== false,
+          pathHandling: route.pathHandling === "v1" ? "v1" : "v0",
+          preserveHost: route.preserveHost,
+        }
+      : undefined,
+  };
+}
+
+function readHost(text: string): HostPattern {
+  const parsed = parseHostPattern(text);
+  if (!parsed.ok) throw new TypeError(`hosts: ${parsed.reason}`);
+  return parsed.host;
+}
+
+function readPath(text: string): PathPattern {
+  if (!isRegexPath(text)) return { type: "prefix", prefix: text };
+  const source = text.slice(1);
+  return { type: "regex", source, regex: readRegex(source, "paths") };
+}
+
+/** A sole value "~*…" is an expression, found anywhere in the value, without regard to case. */
+function readHeader(name: string, values: readonly string[]): HeaderCondition {
+  const lower = name.toLowerCase();
+  const [sole = ""] = values;
+  if (values.length === 1 && sole.startsWith("~*"))
+    return {
+      name: lower,
+      accepts: {
+        type: "regex",
+        regex: readRegex(`(?i)${sole.slice(2)}`, "headers"),
+      },
+    };
+  return {
+    name: lower,
+    accepts: {
+      type: "values",
+      values: new Set(values.map((value) => value.toLowerCase())),
+    },
+  };
+}
+
+function readRegex(source: string, field: string): Regex {
+  const compiled = compileRegex(source);
+  if (!compiled.ok) throw new TypeError(`${field}: ${compiled.reason}`);
+  return compiled.regex;
+}

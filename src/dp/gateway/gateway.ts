@@ -1,0 +1,260 @@
+import { randomUUID } from "node:crypto";
+import { pid } from "node:process";
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import type { Feature } from "../../model/features.ts";
+import { KINDS } from "../../model/kinds.ts";
+import { warmUpRules } from "../../model/rules.ts";
+import type { Snapshot } from "../../model/snapshot.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import type { HostPort } from "../../runtime/host-port.ts";
+import type { Logger } from "../../runtime/logger.ts";
+import { driveSlices } from "../../runtime/slices.ts";
+import { PLUGINS } from "../plugins/registry.ts";
+import {
+  compileSlices,
+  type OnUnsupported,
+  type Violation,
+} from "./compile/compile.ts";
+import { Counters, type RevisionCount } from "./counters.ts";
+import { AgentPool } from "./proxy/agents.ts";
+import { FailureLog } from "./proxy/failure-log.ts";
+import { Forwarder } from "./proxy/forward.ts";
+import type { Degradation, Runtime } from "./runtime.ts";
+import { serve, type Arrived } from "./serve.ts";
+import { ProxyServer } from "./server.ts";
+
+/** How a gateway is set up. */
+export interface GatewayOptions {
+  /** Whether a state with a plugin that is not there is refused, or served with 503 where that plugin would run. */
+  readonly onUnsupported: OnUnsupported;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /**
+   * Whether the certificates of https upstreams are verified for services that do not say. Default false, as in Kong.
+   */
+  readonly tlsVerify?: boolean;
+  /** How long requests under way may still take when the gateway closes, in milliseconds. Default 5 s. */
+  readonly graceMs?: number;
+  /** A number from 0 to below 1. Default: `Math.random`. */
+  readonly random?: () => number;
+}
+
+type Settings = Required<GatewayOptions>;
+
+const DEFAULTS: Pick<Settings, "tlsVerify" | "graceMs" | "random"> = {
+  tlsVerify: false,
+  graceMs: 5_000,
+  random: Math.random,
+};
+
+/** A state that is ready to be served. */
+export interface Prepared {
+  readonly cursor: Cursor;
+  readonly snapshot: Snapshot;
+  /** What of it is not served as it is meant. */
+  readonly degraded: readonly Degradation[];
+  /** What is odd, but served. */
+  readonly warnings: readonly Degradation[];
+  /** How much there is. */
+  readonly counts: { readonly routes: number; readonly services: number };
+}
+
+/** A state that can be served, or why not. */
+export type PrepareResult =
+  | { readonly ok: true; readonly prepared: Prepared }
+  | {
+      readonly ok: false;
+      readonly class: "INVALID" | "UNSUPPORTED";
+      readonly violations: readonly Violation[];
+    };
+
+/** Roughly how often an entry is handled while it is compiled. */
+const PASSES = 4;
+
+/**
+ * Proxies requests with one revision of the configuration at a time. A next one is compiled beside it and then swapped in;
+ * requests under way end on the one they began with.
+ */
+export class Gateway implements AsyncDisposable {
+  /** What this gateway can do. */
+  readonly features: readonly Feature[] = [
+    ...KINDS.map((kind) => ({ name: `kind/${kind}`, version: 1 })),
+    ...[...PLUGINS.values()].map(({ name, version }) => ({
+      name: `plugin/${name}`,
+      version,
+    })),
+  ];
+  readonly #options: Settings;
+  readonly #agents = new AgentPool();
+  readonly #counters = new Counters();
+  readonly #forwarder = new Forwarder();
+  readonly #failures: FailureLog;
+  readonly #prepared = new WeakMap<Prepared, Runtime>();
+  #runtime: Runtime | undefined;
+  #server: ProxyServer | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(options: Settings) {
+    this.#options = options;
+    this.#failures = new FailureLog(options.logger);
+  }
+
+  /**
+   * Listens, without a configuration yet: requests are answered 503.
+   *
+   * @throws ListenError when nothing can listen there.
+   */
+  static async listen(
+    options: GatewayOptions & { readonly listen: HostPort },
+  ): Promise<Gateway> {
+    const gateway = Gateway.create(options);
+    await gateway.open(options.listen);
+    return gateway;
+  }
+
+  /** A gateway that does not listen yet, to be given a configuration first. */
+  static create(options: GatewayOptions): Gateway {
+    warmUpRules();
+    return new Gateway({ ...DEFAULTS, ...options });
+  }
+
+  /**
+   * Begins to listen.
+   *
+   * @throws ListenError when nothing can listen there.
+   */
+  async open(listen: HostPort): Promise<void> {
+    this.#server = await ProxyServer.listen({
+      listen,
+      clock: this.#options.clock,
+      onRequest: (arrived) => {
+        this.#serve(arrived);
+      },
+    });
+  }
+
+  /** Where it listens: "host:port". */
+  get address(): string {
+    return this.#server?.address ?? "";
+  }
+
+  /** The state that requests are served with; undefined before the first. */
+  get serving(): Cursor | undefined {
+    return this.#runtime?.cursor;
+  }
+
+  /** What of the served state is not served as it is meant. */
+  get degraded(): readonly Degradation[] {
+    return this.#runtime?.degraded ?? [];
+  }
+
+  /** Connections to upstreams: those that serve a request, and all. */
+  get upstreamConnections(): { readonly busy: number; readonly open: number } {
+    return {
+      busy: this.#agents.busyConnections(),
+      open: this.#agents.openConnections(),
+    };
+  }
+
+  /**
+   * Compiles a state beside the one that is served, which stays as it is.
+   *
+   * @param onProgress Hears now and then how much is done, of how much.
+   * @param signal Ends the work; the promise rejects with its reason.
+   */
+  async prepare(
+    next: { readonly cursor: Cursor; readonly snapshot: Snapshot },
+    onProgress?: (done: number, total: number) => void,
+    signal?: AbortSignal,
+  ): Promise<PrepareResult> {
+    const total = next.snapshot.entryCount * PASSES;
+    let done = 0;
+    let prepared: Prepared | undefined;
+    try {
+      const compiled = await driveSlices(this.#compile(next), {
+        clock: this.#options.clock,
+        ...(signal === undefined ? {} : { signal }),
+        onYield: (entries) => {
+          done = Math.min(total, done + entries);
+          onProgress?.(done, total);
+        },
+      });
+      if (!compiled.ok) return compiled;
+      prepared = compiled.runtime;
+      this.#prepared.set(prepared, compiled.runtime);
+      return { ok: true, prepared };
+    } finally {
+      // A state that came to nothing leaves no connections of its own behind.
+      if (prepared === undefined)
+        this.#agents.keepOnly(this.#runtime?.agents ?? new Set());
+    }
+  }
+
+  /** Serves every request that comes from now on with this state. Requests under way stay with theirs. */
+  commit(prepared: Prepared): void {
+    const runtime = this.#prepared.get(prepared);
+    if (runtime === undefined)
+      throw new TypeError("this state was not prepared by this gateway");
+    this.#runtime = runtime;
+    this.#agents.keepOnly(runtime.agents);
+    this.#failures.reset();
+    const { logger } = this.#options;
+    for (const { key, reason } of runtime.degraded.slice(0, MAX_LINES))
+      logger.warn("gateway.degraded", { key, reason });
+    for (const { key, reason } of runtime.warnings.slice(0, MAX_LINES))
+      logger.warn("gateway.warning", { key, reason });
+  }
+
+  /** Requests and errors by revision, since this was last asked. */
+  takeCounters(): RevisionCount[] {
+    return this.#counters.take();
+  }
+
+  /** Stops accepting, lets requests under way end for the grace time, then cuts all connections. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    await this.#server?.close(this.#options.graceMs);
+    this.#agents.destroy();
+  }
+
+  #compile(next: {
+    readonly cursor: Cursor;
+    readonly snapshot: Snapshot;
+  }): ReturnType<typeof compileSlices> {
+    const { clock, onUnsupported, random, tlsVerify } = this.#options;
+    return compileSlices(next, {
+      plugins: PLUGINS,
+      environment: { clock, uuid: randomUUID, pid },
+      features: this.features,
+      agents: this.#agents,
+      random,
+      tlsVerify,
+      onUnsupported,
+      previous: this.#runtime,
+    });
+  }
+
+  #serve(arrived: Arrived): void {
+    const { clock, logger } = this.#options;
+    // `serve` never rejects: whatever goes wrong is answered and logged.
+    void serve(arrived, this.#runtime, {
+      clock,
+      logger,
+      requestId: () => randomUUID().replaceAll("-", ""),
+      forwarder: this.#forwarder,
+      counters: this.#counters,
+      failures: this.#failures,
+    });
+  }
+}
+
+/** Lines about one state in the log, at most: the rest is in its list. */
+const MAX_LINES = 20;

@@ -1,0 +1,212 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Clock } from "../../../runtime/clock.ts";
+import type { BalancerTarget } from "../balancer.ts";
+import type { ServedService } from "../runtime.ts";
+import { TimedOut, type Failure } from "./failure.ts";
+import type { Answered, Forwarder, UpstreamCall } from "./forward.ts";
+import type { HeaderBag } from "./header-bag.ts";
+import type { RequestBody } from "./request-body.ts";
+import { Watch, type WaitLimits, type Waiting } from "./watch.ts";
+
+/** How long a client may take for the next bit of its request or of its answer. */
+const CLIENT_TIMEOUT_MS = 60_000;
+
+/** The two ends of a client's request. */
+export interface ClientSide {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly body: RequestBody;
+  /** The connection itself, when the client asked to upgrade it. */
+  readonly upgrade: { readonly socket: Duplex } | undefined;
+}
+
+/** What goes to which service. */
+export interface UpstreamPlan {
+  readonly service: ServedService;
+  /** With query. */
+  readonly path: string;
+  readonly headers: HeaderBag;
+  /** The client's Host header, when it goes upstream. */
+  readonly preservedHost: string | undefined;
+}
+
+/** An answer of the upstream that has begun. */
+export interface Begun {
+  readonly type: "begun";
+  readonly answered: Extract<
+    Answered,
+    { readonly type: "response" | "upgrade" }
+  >;
+  readonly call: UpstreamCall;
+  /** Set to what is waited for from now on. */
+  readonly watch: Watch;
+  /** Called for what moved of the request while the answer is relayed already. */
+  readonly onRequestProgress: (listener: () => void) => void;
+  /** Ends everything that still goes to the upstream. */
+  readonly end: () => void;
+  /** "host:port" */
+  readonly target: string;
+}
+
+/** How trying came out: an answer, a failure, or the client has gone. */
+export type Tried =
+  | Begun
+  | {
+      readonly type: "failed";
+      readonly failure: Failure;
+      /** "host:port"; empty when there was none. */
+      readonly target: string;
+    }
+  | { readonly type: "gone" };
+
+/** Sends a request to its service, as often as that may be tried, until something answers. */
+export async function tryUpstream(
+  client: ClientSide,
+  plan: UpstreamPlan,
+  tools: { readonly forwarder: Forwarder; readonly clock: Clock },
+): Promise<Tried> {
+  const { service } = plan;
+  const tried = new Set<BalancerTarget>();
+  for (let attempt = 0; ; attempt++) {
+    const target =
+      service.balancer === undefined ? service : service.balancer.pick(tried);
+    if (target === undefined) return NO_PEER;
+    if (service.balancer !== undefined && "weight" in target) tried.add(target);
+    const result = await tryTarget(client, plan, target, tools);
+    if (client.response.destroyed || client.response.closed) {
+      if (result.type === "begun") result.end();
+      return { type: "gone" };
+    }
+    if (
+      result.type !== "failed" ||
+      !result.failure.retriable ||
+      !client.body.repeatable ||
+      attempt >= service.retries
+    )
+      return result;
+  }
+}
+
+const NO_PEER: Tried = {
+  type: "failed",
+  failure: {
+    reason: "no-peer",
+    detail: "the upstream has no target with a weight",
+    retriable: false,
+  },
+  target: "",
+};
+
+async function tryTarget(
+  client: ClientSide,
+  plan: UpstreamPlan,
+  { host, port }: { readonly host: string; readonly port: number },
+  {
+    forwarder,
+    clock,
+  }: { readonly forwarder: Forwarder; readonly clock: Clock },
+): Promise<Tried> {
+  const { service, path, headers } = plan;
+  const { protocol, agent } = service;
+  const target = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  let giveUp: (reason?: Error) => void = () => undefined;
+  const limits: WaitLimits = {
+    connect: service.connectTimeoutMs,
+    write: service.writeTimeoutMs,
+    read: service.readTimeoutMs,
+    client: CLIENT_TIMEOUT_MS,
+  };
+  let expired: Waiting | undefined;
+  const watch = new Watch(clock, limits, (waiting) => {
+    expired = waiting;
+    giveUp(new TimedOut(`${WAITED_FOR[waiting]} for ${limits[waiting]} ms`));
+    // Once the answer has begun there is nobody else to tell.
+    if (client.response.headersSent) client.response.destroy();
+  });
+  const onClose = (): void => {
+    giveUp();
+  };
+  client.response.once("close", onClose);
+  const leave = (): void => {
+    watch.stop();
+    client.response.off("close", onClose);
+  };
+  watch.wait("connect");
+  headers.set(
+    "Host",
+    plan.preservedHost ?? service.hostHeader ?? hostOf(host, port, protocol),
+  );
+  const connected = await forwarder.connect(
+    client,
+    { protocol, host, port, agent },
+    {
+      method: client.request.method ?? "GET",
+      path,
+      headers: { ...headers.toObject(), ...client.body.framing() },
+    },
+    (request) => {
+      giveUp = (reason) => request.destroy(reason);
+    },
+  );
+  if (!connected.ok) {
+    leave();
+    return { type: "failed", failure: connected.failure, target };
+  }
+  const { call } = connected;
+  let listener: (() => void) | undefined;
+  const stopSending = client.body.send(call.request, (next) => {
+    if (listener === undefined) watch.wait(next === "sent" ? "read" : next);
+    else listener();
+  });
+  const answered = await call.answered;
+  if (answered.type === "failed") {
+    stopSending();
+    leave();
+    return {
+      type: "failed",
+      failure: blame(answered.failure, expired),
+      target,
+    };
+  }
+  return {
+    type: "begun",
+    answered,
+    call,
+    watch,
+    onRequestProgress: (next) => {
+      listener = next;
+    },
+    end: () => {
+      stopSending();
+      leave();
+      // A connection is kept only after a whole request.
+      if (!call.request.writableFinished) call.abort();
+    },
+    target,
+  };
+}
+
+/** A client that does not go on with its request is not its upstream's failure. */
+function blame(failure: Failure, expired: Waiting | undefined): Failure {
+  return expired === "client"
+    ? { ...failure, reason: "client-timed-out", retriable: false }
+    : failure;
+}
+
+const WAITED_FOR: Readonly<Record<Waiting, string>> = {
+  connect: "the upstream did not accept a connection",
+  write: "the upstream did not take the request",
+  read: "the upstream did not answer",
+  client: "the client did not go on",
+};
+
+/** The Host header for an address: its name, and its port unless that is the scheme's own. */
+function hostOf(
+  host: string,
+  port: number,
+  protocol: "http" | "https",
+): string {
+  const name = host.includes(":") ? `[${host}]` : host;
+  return port === (protocol === "https" ? 443 : 80) ? name : `${name}:${port}`;
+}

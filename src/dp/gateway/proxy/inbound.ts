@@ -1,0 +1,91 @@
+import type { IncomingMessage } from "node:http";
+import { TLSSocket } from "node:tls";
+import { splitHostPort } from "../../../model/hosts.ts";
+import { normalisePath } from "../../../model/paths.ts";
+import type { ClientConnection, ClientRequest } from "../../plugins/plugin.ts";
+import type { RouteRequest } from "../router/conditions.ts";
+import type { RequestBody } from "./request-body.ts";
+
+/** Where a request wants to go, as it says itself. */
+export interface RequestTarget {
+  readonly scheme: "http" | "https";
+  /** In lower case, without port; empty when the request names none. */
+  readonly host: string;
+  /** As it was sent. */
+  readonly hostHeader: string;
+  /** Of the Host header, else the scheme's own. */
+  readonly port: number;
+  /** As it was sent, without query. */
+  readonly rawPath: string;
+  /** Normalised. */
+  readonly path: string;
+  readonly rawQuery: string | undefined;
+}
+
+/** Reads the request line and the Host header; undefined when they make no sense. */
+export function readTarget(
+  request: IncomingMessage,
+): RequestTarget | undefined {
+  const scheme = request.socket instanceof TLSSocket ? "https" : "http";
+  let { url = "" } = request;
+  let hostHeader = request.headers.host ?? "";
+  // The absolute form names the host itself, and that counts.
+  const absolute = /^https?:\/\/([^/?#]*)(.*)$/is.exec(url);
+  if (absolute !== null) {
+    hostHeader = absolute[1] ?? "";
+    url = absolute[2] ?? "";
+    if (!url.startsWith("/")) url = `/${url}`;
+  }
+  if (!url.startsWith("/")) return undefined;
+  const split = splitHostPort(hostHeader.toLowerCase());
+  if (split === undefined) return undefined;
+  const question = url.indexOf("?");
+  const rawPath = question < 0 ? url : url.slice(0, question);
+  return {
+    scheme,
+    host: split.host,
+    hostHeader,
+    port: split.port ?? (scheme === "https" ? 443 : 80),
+    rawPath,
+    path: normalisePath(rawPath),
+    rawQuery: question < 0 ? undefined : url.slice(question + 1),
+  };
+}
+
+/** The client's request as plugins and the router see it. */
+export class InboundRequest implements ClientRequest, RouteRequest {
+  readonly method: string;
+  readonly scheme: "http" | "https";
+  readonly httpVersion: string;
+  readonly host: string;
+  readonly port: number;
+  readonly path: string;
+  readonly rawPath: string;
+  readonly rawQuery: string | undefined;
+  readonly connection: ClientConnection;
+  readonly header: (name: string) => readonly string[];
+  readonly #body: RequestBody;
+
+  constructor(
+    request: IncomingMessage,
+    target: RequestTarget,
+    connection: ClientConnection,
+    body: RequestBody,
+  ) {
+    this.method = request.method ?? "GET";
+    this.scheme = target.scheme;
+    this.httpVersion = request.httpVersion;
+    this.host = target.host;
+    this.port = target.port;
+    this.path = target.path;
+    this.rawPath = target.rawPath;
+    this.rawQuery = target.rawQuery;
+    this.connection = connection;
+    this.header = (name) => request.headersDistinct[name] ?? [];
+    this.#body = body;
+  }
+
+  body(limitBytes: number): Promise<Buffer | undefined> {
+    return this.#body.read(limitBytes);
+  }
+}

@@ -1,0 +1,99 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { trailersOf } from "./hop-by-hop.ts";
+import type { HeaderBag } from "./header-bag.ts";
+
+/** What relaying an answer waits for. */
+export type RelayProgress = "read" | "client";
+
+/**
+ * Passes the body and the trailers of an answer on. Resolves when the client has all of it, or cannot get it any more: an
+ * answer that breaks off upstream breaks off for the client too, instead of looking whole or hanging.
+ */
+export function relayBody(
+  from: IncomingMessage,
+  to: ServerResponse,
+  onProgress: (next: RelayProgress) => void,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const breakOff = (): void => {
+      if (!from.complete) to.destroy();
+    };
+    from.on("data", (chunk: Buffer) => {
+      if (to.write(chunk)) {
+        onProgress("read");
+        return;
+      }
+      from.pause();
+      onProgress("client");
+    });
+    to.on("drain", () => {
+      onProgress("read");
+      from.resume();
+    });
+    from.once("end", () => {
+      const trailers = trailersOf(from.rawTrailers);
+      if (trailers.length > 0) addTrailers(to, trailers);
+      onProgress("client");
+      to.end();
+    });
+    from.once("error", breakOff);
+    from.once("close", breakOff);
+    to.once("close", () => {
+      from.destroy();
+      resolve();
+    });
+    onProgress("read");
+  });
+}
+
+function addTrailers(to: ServerResponse, trailers: [string, string][]): void {
+  try {
+    to.addTrailers(trailers);
+  } catch {
+    // A trailer with characters that node does not send: the body is what counts.
+  }
+}
+
+/** Whether an answer's trailers can be announced: only a chunked one has any. */
+export function mayHaveTrailers(
+  request: IncomingMessage,
+  response: IncomingMessage,
+): boolean {
+  return (
+    request.httpVersionMajor === 1 &&
+    request.httpVersionMinor >= 1 &&
+    request.method !== "HEAD" &&
+    response.headers["transfer-encoding"] !== undefined &&
+    response.statusCode !== 204 &&
+    response.statusCode !== 304
+  );
+}
+
+/** The answer to an upgrade, as bytes. */
+export function switchingProtocols(headers: HeaderBag): Buffer {
+  const raw = headers.toRaw();
+  const lines = ["HTTP/1.1 101 Switching Protocols"];
+  for (let i = 0; i + 1 < raw.length; i += 2)
+    lines.push(`${raw[i] ?? ""}: ${raw[i + 1] ?? ""}`);
+  return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
+}
+
+/**
+ * Joins two upgraded connections. Knows nothing of the request or its revision, so that a long-lived connection keeps
+ * nothing of them alive. When either ends, breaks or both are silent for `idleMs`, both are closed.
+ */
+export function splice(client: Duplex, upstream: Duplex, idleMs: number): void {
+  const close = (): void => {
+    client.destroy();
+    upstream.destroy();
+  };
+  for (const side of [client, upstream]) {
+    side.on("error", close);
+    side.once("close", close);
+  }
+  if (upstream instanceof Socket) upstream.setTimeout(idleMs, close);
+  client.pipe(upstream);
+  upstream.pipe(client);
+}

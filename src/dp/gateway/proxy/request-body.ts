@@ -1,0 +1,176 @@
+import type { ClientRequest, IncomingMessage } from "node:http";
+import type { Clock } from "../../../runtime/clock.ts";
+import { tokensOf, trailersOf } from "./hop-by-hop.ts";
+
+/** How long a body may take to arrive when a plugin wants to see it. */
+const READ_TIMEOUT_MS = 60_000;
+
+/** What sending a body waits for. */
+export type SendProgress = "client" | "write" | "sent";
+
+/** The body of a client's request on its way upstream: streamed, unless a plugin wants to see it first. */
+export class RequestBody {
+  readonly #request: IncomingMessage;
+  readonly #chunked: boolean;
+  readonly #onFirstRead: () => void;
+  readonly #clock: Clock;
+  /** What was read for a plugin. */
+  #head: Buffer[] = [];
+  #headBytes = 0;
+  #replacement: Buffer | undefined;
+  #reading: Promise<void> | undefined;
+  #streaming = false;
+  #begun = false;
+
+  /** @param onFirstRead Called before the first byte is asked for: a client may wait for leave to send. */
+  constructor(request: IncomingMessage, clock: Clock, onFirstRead: () => void) {
+    this.#request = request;
+    this.#clock = clock;
+    this.#chunked =
+      tokensOf(request.rawHeaders, "transfer-encoding").length > 0;
+    this.#onFirstRead = onFirstRead;
+  }
+
+  /** Whether there may be a body at all. */
+  get present(): boolean {
+    return this.#chunked || this.#length > 0;
+  }
+
+  /** Whether it can be sent again: nothing of it has left, or it is all here. */
+  get repeatable(): boolean {
+    return !this.#streaming;
+  }
+
+  /** The whole body, if it has at most `limitBytes` and arrives whole. What was read is sent upstream all the same. */
+  async read(limitBytes: number): Promise<Buffer | undefined> {
+    if (!this.present) return Buffer.alloc(0);
+    if (!this.#request.readableEnded) {
+      this.#reading ??= this.#fill(limitBytes);
+      await this.#reading;
+    }
+    return this.#isWhole ? Buffer.concat(this.#head) : undefined;
+  }
+
+  /** Sends this instead. */
+  replace(body: Buffer): void {
+    this.#replacement = body;
+  }
+
+  /** The headers that say how long the body is. */
+  framing(): Readonly<Record<string, string>> {
+    if (this.#replacement !== undefined)
+      return { "Content-Length": String(this.#replacement.length) };
+    if (this.#chunked) return { "Transfer-Encoding": "chunked" };
+    const sent = this.#request.headers["content-length"];
+    return sent === undefined ? {} : { "Content-Length": sent };
+  }
+
+  /**
+   * Sends the body and ends the request.
+   *
+   * @param onProgress Called whenever something moved, with what is waited for next.
+   * @returns A function that stops sending, for when the upstream is gone.
+   */
+  send(
+    upstream: ClientRequest,
+    onProgress: (next: SendProgress) => void,
+  ): () => void {
+    upstream.once("finish", () => {
+      onProgress("sent");
+    });
+    const whole =
+      this.#replacement ??
+      (this.#isWhole ? Buffer.concat(this.#head) : undefined);
+    if (whole !== undefined || !this.present) {
+      onProgress("write");
+      upstream.end(whole);
+      return () => undefined;
+    }
+    this.#streaming = true;
+    return this.#stream(upstream, onProgress);
+  }
+
+  /** Reads and drops what is left, so that the connection can go on to its next request. */
+  drop(): void {
+    this.#request.resume();
+  }
+
+  get #length(): number {
+    return Number(this.#request.headers["content-length"] ?? 0);
+  }
+
+  get #isWhole(): boolean {
+    return (
+      this.#request.complete && this.#request.readableEnded && !this.#streaming
+    );
+  }
+
+  #begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#onFirstRead();
+  }
+
+  #fill(limitBytes: number): Promise<void> {
+    const request = this.#request;
+    if (this.#length > limitBytes) return Promise.resolve();
+    this.#begin();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        timer.cancel();
+        request.off("data", take).off("end", done).off("close", done);
+        resolve();
+      };
+      const take = (chunk: Buffer): void => {
+        this.#head.push(chunk);
+        this.#headBytes += chunk.length;
+        if (this.#headBytes <= limitBytes) return;
+        request.pause();
+        done();
+      };
+      const timer = this.#clock.setTimer(READ_TIMEOUT_MS, () => {
+        request.pause();
+        done();
+      });
+      request.on("data", take).once("end", done).once("close", done);
+    });
+  }
+
+  #stream(
+    upstream: ClientRequest,
+    onProgress: (next: SendProgress) => void,
+  ): () => void {
+    const request = this.#request;
+    const resume = (): void => {
+      onProgress("client");
+      request.resume();
+    };
+    const take = (chunk: Buffer): void => {
+      if (upstream.write(chunk)) {
+        onProgress("client");
+        return;
+      }
+      request.pause();
+      onProgress("write");
+    };
+    const end = (): void => {
+      const trailers = trailersOf(request.rawTrailers);
+      if (this.#chunked && trailers.length > 0) upstream.addTrailers(trailers);
+      onProgress("write");
+      upstream.end();
+    };
+    const stop = (): void => {
+      request.off("data", take).off("end", end);
+      upstream.off("drain", resume);
+      request.pause();
+    };
+    for (const chunk of this.#head) upstream.write(chunk);
+    this.#head = [];
+    onProgress("client");
+    upstream.on("drain", resume);
+    request.on("data", take).once("end", end);
+    this.#begin();
+    request.resume();
+    return stop;
+  }
+}

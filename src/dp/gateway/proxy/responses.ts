@@ -1,0 +1,90 @@
+import {
+  STATUS_CODES,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http";
+import type { Answer, ResponseHead } from "../../plugins/plugin.ts";
+import { HeaderBag } from "./header-bag.ts";
+import { endToEnd } from "./hop-by-hop.ts";
+import { addVia, PRODUCT, REQUEST_ID } from "./outbound.ts";
+import { mayHaveTrailers } from "./relay.ts";
+
+/** Changes the head of a response before it goes out. */
+export type HeaderFilter = (head: ResponseHead) => void;
+
+/** Milliseconds, as whole numbers, that the headers of a response tell. */
+export interface Latencies {
+  /** What the data plane itself took. */
+  readonly proxyMs: number;
+  /** From the sent request to the head of the answer. */
+  readonly upstreamMs: number;
+}
+
+/** Sends an answer of the data plane itself. */
+export function sendAnswer(
+  response: ServerResponse,
+  answer: Answer,
+  options: {
+    readonly id: string;
+    readonly latencyMs: number;
+    readonly filter: HeaderFilter;
+  },
+): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const { status } = answer;
+  const headers = new HeaderBag();
+  const body = bodyOf(answer, headers);
+  const bodiless = status < 200 || status === 204 || status === 304;
+  if (!bodiless) headers.set("Content-Length", String(body.length));
+  headers.set("Server", PRODUCT);
+  for (const [name, value] of Object.entries(answer.headers ?? {}))
+    headers.set(name, value);
+  headers.set("X-Holdfast-Response-Latency", String(options.latencyMs));
+  headers.set(REQUEST_ID, options.id);
+  options.filter({ status, headers, fromUpstream: false });
+  // With the reason: one of an upstream's answer that could not be sent may be left over.
+  response.writeHead(status, STATUS_CODES[status] ?? "", headers.toRaw());
+  response.end(bodiless ? undefined : body);
+}
+
+/** The headers of an upstream's response as the client gets them. */
+export function clientHeaders(
+  request: IncomingMessage,
+  from: IncomingMessage,
+  options: {
+    readonly id: string;
+    readonly latencies: Latencies;
+    readonly filter: HeaderFilter;
+  },
+): HeaderBag {
+  const raw = from.rawHeaders;
+  const passes = endToEnd(raw);
+  const trailers = mayHaveTrailers(request, from);
+  const headers = HeaderBag.ofRaw(
+    raw,
+    (name) => passes(name) || (name === "trailer" && trailers),
+  );
+  if (headers.get("Server").length === 0) headers.set("Server", PRODUCT);
+  addVia(headers, from.httpVersion);
+  const { proxyMs, upstreamMs } = options.latencies;
+  headers.set("X-Holdfast-Upstream-Latency", String(upstreamMs));
+  headers.set("X-Holdfast-Proxy-Latency", String(proxyMs));
+  headers.set(REQUEST_ID, options.id);
+  options.filter({
+    status: from.statusCode ?? 502,
+    headers,
+    fromUpstream: true,
+  });
+  return headers;
+}
+
+function bodyOf({ body }: Answer, headers: HeaderBag): Buffer {
+  if (body === undefined) return Buffer.alloc(0);
+  if (Buffer.isBuffer(body)) return body;
+  if (typeof body === "string") return Buffer.from(body, "utf8");
+  headers.set("Content-Type", "application/json; charset=utf-8");
+  return Buffer.from(JSON.stringify(body), "utf8");
+}

@@ -1,0 +1,74 @@
+import type { Agent } from "node:http";
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import type { Snapshot } from "../../model/snapshot.ts";
+import type { Consumers } from "../plugins/plugin.ts";
+import type { Balancer } from "./balancer.ts";
+import type { BucketDrafts } from "./compile/decode.ts";
+import type { PluginChains } from "./plugin-chains.ts";
+import type { RouteConditions } from "./router/conditions.ts";
+import type { Router } from "./router/router.ts";
+
+/** Where requests of a route go. */
+export interface ServedService {
+  readonly id: string;
+  /** Empty when it has none. */
+  readonly name: string;
+  readonly protocol: "http" | "https";
+  /** Without brackets. With a balancer, the upstream's name. */
+  readonly host: string;
+  readonly port: number;
+  /** Empty for none. */
+  readonly path: string;
+  /** Attempts after the first. */
+  readonly retries: number;
+  readonly connectTimeoutMs: number;
+  readonly writeTimeoutMs: number;
+  readonly readTimeoutMs: number;
+  /** Undefined when the host is one of its own. */
+  readonly balancer: Balancer | undefined;
+  /** The Host header that the upstream wants; undefined for the target's name. */
+  readonly hostHeader: string | undefined;
+  readonly agent: Agent;
+}
+
+/** A route that requests are matched with. */
+export interface ServedRoute {
+  readonly id: string;
+  /** Empty when it has none. */
+  readonly name: string;
+  readonly conditions: RouteConditions;
+  /** Whether plain http is answered with an upgrade or a redirect to https. */
+  readonly httpsOnly: boolean;
+  readonly httpsRedirectStatus: number;
+  readonly stripPath: boolean;
+  readonly pathHandling: "v0" | "v1";
+  readonly preserveHost: boolean;
+  /** A route without one answers 503, unless a plugin answers first. */
+  readonly service: ServedService | undefined;
+}
+
+/** Something of a state that is not served as it is meant. */
+export interface Degradation {
+  readonly key: string;
+  readonly reason: string;
+}
+
+/** Everything that requests of one revision are served with. Immutable but for positions of balancers and caches. */
+export interface Runtime {
+  readonly cursor: Cursor;
+  readonly snapshot: Snapshot;
+  readonly router: Router<ServedRoute>;
+  readonly chains: PluginChains;
+  readonly consumers: Consumers;
+  /** By the upstream's id. */
+  readonly balancers: ReadonlyMap<string, Balancer>;
+  /** The connections that the services use. */
+  readonly agents: ReadonlySet<Agent>;
+  readonly degraded: readonly Degradation[];
+  /** Oddities worth a line in the log: nothing is wrong with what is served. */
+  readonly warnings: readonly Degradation[];
+  /** Routes, services and so on that are served. */
+  readonly counts: { readonly routes: number; readonly services: number };
+  /** What the entries were read as, by bucket, so that the next compilation reads only what changed. */
+  readonly drafts: ReadonlyMap<number, BucketDrafts>;
+}

@@ -1,0 +1,344 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Clock } from "../../runtime/clock.ts";
+import type { Logger } from "../../runtime/logger.ts";
+import type { Answer, ClientConnection } from "../plugins/plugin.ts";
+import type { Counters } from "./counters.ts";
+import { RoutedExchange } from "./exchange.ts";
+import { PluginRun } from "./plugin-run.ts";
+import { passOn } from "./proxy/answer-client.ts";
+import { tryUpstream, type ClientSide } from "./proxy/attempts.ts";
+import { failureAnswer, type Failure } from "./proxy/failure.ts";
+import type { FailureLog } from "./proxy/failure-log.ts";
+import type { Forwarder } from "./proxy/forward.ts";
+import { tokensOf } from "./proxy/hop-by-hop.ts";
+import {
+  InboundRequest,
+  readTarget,
+  type RequestTarget,
+} from "./proxy/inbound.ts";
+import { OutboundRequest } from "./proxy/outbound.ts";
+import { RequestBody } from "./proxy/request-body.ts";
+import { sendAnswer } from "./proxy/responses.ts";
+import type { PathMatch } from "./router/conditions.ts";
+import type { Runtime, ServedRoute } from "./runtime.ts";
+import { upstreamPath } from "./upstream-path.ts";
+
+/** A request as the server got it. */
+export interface Arrived {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** The connection itself, when the client asks to upgrade it. */
+  readonly upgrade: { readonly socket: Duplex } | undefined;
+  readonly connection: ClientConnection;
+  /** Whether the client waits for leave to send its body. */
+  readonly awaitsContinue: boolean;
+}
+
+/** What serving a request needs beside its revision. */
+export interface ServeTools {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** A new id for a request. */
+  readonly requestId: () => string;
+  readonly forwarder: Forwarder;
+  readonly counters: Counters;
+  readonly failures: FailureLog;
+}
+
+/** How long the rest of a body that nobody wants may take, so that its client can read the answer. */
+const DROP_TIMEOUT_MS = 30_000;
+
+/** The status that is counted for a client that left before there was one. */
+const CLIENT_GONE = 499;
+
+/**
+ * Serves one request with one revision, from its first line to the end of its answer. Never rejects.
+ *
+ * @param runtime Undefined before any configuration.
+ */
+export function serve(
+  arrived: Arrived,
+  runtime: Runtime | undefined,
+  tools: ServeTools,
+): Promise<void> {
+  const serving = new Serving(arrived, tools);
+  // Two steps and no async function around them: a long answer would keep that one's parameters, and so the revision.
+  return serving
+    .plan(runtime)
+    .then((plan) => (plan === undefined ? undefined : serving.forward(plan)))
+    .catch((error: unknown) => {
+      serving.failed(error);
+    });
+}
+
+class Serving {
+  readonly id: string;
+  readonly #arrived: Arrived;
+  readonly #tools: ServeTools;
+  readonly #client: ClientSide;
+  readonly #startMs: number;
+  #continued = false;
+  #plugins: PluginRun | undefined;
+  #status = CLIENT_GONE;
+  /** Undefined when it is not to be counted, or was. */
+  #revision: bigint | undefined;
+
+  constructor(arrived: Arrived, tools: ServeTools) {
+    this.id = tools.requestId();
+    this.#arrived = arrived;
+    this.#tools = tools;
+    this.#startMs = tools.clock.monotonic();
+    const { request, response, upgrade } = arrived;
+    const body = new RequestBody(request, tools.clock, () => {
+      this.#continued = true;
+      if (arrived.awaitsContinue) response.writeContinue();
+    });
+    this.#client = { request, response, body, upgrade };
+  }
+
+  /** Finds the route and runs the plugins; undefined when that has answered the request. */
+  async plan(runtime: Runtime | undefined): Promise<Plan | undefined> {
+    const target = readTarget(this.#arrived.request);
+    if (target === undefined || !this.#isReadable()) {
+      this.#answer({ status: 400, body: this.#message("Bad request") });
+      return undefined;
+    }
+    if (runtime === undefined) {
+      this.#answer({
+        status: 503,
+        body: this.#message(
+          "no configuration yet: this data plane has not heard from a control plane",
+        ),
+      });
+      return undefined;
+    }
+    this.#countAtEnd(runtime.cursor.revision);
+    const plan = await this.#route(target, runtime);
+    return this.#arrived.response.destroyed ? undefined : plan;
+  }
+
+  /** Something of ours went wrong. */
+  failed(error: unknown): void {
+    this.#tools.logger.error("request.failed", {
+      request: this.id,
+      err: error,
+    });
+    this.#answerFailure({
+      reason: "internal",
+      detail: String(error),
+      retriable: false,
+    });
+  }
+
+  async #route(
+    target: RequestTarget,
+    runtime: Runtime,
+  ): Promise<Plan | undefined> {
+    const { request, connection } = this.#arrived;
+    const { body } = this.#client;
+    const inbound = new InboundRequest(request, target, connection, body);
+    const match = runtime.router.match(inbound);
+    if (match === undefined) {
+      this.#answer({
+        status: 404,
+        body: this.#message("no Route matched with those values"),
+      });
+      return undefined;
+    }
+    const { route } = match;
+    if (route.httpsOnly && target.scheme === "http") {
+      this.#answer(this.#upgradeToHttps(route, target));
+      return undefined;
+    }
+    const upstream = this.#outbound(target);
+    const exchange = new RoutedExchange(this.id, {
+      request: inbound,
+      upstream,
+      route,
+      consumers: runtime.consumers,
+    });
+    this.#plugins = new PluginRun(exchange, this.#tools.logger);
+    const answer = await this.#plugins.access(runtime.chains);
+    exchange.release();
+    if (answer === undefined)
+      return { route, path: match.path, target, upstream };
+    this.#answer(answer);
+    return undefined;
+  }
+
+  #outbound(target: RequestTarget): OutboundRequest {
+    const { request, connection, upgrade } = this.#arrived;
+    return new OutboundRequest(
+      request,
+      target,
+      {
+        id: this.id,
+        clientAddress: connection.remoteAddress,
+        localPort: connection.localPort,
+        upgrade: upgrade !== undefined,
+      },
+      this.#client.body,
+    );
+  }
+
+  /** Sends the request upstream and passes the answer on. */
+  async forward({ route, path, target, upstream }: Plan): Promise<void> {
+    const { service } = route;
+    if (service === undefined) {
+      this.#answer({
+        status: 503,
+        body: this.#message("no Service found with those values"),
+      });
+      return;
+    }
+    const { clock, failures } = this.#tools;
+    if (route.stripPath && path.prefix !== "" && path.prefix !== "/")
+      upstream.headers.set("X-Forwarded-Prefix", path.prefix);
+    const upstreamUrl = upstreamPath(target.path, path.prefix, {
+      servicePath: service.path,
+      strip: route.stripPath,
+      version: route.pathHandling,
+    });
+    const query =
+      upstream.rawQuery === undefined ? "" : `?${upstream.rawQuery}`;
+    const sentMs = clock.monotonic();
+    const tried = await tryUpstream(
+      this.#client,
+      {
+        service,
+        path: upstreamUrl + query,
+        headers: upstream.headers,
+        preservedHost:
+          route.preserveHost && target.hostHeader !== ""
+            ? target.hostHeader
+            : undefined,
+      },
+      this.#tools,
+    );
+    if (tried.type === "gone") return;
+    const fail = (failure: Failure): void => {
+      failures.failed(service, failure, {
+        request: this.id,
+        target: tried.target,
+      });
+      this.#answerFailure(failure);
+    };
+    if (tried.type === "failed") {
+      fail(tried.failure);
+      return;
+    }
+    const answeredMs = clock.monotonic();
+    const passed = await passOn(this.#client, tried, {
+      id: this.id,
+      latencies: {
+        proxyMs: Math.round(sentMs - this.#startMs),
+        upstreamMs: Math.round(answeredMs - sentMs),
+      },
+      filter: this.#plugins?.filter ?? NO_FILTER,
+      onHead: (status) => {
+        this.#status = status;
+        failures.succeeded(service);
+      },
+      idleMs: service.readTimeoutMs,
+    });
+    if (!passed)
+      fail({
+        reason: "bad-response",
+        detail: "the upstream's answer is not one that can be passed on",
+        retriable: false,
+      });
+    else if (this.#status === 101) this.#end();
+    else this.#dropBody();
+  }
+
+  #answerFailure(failure: Failure): void {
+    this.#answer(failureAnswer(failure, this.id));
+  }
+
+  /** Answers from here. */
+  #answer(answer: Answer): void {
+    const { response, awaitsContinue } = this.#arrived;
+    this.#status = answer.status;
+    // The client may send its body or not: where its next request begins cannot be known.
+    if (awaitsContinue && !this.#continued) response.shouldKeepAlive = false;
+    sendAnswer(response, answer, {
+      id: this.id,
+      latencyMs: Math.round(this.#tools.clock.monotonic() - this.#startMs),
+      filter: this.#plugins?.filter ?? NO_FILTER,
+    });
+    this.#dropBody();
+  }
+
+  /** What is left of the body is read and thrown away, so that the connection serves again; but not for ever. */
+  #dropBody(): void {
+    const { request } = this.#arrived;
+    if (request.complete || request.destroyed) return;
+    const timer = this.#tools.clock.setTimer(DROP_TIMEOUT_MS, () => {
+      request.socket.destroy();
+    });
+    request.once("close", () => {
+      timer.cancel();
+    });
+    this.#client.body.drop();
+  }
+
+  /** A coding that node does not undo would leave the body's end to guesses. */
+  #isReadable(): boolean {
+    const codings = tokensOf(
+      this.#arrived.request.rawHeaders,
+      "transfer-encoding",
+    );
+    return codings.length === 0 || codings.join() === "chunked";
+  }
+
+  #upgradeToHttps(route: ServedRoute, target: RequestTarget): Answer {
+    const status = route.httpsRedirectStatus;
+    const body = this.#message("Please use HTTPS protocol");
+    if (status === 426)
+      return {
+        status,
+        headers: { Connection: "Upgrade", Upgrade: "TLS/1.2, HTTP/1.1" },
+        body,
+      };
+    const query = target.rawQuery === undefined ? "" : `?${target.rawQuery}`;
+    return {
+      status,
+      headers: { Location: `https://${target.host}${target.rawPath}${query}` },
+      body,
+    };
+  }
+
+  #message(message: string): Readonly<Record<string, unknown>> {
+    return { message, request_id: this.id };
+  }
+
+  #countAtEnd(revision: bigint): void {
+    this.#revision = revision;
+    this.#arrived.response.once("close", () => {
+      this.#end();
+    });
+  }
+
+  /** Counts the request and lets plugins log it, once. */
+  #end(): void {
+    if (this.#revision === undefined) return;
+    this.#tools.counters.add(this.#revision, this.#status);
+    this.#revision = undefined;
+    this.#plugins?.log({
+      status: this.#status,
+      durationMs: this.#tools.clock.monotonic() - this.#startMs,
+    });
+    this.#plugins = undefined;
+  }
+}
+
+/** What is needed of a revision to send a request upstream: not the revision itself. */
+interface Plan {
+  readonly route: ServedRoute;
+  readonly path: PathMatch;
+  readonly target: RequestTarget;
+  readonly upstream: OutboundRequest;
+}
+
+const NO_FILTER = (): void => undefined;
