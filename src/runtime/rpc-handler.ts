@@ -11,6 +11,7 @@ import {
 } from "@connectrpc/connect-node";
 import { constants } from "node:http2";
 import type { HttpHandler, HttpResponse } from "./http-listener.ts";
+import { callExplainingJson } from "./json-problems.ts";
 import type { Logger } from "./logger.ts";
 import { refuseUnknownMethod } from "./rpc-refusal.ts";
 
@@ -81,7 +82,7 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
       response.end("the Host header is missing or not a host\n");
       return;
     }
-    handler(call)
+    callExplainingJson(handler, call, MAX_MESSAGE_BYTES)
       .then((answer) => universalResponseToNodeResponse(answer, response))
       .catch((error: unknown) => {
         // Errors of calls are answers. This is about writing them, and mostly means that the client has left.

@@ -143,15 +143,26 @@ function transportTo(baseUrl: string, protocol: Protocol): Transport {
   }
 }
 
-/** The first `count` messages of a stream, which is then ended. */
+/** The first `count` messages of a stream, which is then cancelled: leaving a loop alone does not tell the server. */
 export async function take<T>(
-  stream: AsyncIterable<T>,
+  open: (options: { signal: AbortSignal }) => AsyncIterable<T>,
   count: number,
 ): Promise<T[]> {
   const taken: T[] = [];
-  for await (const message of stream) {
-    taken.push(message);
-    if (taken.length === count) break;
-  }
+  await each(open, (message) => taken.push(message) === count);
   return taken;
+}
+
+/** Hands over the messages of a stream until `see` returns true; the stream is then cancelled. */
+export async function each<T>(
+  open: (options: { signal: AbortSignal }) => AsyncIterable<T>,
+  see: (message: T) => boolean | Promise<boolean>,
+): Promise<void> {
+  const leave = new AbortController();
+  try {
+    for await (const message of open({ signal: leave.signal }))
+      if (await see(message)) break;
+  } finally {
+    leave.abort();
+  }
 }

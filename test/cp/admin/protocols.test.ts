@@ -1,10 +1,11 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { BadRequestSchema } from "../../../src/gen/google/rpc/error_details_pb.js";
 import { TransactRequestSchema } from "../../../src/gen/holdfast/admin/v1/config_service_pb.js";
 import { CloseStack } from "../../../src/runtime/close-stack.ts";
 import {
+  each,
   PROTOCOLS,
   startAdminServer,
   take,
@@ -18,6 +19,7 @@ beforeAll(async () => {
   server = await startAdminServer(stack);
 });
 afterAll(() => stack.close());
+vi.setConfig({ testTimeout: 30_000 });
 
 const service = (name: string) => ({
   kind: { case: "service" as const, value: { name, host: "127.0.0.1" } },
@@ -98,15 +100,17 @@ describe.each(PROTOCOLS)("by %s", (protocol) => {
     const { config } = server.clients(protocol);
     const { revision } = server.catalog.head.cursor;
     const events: string[] = [];
-    for await (const { event } of config.watch({})) {
-      if (event.case === "heartbeat") {
-        expect(event.value.revision).toBe(revision);
-        await server.config.put({ resource: service("w") });
-      } else if (event.case === "revision") {
-        events.push(event.value.changes[0]!.change!.action);
-        break;
-      }
-    }
+    await each(
+      (options) => config.watch({}, options),
+      async ({ event }) => {
+        if (event.case === "heartbeat") {
+          expect(event.value.revision).toBe(revision);
+          await server.config.put({ resource: service("w") });
+        } else if (event.case === "revision")
+          events.push(event.value.changes[0]!.change!.action);
+        return events.length === 1;
+      },
+    );
     expect(events).toEqual(["create"]);
     await server.config.delete({
       kind: "service",
@@ -120,7 +124,7 @@ describe.each(PROTOCOLS)("by %s", (protocol) => {
       TransactRequestSchema,
       create(TransactRequestSchema, {
         operations: Array.from({ length: 50 }, (_, i) => ({
-          operation: { case: "put", value: service(`part-${i}`) },
+          operation: { case: "put" as const, value: service(`part-${i}`) },
         })),
         author: "me",
         dryRun: true,
@@ -138,7 +142,7 @@ describe.each(PROTOCOLS)("by %s", (protocol) => {
   test("a deadline ends a wait", async () => {
     const { config } = server.clients(protocol);
     await expect(
-      take(config.watch({}, { timeoutMs: 100 }), 2),
+      take(() => config.watch({}, { timeoutMs: 100 }), 2),
     ).rejects.toMatchObject({ code: Code.DeadlineExceeded });
   });
 
