@@ -254,7 +254,8 @@ export class Snapshot {
     const edit = (key: string, value: Uint8Array | undefined): void => {
       const index = bucketIndex(key);
       let bucket = edits.get(index);
-      if (bucket === undefined) edits.set(index, (bucket = new Map<string, Uint8Array | undefined>()));
+      if (bucket === undefined)
+        edits.set(index, (bucket = new Map<string, Uint8Array | undefined>()));
       bucket.set(key, value);
     };
     let handled = 0;
