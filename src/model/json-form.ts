@@ -11,7 +11,7 @@ import { StructSchema } from "@bufbuild/protobuf/wkt";
 import { join, show, type Problem } from "./problem.ts";
 
 /** How deep a Struct may nest. Many protobuf decoders give up at 100 messages, and each level of a Struct is three. */
-export const MAX_STRUCT_DEPTH = 30;
+const MAX_STRUCT_DEPTH = 30;
 
 /** A message read from JSON, or everything that keeps it from being read. */
 export type ReadJson<Desc extends DescMessage> =

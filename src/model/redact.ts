@@ -10,7 +10,7 @@ import { copyOf, reflectKind } from "./messages.ts";
 import { knownPlugin } from "./plugins.ts";
 
 /** What stands for a secret. */
-export const REDACTED = "***";
+const REDACTED = "***";
 
 /** A copy to show to people: secrets are "***". */
 export function redact(resource: Resource): Resource {

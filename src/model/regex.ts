@@ -11,7 +11,7 @@ export interface Regex {
 }
 
 /** What matched. */
-export interface RegexMatch {
+interface RegexMatch {
   readonly text: string;
   /** The capturing groups, the first at 0; undefined for those that took no part. */
   readonly groups: readonly (string | undefined)[];

@@ -2,7 +2,7 @@ import { formatIpv6, parseIpv4, parseIpv6 } from "./addresses.ts";
 import { isHostname, splitHostPort } from "./hosts.ts";
 
 /** The port of a target that names none. */
-export const DEFAULT_TARGET_PORT = 8000;
+const DEFAULT_TARGET_PORT = 8000;
 
 /** Reads `Target.target`: "host", "host:port", an address, "[v6]" or "[v6]:port". */
 export function parseTarget(text: string):

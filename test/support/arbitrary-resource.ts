@@ -74,7 +74,7 @@ export function arbitraryResource(nature: Nature): fc.Arbitrary<Resource> {
 }
 
 /** A text that may be anything, more often than not something that means something. */
-export function arbitraryText({ storable }: Nature): fc.Arbitrary<string> {
+function arbitraryText({ storable }: Nature): fc.Arbitrary<string> {
   return fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom(...TEXTS) },
     { weight: 1, arbitrary: fc.string({ unit: "binary", maxLength: 8 }) },
