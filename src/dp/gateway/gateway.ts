@@ -99,8 +99,14 @@ export class Gateway implements AsyncDisposable {
     this.#failures = new FailureLog(options.logger);
   }
 
+  /** A gateway that does not listen yet, so that it can be given a configuration first. */
+  static create(options: GatewayOptions): Gateway {
+    warmUpRules();
+    return new Gateway({ ...DEFAULTS, ...options });
+  }
+
   /**
-   * Listens, without a configuration yet: requests are answered 503.
+   * A gateway that listens already. Until it has a configuration, it answers every request with 503.
    *
    * @throws ListenError when nothing can listen there.
    */
@@ -112,14 +118,8 @@ export class Gateway implements AsyncDisposable {
     return gateway;
   }
 
-  /** A gateway that does not listen yet, to be given a configuration first. */
-  static create(options: GatewayOptions): Gateway {
-    warmUpRules();
-    return new Gateway({ ...DEFAULTS, ...options });
-  }
-
   /**
-   * Begins to listen.
+   * Begins to listen. Port 0: the system chooses.
    *
    * @throws ListenError when nothing can listen there.
    */
@@ -133,7 +133,7 @@ export class Gateway implements AsyncDisposable {
     });
   }
 
-  /** Where it listens: "host:port". */
+  /** Where it listens: "host:port"; empty before that. */
   get address(): string {
     return this.#server?.address ?? "";
   }
