@@ -2,6 +2,7 @@ import type { JsonValue } from "@bufbuild/protobuf";
 import type { Clock } from "../runtime/clock.ts";
 import type { StatusSource } from "../runtime/status.ts";
 import { nackClassName } from "../sync/names.ts";
+import type { AppliedState } from "./applied-state.ts";
 import type { Gateway } from "./gateway/gateway.ts";
 import type { SyncClient } from "./sync/sync-client.ts";
 
@@ -12,28 +13,25 @@ export function dataPlaneStatus(of: {
   readonly workspace: string;
   readonly clock: Clock;
   readonly gateway: Gateway;
+  readonly applied: AppliedState;
   readonly client: Pick<SyncClient<never>, "controlPlane" | "refusals">;
-  /** Where the configuration served at the start came from. */
-  readonly loadedFrom: "replica" | "last-good" | undefined;
 }): StatusSource {
-  const { clock, gateway, client } = of;
+  const { clock, gateway, applied, client } = of;
   const startedMs = clock.monotonic();
   const config = (): JsonValue => {
-    const active = gateway.active;
-    if (active === undefined) return { cursor: null, source: "none" };
-    const { cursor } = active;
+    const { current } = applied;
+    if (current === undefined) return { cursor: null, source: "none" };
+    const { cursor, snapshot } = current;
     return {
       cursor: {
         epoch: cursor.epoch,
         revision: String(cursor.revision),
         root: cursor.root,
       },
-      age_seconds: seconds(clock.monotonic() - active.sinceMs),
-      source:
-        active.sinceMs <= startedMs
-          ? (of.loadedFrom ?? "none")
-          : "control-plane",
-      entries: active.entries,
+      age_seconds: seconds(clock.monotonic() - current.sinceMs),
+      source: current.source,
+      entries: snapshot.entryCount,
+      bytes: snapshot.byteCount,
     };
   };
   return {
@@ -45,11 +43,7 @@ export function dataPlaneStatus(of: {
       uptime_seconds: seconds(clock.monotonic() - startedMs),
       control_plane: client.controlPlane ?? null,
       config: config(),
-      degraded:
-        gateway.active?.degraded.map(({ key, reason }) => ({
-          key,
-          reason,
-        })) ?? [],
+      degraded: gateway.degraded.map(({ key, reason }) => ({ key, reason })),
       refused: client.refusals.map((refusal) => ({
         class: nackClassName(refusal.class),
         revision: String(refusal.cursor?.revision ?? 0n),
@@ -62,7 +56,7 @@ export function dataPlaneStatus(of: {
       })),
     }),
     notReady: () =>
-      gateway.active === undefined
+      applied.current === undefined
         ? "no configuration yet: none on disk, and no control plane has sent any"
         : undefined,
     config,

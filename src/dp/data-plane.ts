@@ -7,6 +7,8 @@ import { HttpListener } from "../runtime/http-listener.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { createProcessRegistry } from "../runtime/metrics.ts";
 import { statusHandler, statusOnly } from "../runtime/status.ts";
+import { FAIL_ROUTE } from "../sync/features.ts";
+import { AppliedState } from "./applied-state.ts";
 import { dataPlaneStatus } from "./data-plane-status.ts";
 import { Gateway, type Prepared } from "./gateway/gateway.ts";
 import { resolveNodeId } from "./node-id.ts";
@@ -70,7 +72,6 @@ export async function startDataPlane(
       onUnsupported: options.onUnsupported,
       clock,
       logger,
-      metrics,
     }),
   );
   let serving = loaded;
@@ -88,10 +89,12 @@ export async function startDataPlane(
     }
   }
 
+  const applied = new AppliedState(gateway, clock);
+  if (serving !== undefined) applied.begin(serving);
   const applier = new Applier<Prepared>({
     workspace,
     clock,
-    activation: gateway,
+    activation: applied,
     persistence: replica,
     served: serving,
   });
@@ -105,7 +108,12 @@ export async function startDataPlane(
       hostname: hostname(),
       labels: { ...options.labels },
     },
-    features: gateway.features,
+    features: [
+      ...gateway.features,
+      ...(options.onUnsupported === "fail-route"
+        ? [{ name: FAIL_ROUTE, version: 1 }]
+        : []),
+    ],
     applier,
     serving: serving?.cursor,
     refusals: replica.refusals,
@@ -121,8 +129,8 @@ export async function startDataPlane(
     workspace,
     clock,
     gateway,
+    applied,
     client,
-    loadedFrom: serving?.source,
   });
   const statusListener = stack.use(
     await HttpListener.listen(
@@ -131,7 +139,7 @@ export async function startDataPlane(
       { clock, logger },
     ),
   );
-  const proxy = await gateway.listen(options.proxyListen);
+  await gateway.open(options.proxyListen);
 
   // Only now: a cached data plane serves before it ever sees a control plane.
   const stop = new AbortController();
@@ -145,7 +153,7 @@ export async function startDataPlane(
   const owned = stack.move();
   return {
     addresses: {
-      proxy: formatHostPort(proxy),
+      proxy: gateway.address,
       status: formatHostPort(statusListener.address),
     },
     [Symbol.asyncDispose]: () => owned.close(),

@@ -226,6 +226,24 @@ export class GrpcClient implements Disposable {
     );
   }
 
+  /**
+   * Connects, and resolves when that has worked. Rejects when it has not within `timeoutMs`, or with the signal's reason.
+   */
+  async connect(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = (): void => {
+        reject(reasonOf(signal));
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      this.#client.waitForReady(Date.now() + timeoutMs, (error) => {
+        signal.removeEventListener("abort", onAbort);
+        if (error === undefined) resolve();
+        else reject(error);
+      });
+    });
+  }
+
   /** Opens a stream. Its 'error' must be listened to; aborting the signal cancels it. */
   bidi<M extends BidiMethod>(
     method: M,

@@ -11,7 +11,7 @@ import {
   type Report,
 } from "../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual, describeCursor } from "../model/cursor.ts";
-import { missingOf, type FeatureNeed } from "./features.ts";
+import { degradedOf, missingOf, type FeatureNeed } from "./features.ts";
 import { LIMITS } from "./limits.ts";
 
 /** A Manifest or Delta that the node has not answered, or answered with LOCAL_IO and keeps trying to store. */
@@ -46,6 +46,8 @@ export interface Session {
   readonly needs: readonly FeatureNeed[];
   /** What of that the node lacks. Not empty: the head is not sent. */
   readonly missing: readonly MissingFeature[];
+  /** What of the head the node serves only in part. */
+  readonly degraded: readonly MissingFeature[];
   /** What the node serves, by its own word. */
   readonly acked: Cursor | undefined;
   /** The node asked for the full snapshot, or cannot use a Delta: the next state goes as a Manifest. */
@@ -157,6 +159,7 @@ export function openSession(
     head,
     needs,
     missing: [],
+    degraded: [],
     acked: undefined,
     manifestDue: false,
     inFlight: undefined,
@@ -202,6 +205,7 @@ export function stepSession(
           head: event.head,
           needs: event.needs,
           missing: missingOf(event.needs, featuresOf(session)),
+          degraded: degradedOf(event.needs, featuresOf(session)),
         },
         nowMs,
       );
@@ -268,6 +272,7 @@ function greet(
       at: "greeted",
       hello,
       missing,
+      degraded: degradedOf(session.needs, hello.features),
       acked: hello.have,
       refusedRoots,
       // The Welcome is on its way: nothing follows before it has drained.

@@ -396,6 +396,31 @@ describe("rule 11: nothing is withheld or rewritten", () => {
     expect(driver.offers).toMatchObject([{ to: B }]);
   });
 
+  test("a node that fails routes is sent a state whose plugins it lacks, but not one whose kinds it lacks", () => {
+    const offers = (name: string): number => {
+      const driver = new Driver(A);
+      driver.send({
+        type: "published",
+        head: A,
+        needs: [{ name, version: 1, keys: ["x/1"] }],
+      });
+      driver
+        .send({
+          type: "greeted",
+          hello: create(HelloSchema, {
+            node: { id: "n", boot: "b" },
+            features: [{ name: "config/fail-route", version: 1 }],
+          }),
+          refusedRoots: [],
+        })
+        .send({ type: "drained" })
+        .send({ type: "snapshotRequested" });
+      return driver.offers.length;
+    };
+    expect(offers("plugin/acl")).toBe(1);
+    expect(offers("kind/vault")).toBe(0);
+  });
+
   test("a node with a lower version of a feature lacks it, with a higher one it does not", () => {
     const offers = (version: number): number => {
       const driver = new Driver(A);

@@ -201,7 +201,9 @@ export class NodeRegistry implements AsyncDisposable {
         session.seenMs - sentMs,
       );
     }
-    node.missingFeatures = session.missing.map(describeMissing);
+    node.missingFeatures = [...session.missing, ...session.degraded].map(
+      describeMissing,
+    );
     this.#save(id);
     this.#tell(entry);
   }
@@ -431,6 +433,7 @@ function changed(before: Session | undefined, after: Session): boolean {
     before.inFlight?.parked !== after.inFlight?.parked ||
     before.lastNack !== after.lastNack ||
     before.missing !== after.missing ||
+    before.degraded !== after.degraded ||
     before.refusedRoots !== after.refusedRoots
   );
 }

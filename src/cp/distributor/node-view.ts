@@ -58,14 +58,17 @@ function micros(value = 0n): Duration {
   };
 }
 
-/** Why a node does not serve the head, for people; empty when it does. */
+/** Why a node does not serve the head, or not all of it, for people; empty when it does. */
 export function reasonOf(
   node: Pick<Node, "connected" | "serving" | "lastNack">,
   session: Session | undefined,
   head: Cursor,
 ): string {
   if (!node.connected || session === undefined) return "not connected";
-  if (cursorsEqual(node.serving, head)) return "";
+  if (cursorsEqual(node.serving, head))
+    return session.degraded.length === 0
+      ? ""
+      : `degraded: ${session.degraded.map(describeMissing).join("; ")}`;
   if (session.missing.length > 0)
     return session.missing.map(describeMissing).join("; ");
   const nack = node.lastNack;
@@ -81,10 +84,10 @@ export function reasonOf(
     : `is about to be sent revision ${head.revision}`;
 }
 
-/** "lacks plugin/acl, which plugin/6f… needs". */
+/** "lacks plugin/acl (version 1), which plugin/6f… needs: …". */
 export function describeMissing(missing: MissingFeature): string {
   const needed = missing.keys.slice(0, 3).join(", ");
-  return `lacks ${missing.feature?.name ?? "a feature"} (version ${missing.feature?.version ?? 0}), which ${needed} needs`;
+  return `lacks ${missing.feature?.name ?? "a feature"} (version ${missing.feature?.version ?? 0}), which ${needed} needs: ${missing.consequence}`;
 }
 
 function describeNack(nack: LastNack): string {

@@ -85,6 +85,8 @@ interface Ending {
 }
 
 const TICK_MS = 1_000;
+/** How long one attempt to connect may take. */
+const CONNECT_MS = 10_000;
 
 let validator: Validator | undefined;
 
@@ -206,6 +208,11 @@ export class SyncClient<P> {
       });
     };
     try {
+      await client.connect(CONNECT_MS, ended).catch((error: unknown) => {
+        throw new Error(`cannot connect to ${formatHostPort(target)}`, {
+          cause: error,
+        });
+      });
       const call = client.bidi(SyncService.method.connect, ended);
       const failed = new Promise<never>((_resolve, reject) => {
         call.on("error", reject);
@@ -557,11 +564,13 @@ export class SyncClient<P> {
     const stream = this.#stream;
     if (stream === undefined) return;
     const type = messageName(body.case);
-    this.#messages.inc({ direction: "out", type });
-    this.#options.logger.debug("sync.sent", { type });
     const request = create(ConnectRequestSchema, { message: body });
     this.#sending = this.#sending
-      .then(() => sendMessage(stream.call, request, stream.close.signal))
+      .then(async () => {
+        await sendMessage(stream.call, request, stream.close.signal);
+        this.#messages.inc({ direction: "out", type });
+        this.#options.logger.debug("sync.sent", { type });
+      })
       // The reading side hears of a broken stream too, and ends it.
       .catch(() => undefined);
   }
