@@ -13,8 +13,10 @@ const SERVE_DEADLINE_MS = 30_000;
 /** What came of applying files. */
 export interface Applied {
   readonly revision: bigint;
-  /** Why the data plane does not serve the revision yet; undefined when it does. */
-  readonly missing: string | undefined;
+  /** Whether the data plane serves the revision. */
+  readonly served: boolean;
+  /** Why not, or what it leaves out; empty when there is nothing to say. */
+  readonly reason: string;
 }
 
 /** Applies files to the control plane at `admin`, deleting nothing, and waits a while until a data plane serves them. */
@@ -32,16 +34,16 @@ export async function applyAndServe(
     const answer = await sendApply(client, request);
     writeWarnings(io.stderr, answer.warnings);
     const { revision } = answer;
-    return { revision, missing: await whyNotServed(io, client, revision) };
+    return { revision, ...(await untilServed(io, client, revision)) };
   });
 }
 
-/** Resolves when a connected node serves the revision, or time is up. */
-async function whyNotServed(
+/** Resolves when a connected node serves the revision or refuses it, or time is up. */
+async function untilServed(
   io: Io,
   client: ControlPlaneClient,
   revision: bigint,
-): Promise<string | undefined> {
+): Promise<Omit<Applied, "revision">> {
   const deadline = AbortSignal.timeout(SERVE_DEADLINE_MS);
   let reason = "it has not connected";
   try {
@@ -52,11 +54,13 @@ async function whyNotServed(
     for await (const { node } of events) {
       if (node?.connected !== true) continue;
       if (node.inSync && (node.serving?.revision ?? 0n) >= revision)
-        return undefined;
+        return { served: true, reason: node.reason };
       reason = node.reason === "" ? "it is not in sync" : node.reason;
+      // It refuses: waiting longer would not help.
+      if ((node.lastNack?.cursor?.revision ?? -1n) >= revision) break;
     }
   } catch (error) {
     if (!deadline.aborted || io.stop.aborted) throw error;
   }
-  return reason;
+  return { served: false, reason };
 }

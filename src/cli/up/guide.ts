@@ -24,10 +24,10 @@ export function guide(setup: Setup): string {
       ...argv,
       ...(admin === "127.0.0.1:8001" ? [] : ["--admin", `http://${admin}`]),
     );
-  const served =
-    applied.missing === undefined
-      ? "is served"
-      : `is committed, but the data plane does not serve it yet: ${applied.missing}`;
+  const reason = applied.reason === "" ? "" : `: ${applied.reason}`;
+  const served = applied.served
+    ? `is served${reason}`
+    : `is committed, but the data plane does not serve it yet${reason}`;
   return `
 Holdfast is up: revision ${applied.revision} ${served}.
 

@@ -49,7 +49,7 @@ export class Parts implements AsyncDisposable {
       ...this.#part(
         child,
         args(addresses),
-        "The rest goes on; requests to the upstream fail meanwhile.",
+        "Requests to the upstream fail until it is back; the rest goes on.",
       ),
     };
   }
@@ -72,7 +72,7 @@ export class Parts implements AsyncDisposable {
       ...this.#part(
         child,
         args(admin, sync),
-        "The data plane goes on serving what it has; changes have to wait.",
+        "Data planes go on serving what they have; changes wait until it is back.",
       ),
     };
   }
@@ -99,7 +99,7 @@ export class Parts implements AsyncDisposable {
       ...this.#part(
         child,
         args(proxy, status),
-        "The control plane goes on taking changes; nothing is proxied meanwhile.",
+        "Nothing is proxied until it is back; the rest goes on.",
       ),
     };
   }
