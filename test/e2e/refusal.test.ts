@@ -167,9 +167,9 @@ test("a plugin that the data plane lacks: refused it keeps the last good state a
     ],
   });
   expect((await holdfast("wait", "1", ...admin)).code).toBe(0);
-  const written = await rpc(cp, "ConfigService/Put", {
+  const written = (await rpc(cp, "ConfigService/Put", {
     resource: { plugin: { name: "no-such-plugin", route: { name: "a" } } },
-  });
+  })) as { resource: { plugin: { id: string } } };
   expect(JSON.stringify(written)).toMatch(/no-such-plugin.*nodes/s);
   await eventually(
     async () =>
@@ -189,7 +189,10 @@ test("a plugin that the data plane lacks: refused it keeps the last good state a
   expect(waited.code).toBe(3);
   expect(waited.stdout + waited.stderr).toContain("plugin/no-such-plugin");
 
-  await holdfast("delete", "plugin", "no-such-plugin", "--yes", ...admin);
+  const { id } = written.resource.plugin;
+  expect((await holdfast("delete", "plugin", id, "--yes", ...admin)).code).toBe(
+    0,
+  );
   expect((await holdfast("wait", "3", ...admin)).code).toBe(0);
   expect((await fetch(lenient.url("proxy", "/a"))).status).toBe(200);
 });
