@@ -51,7 +51,7 @@ export function testStore(
 
   describe(`${name}, as a store`, () => {
     test("a new workspace is empty, at revision 0, and has an epoch that no other has", async () => {
-      const { store, empty } = await opened();
+      const { empty } = await opened();
       expect(empty.cursor.revision).toBe(0n);
       expect(empty.snapshot.entryCount).toBe(0);
       expect(empty.cursor.root).toBe(Snapshot.empty(WORKSPACE).root);

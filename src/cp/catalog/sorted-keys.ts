@@ -62,19 +62,21 @@ export class SortedKeys implements Iterable<string> {
     const old = this.#chunks.length === 0 ? [[]] : this.#chunks;
     for (const [i, chunk] of old.entries()) {
       const [end] = old[i + 1] ?? [];
-      const before = (key: string | undefined): boolean =>
+      const before = (key: string | undefined): key is string =>
         key !== undefined && (end === undefined || key < end);
-      const more: string[] = [];
       const less = new Set<string>();
-      for (; before(added[a]); a++) more.push(added[a] ?? "");
-      for (; before(removed[r]); r++) less.add(removed[r] ?? "");
-      handled += 1;
-      if (more.length === 0 && less.size === 0) chunks.push(chunk);
+      for (let key = removed[r]; before(key); key = removed[++r]) less.add(key);
+      const start = a;
+      while (before(added[a]))
+        if (++a % SLICE_ENTRIES === 0) yield SLICE_ENTRIES;
+      if (a === start && less.size === 0) chunks.push(chunk);
       else {
-        handled += chunk.length + more.length;
-        chunks.push(...split(merge(chunk, more, less)));
+        const kept = chunk.filter((key) => !less.has(key));
+        const merged = yield* mergeSlices(kept, added.slice(start, a));
+        for (const piece of split(merged)) chunks.push(piece);
+        handled += chunk.length;
       }
-      if (handled >= SLICE_ENTRIES) {
+      if (++handled >= SLICE_ENTRIES) {
         yield handled;
         handled = 0;
       }
@@ -132,20 +134,12 @@ function* mergeSlices(
       i++;
     } else {
       merged.push(right);
+      if (left === right) i++;
       j++;
     }
     if (merged.length % SLICE_ENTRIES === 0) yield SLICE_ENTRIES;
   }
   return merged;
-}
-
-function merge(
-  chunk: readonly string[],
-  more: readonly string[],
-  less: ReadonlySet<string>,
-): string[] {
-  const kept = chunk.filter((key) => !less.has(key));
-  return more.length === 0 ? kept : [...new Set([...kept, ...more])].sort();
 }
 
 function split(keys: string[]): string[][] {
