@@ -45,7 +45,7 @@ export interface ControlPlaneClient {
 }
 
 /** When a call is given up. */
-export interface CallLimits {
+interface CallLimits {
   readonly signal: AbortSignal;
   readonly timeoutMs?: number;
 }

@@ -1,5 +1,5 @@
 /** The candidate that `word` is most likely a misspelling of; undefined when none is close. */
-export function nearest(
+function nearest(
   word: string,
   candidates: readonly string[],
 ): string | undefined {

@@ -58,7 +58,7 @@ export function isConnectionLoss(error: unknown): boolean {
 }
 
 /** `invalid_argument` as gRPC writes it. */
-export function codeText(code: Code): string {
+function codeText(code: Code): string {
   return Code[code]
     .replaceAll(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`)
     .toUpperCase();

@@ -62,7 +62,7 @@ export const loopbackHostPort: ValueType<HostPort> = {
 };
 
 /** Whether only this machine can connect to it. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return (
     host === "localhost" ||
     host === "::1" ||
