@@ -196,6 +196,8 @@ export class ReplicaStore implements AsyncDisposable {
     const stored = this.#stored;
     if (stored !== undefined) {
       this.#loaded = { ...stored, source: "replica" };
+      // The process may have died before the second copy was written.
+      this.#scheduleLastGood(stored);
       return;
     }
     const state = await this.#readLastGood();
