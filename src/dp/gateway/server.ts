@@ -54,7 +54,8 @@ export class ProxyServer {
     this.#onRequest = onRequest;
     this.#server = createServer({
       insecureHTTPParser: false,
-      requireHostHeader: true,
+      // Missing it is answered like any other mistake, by `readTarget`.
+      requireHostHeader: false,
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: HEADERS_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,

@@ -27,6 +27,12 @@ export function readTarget(
   request: IncomingMessage,
 ): RequestTarget | undefined {
   const scheme = request.socket instanceof TLSSocket ? "https" : "http";
+  const hosts = request.rawHeaders.filter(
+    (name, i) => i % 2 === 0 && name.toLowerCase() === "host",
+  ).length;
+  // Two would leave it to everyone on the way which one counts.
+  if (hosts > 1 || (hosts === 0 && request.httpVersion === "1.1"))
+    return undefined;
   let { url = "" } = request;
   let hostHeader = request.headers.host ?? "";
   // The absolute form names the host itself, and that counts.

@@ -10,20 +10,23 @@ export function literalPrefix(source: string): string {
   // An alternative anywhere might be one of the whole expression; \Q quotes what looks like anything.
   if (source.includes("|") && !alternativesAreInner(source)) return "";
   let prefix = "";
-  for (let i = source.startsWith("^") ? 1 : 0; i < source.length;) {
-    let character = source.charAt(i);
+  let at = source.startsWith("^") ? 1 : 0;
+  while (at < source.length) {
+    let character = source.charAt(at);
     let length = 1;
     if (character === "\\") {
       // Only punctuation: letters and digits after a backslash are classes and assertions.
-      character = source.charAt(i + 1);
+      character = source.charAt(at + 1);
       if (!/^[^A-Za-z0-9\s]$/.test(character)) break;
       length = 2;
     } else if (!LITERAL.test(character)) break;
-    if (QUANTIFIERS.includes(source.charAt(i + length) || "\0")) break;
+    if (QUANTIFIERS.includes(source.charAt(at + length) || "\0")) break;
     prefix += character;
-    i += length;
+    at += length;
   }
-  return prefix;
+  // A quantifier looks through these to what stands before them.
+  const hidden = /^(\(\?[A-Za-z-]*\)|\\[QE])/.test(source.slice(at));
+  return hidden ? prefix.slice(0, -1) : prefix;
 }
 
 /** Whether every "|" stands within a group or a class. */

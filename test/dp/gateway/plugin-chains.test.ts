@@ -1,0 +1,81 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import {
+  PluginChains,
+  type PluginInstance,
+  type PluginScope,
+} from "../../../src/dp/gateway/plugin-chains.ts";
+import { runSlices } from "../../../src/model/slices.ts";
+
+/** From the most specific down. */
+const PRECEDENCE: readonly PluginScope[] = [
+  { route: "r", service: "s", consumer: "c" },
+  { route: "r", consumer: "c" },
+  { service: "s", consumer: "c" },
+  { route: "r", service: "s" },
+  { consumer: "c" },
+  { route: "r" },
+  { service: "s" },
+  {},
+];
+const SUBJECT = { route: "r", service: "s", consumer: "c" };
+
+const plugin = (
+  name: string,
+  key: string,
+  scope: PluginScope,
+  priority = 1,
+): PluginInstance => ({ key, name, priority, scope, handlers: {} });
+
+const keysFor = (
+  plugins: readonly PluginInstance[],
+  subject = SUBJECT,
+): string[] =>
+  runSlices(PluginChains.build(plugins))
+    .chainOf(subject)
+    .map(({ key }) => key);
+
+test("of all plugins of a name the one with the most specific scope runs", () => {
+  fc.assert(
+    fc.property(
+      fc.shuffledSubarray(
+        PRECEDENCE.map((scope, i) => ({ scope, i })),
+        { minLength: 1 },
+      ),
+      (some) => {
+        const plugins = some.map(({ scope, i }) =>
+          plugin("cors", String(i), scope),
+        );
+        const best = Math.min(...some.map(({ i }) => i));
+        expect(keysFor(plugins)).toEqual([String(best)]);
+      },
+    ),
+  );
+});
+
+test("plugins for another route, service or consumer do not run", () => {
+  const plugins = [
+    plugin("a", "1", { route: "x" }),
+    plugin("a", "2", { service: "x" }),
+    plugin("a", "3", { consumer: "x" }),
+    plugin("a", "4", { route: "r", service: "x" }),
+    plugin("a", "5", { route: "r", consumer: "x" }),
+    plugin("a", "6", { service: "x", consumer: "c" }),
+  ];
+  expect(keysFor(plugins)).toEqual([]);
+});
+
+test("without a consumer, those for a consumer do not run", () => {
+  const plugins = [plugin("a", "1", { consumer: "c" }), plugin("a", "2", {})];
+  expect(keysFor(plugins, { ...SUBJECT, consumer: "" })).toEqual(["2"]);
+});
+
+test("plugins run by priority, then by name", () => {
+  const plugins = [
+    plugin("b", "b", {}, 5),
+    plugin("a", "a", {}, 5),
+    plugin("z", "z", { route: "r" }, 9),
+    plugin("c", "c", { consumer: "c" }, 7),
+  ];
+  expect(keysFor(plugins)).toEqual(["z", "c", "a", "b"]);
+});
