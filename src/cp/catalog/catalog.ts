@@ -18,7 +18,7 @@ import type {
   TransactOptions,
   TransactResult,
 } from "./operation.ts";
-import { withHashedPasswords } from "./passwords.ts";
+import { hasClearPasswords, withHashedPasswords } from "./passwords.ts";
 import {
   exportResources,
   getResource,
@@ -124,7 +124,7 @@ export class Catalog implements AsyncDisposable {
 
   /**
    * Does operations as one revision, or none of them. They may be decided when their turn comes, from the state that
-   * they will be done on.
+   * they will be done on. Turns come in the order of the calls, except that clear passwords are hashed before.
    *
    * @throws ConfigError with everything that is wrong.
    */
@@ -137,10 +137,12 @@ export class Catalog implements AsyncDisposable {
         options,
         plan: (planner) => planner.run(operations(planner.view)),
       });
-    const hashed = await this.#hashPasswords(operations);
+    const ready = hasClearPasswords(operations)
+      ? await this.#hashPasswords(operations)
+      : operations;
     return this.#writer.submit({
       options,
-      plan: (planner) => planner.run(hashed),
+      plan: (planner) => planner.run(ready),
     });
   }
 
@@ -150,8 +152,11 @@ export class Catalog implements AsyncDisposable {
     options: ApplyOptions,
   ): Promise<TransactResult> {
     refuseProblems(parsed);
-    const operations = await this.#hashPasswords(applyOperations(parsed));
-    return this.#writer.submit(applyJob(parsed, operations, options));
+    const operations = applyOperations(parsed);
+    const ready = hasClearPasswords(operations)
+      ? await this.#hashPasswords(operations)
+      : operations;
+    return this.#writer.submit(applyJob(parsed, ready, options));
   }
 
   /** Makes a new revision with the content of an old one. */

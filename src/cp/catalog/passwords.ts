@@ -54,6 +54,11 @@ export async function verifyPassword(
   return timingSafeEqual(await derive(clear, salt, hash.length, cost), hash);
 }
 
+/** Whether there is anything to hash. */
+export function hasClearPasswords(operations: readonly Operation[]): boolean {
+  return operations.some(hasClearPassword);
+}
+
 /**
  * The operations with all clear passwords hashed; one that is the stored one already is replaced by what is stored, so
  * that putting it again changes nothing. Done before the operations wait for their turn, because it takes long: if the
@@ -67,7 +72,6 @@ export async function withHashedPasswords(
   const clear = [...operations.entries()].filter(([, operation]) =>
     hasClearPassword(operation),
   );
-  if (clear.length === 0) return operations;
   const hashed = [...operations];
   let next = 0;
   const work = async (): Promise<void> => {
