@@ -1,3 +1,4 @@
+import "../runtime/no-proto.ts";
 import path from "node:path";
 import type { Clock } from "../runtime/clock.ts";
 import { CloseStack } from "../runtime/close-stack.ts";

@@ -1,3 +1,4 @@
+import "../runtime/no-proto.ts";
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Clock } from "../runtime/clock.ts";
