@@ -10,7 +10,12 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import { constants } from "node:http2";
-import type { HttpHandler, HttpResponse } from "./http-listener.ts";
+import type { Clock } from "./clock.ts";
+import type {
+  HttpHandler,
+  HttpRequest,
+  HttpResponse,
+} from "./http-listener.ts";
 import { callExplainingJson } from "./json-problems.ts";
 import type { Logger } from "./logger.ts";
 import { refuseUnknownMethod } from "./rpc-refusal.ts";
@@ -31,6 +36,7 @@ export interface RpcHandlerOptions {
   readonly interceptors: Interceptor[];
   /** Files with the types of error details, which JSON shows in the clear. */
   readonly details: readonly DescFile[];
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -82,7 +88,12 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
       response.end("the Host header is missing or not a host\n");
       return;
     }
-    callExplainingJson(handler, call, MAX_MESSAGE_BYTES)
+    // Leaving the loop over connect's own body would destroy the request, and with it a connection that still sends.
+    const body = request.iterator({
+      destroyOnReturn: false,
+    }) as AsyncIterableIterator<Uint8Array>;
+    letGo(request, response, options.clock);
+    callExplainingJson(handler, { ...call, body }, MAX_MESSAGE_BYTES)
       .then((answer) => universalResponseToNodeResponse(answer, response))
       .catch((error: unknown) => {
         // Errors of calls are answers. This is about writing them, and mostly means that the client has left.
@@ -94,6 +105,36 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
       });
   };
 }
+
+/**
+ * Ends a request that is still sent when it is answered already: HTTP/1.1 reads on and throws away, so that its connection
+ * can be used again; HTTP/2 tells the client to stop, a moment later, so that it has the answer by then.
+ */
+function letGo(
+  request: HttpRequest,
+  response: HttpResponse,
+  clock: Clock,
+): void {
+  if (!("stream" in response)) {
+    response.once("finish", () => {
+      if (!request.complete) request.resume();
+    });
+    return;
+  }
+  const { stream } = response;
+  stream.once("finish", () => {
+    request.resume();
+    const stop = clock.setTimer(LINGER_MS, () => {
+      stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+    stream.once("close", () => {
+      stop.cancel();
+    });
+  });
+}
+
+/** How long an HTTP/2 client may go on sending after its answer. */
+const LINGER_MS = 250;
 
 function cut(response: HttpResponse): void {
   if ("stream" in response) response.stream.close(constants.NGHTTP2_CANCEL);

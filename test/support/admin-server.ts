@@ -79,7 +79,9 @@ export async function startAdminServer(
   const errors: AdminServer["errors"] = [];
   const logger: Logger = {
     ...silentLogger,
-    error: (event, fields = {}) => errors.push({ event, fields }),
+    error: (event, fields = {}) => {
+      errors.push({ event, fields });
+    },
   };
   const admin = await startAdmin({
     listen: { host: "127.0.0.1", port: 0 },

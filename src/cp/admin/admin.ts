@@ -73,6 +73,7 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
     shutdown: shutdown.signal,
     interceptors: [measureCalls(metrics, clock), translateErrors(logger)],
     details: [BadRequestSchema.file],
+    clock,
     logger,
   });
   const listener = await HttpListener.listen(options.listen, handler, {

@@ -1,6 +1,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ConfigService } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import type { AdminDeps } from "./deps.ts";
+import { FileParser } from "./parse-files.ts";
 import {
   diffRevisions,
   exportAll,
@@ -24,6 +25,7 @@ import {
 export function configService(
   deps: AdminDeps,
 ): Required<ServiceImpl<typeof ConfigService>> {
+  const parser = new FileParser();
   return {
     put: (request, call) => putResource(deps, request, call),
     get: (request) => getResource(deps, request),
@@ -32,9 +34,9 @@ export function configService(
     transact: (request, call) => transact(deps, request, call),
     transactStream: async (parts, call) =>
       transact(deps, await transactRequestOf(parts, call.signal), call),
-    apply: (request, call) => apply(deps, request, call),
+    apply: (request, call) => apply(deps, parser, request, call),
     applyStream: async (parts, call) =>
-      apply(deps, await applyRequestOf(parts), call),
+      apply(deps, parser, await applyRequestOf(parts), call),
     export: (request, call) => exportAll(deps, request, call),
     listRevisions: (request, call) => listRevisions(deps, request, call),
     getRevision: (request, call) => getRevision(deps, request, call),

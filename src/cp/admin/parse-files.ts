@@ -10,20 +10,33 @@ import { parseDeclarative } from "../../model/declarative/parse.ts";
 import { ConfigError } from "../../model/violation.ts";
 import type { ParsedPart } from "./parse-worker.ts";
 
-/** Files up to this size, in characters, are parsed at once: starting a thread would take longer. */
-const AT_ONCE = 8_192;
+/** Files up to this size, in characters, are parsed at once: that takes less than starting a thread. */
+const AT_ONCE = 2_048;
 
-/** What a thread that parses may use: a file that unfolds to more ends the thread and not the process. */
+/** What a thread that parses may use: files that unfold to more end the thread and not the process. */
 const WORKER_MEMORY_MB = 2_048;
 
-/** Parses declarative files. Large ones in a thread of their own, so that what else goes on here does not stall. */
-export async function parseFiles(
-  files: readonly DeclarativeFile[],
-  signal: AbortSignal,
-): Promise<ParsedDeclarative> {
-  const plain = files.map(({ name, content }) => ({ name, content }));
-  const size = plain.reduce((sum, { content }) => sum + content.length, 0);
-  return size <= AT_ONCE ? parseDeclarative(plain) : parseAside(plain, signal);
+/**
+ * Parses declarative files, large ones in a thread of their own so that what else goes on here does not stall. One such
+ * thread at a time: together they could take more memory than there is.
+ */
+export class FileParser {
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** Rejects when the signal is aborted, after the thread has ended. */
+  parse(
+    files: readonly DeclarativeFile[],
+    signal: AbortSignal,
+  ): Promise<ParsedDeclarative> {
+    const plain = files.map(({ name, content }) => ({ name, content }));
+    const size = plain.reduce((sum, { content }) => sum + content.length, 0);
+    if (size <= AT_ONCE) return Promise.resolve(parseDeclarative(plain));
+    const parsed = this.#last.then(() => parseAside(plain, signal));
+    this.#last = parsed.catch(() => {
+      // Whoever asked for it is told; the next one only waits for its end.
+    });
+    return parsed;
+  }
 }
 
 async function parseAside(
@@ -66,14 +79,17 @@ async function parseAside(
 
 function startWorker(files: readonly DeclarativeFile[]): Worker {
   const script = new URL("./parse-worker.ts", import.meta.url);
-  const fromSource = import.meta.url.endsWith(".ts");
-  if (!fromSource) script.pathname = script.pathname.replace(/ts$/, "js");
-  return new Worker(script, {
+  const options = {
     workerData: files,
     resourceLimits: { maxOldGenerationSizeMb: WORKER_MEMORY_MB },
-    // Sources are run by tsx, and a thread does not always inherit that.
-    ...(fromSource ? { execArgv: ["--import", "tsx"] } : {}),
-  });
+  };
+  if (import.meta.url.endsWith(".ts")) {
+    // Run from its sources: a thread does not inherit what makes Node take TypeScript.
+    const code = `import("tsx/esm/api").then(({ register }) => { register(); return import(${JSON.stringify(script.href)}); });`;
+    return new Worker(code, { ...options, eval: true });
+  }
+  script.pathname = script.pathname.replace(/ts$/, "js");
+  return new Worker(script, options);
 }
 
 function translate(error: Error): Error {

@@ -15,7 +15,7 @@ import type { Operation, TransactResult } from "../catalog/operation.ts";
 import { decodeResource } from "../catalog/resource.ts";
 import { writeAnswer } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
-import { parseFiles } from "./parse-files.ts";
+import type { FileParser } from "./parse-files.ts";
 import { RequestForm, workspaceOf } from "./request-form.ts";
 
 /** What every write answers. */
@@ -92,6 +92,7 @@ export async function transact(
 /** Brings in declarative files as one revision, or nothing of them. */
 export async function apply(
   { catalog }: AdminDeps,
+  parser: FileParser,
   request: ApplyRequest,
   call: HandlerContext,
 ): Promise<WriteAnswer> {
@@ -101,7 +102,7 @@ export async function apply(
   if (files.length === 0) form.refuse("files", "is empty: give at least one");
   const note = form.note(request);
   form.check();
-  const parsed = await parseFiles(files, call.signal);
+  const parsed = await parser.parse(files, call.signal);
   call.signal.throwIfAborted();
   const result = await catalog.apply(parsed, {
     ...note,

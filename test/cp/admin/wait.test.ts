@@ -113,14 +113,14 @@ test("a wait ends when time is up, and names who is missing", async () => {
   server.nodes.serve("one", 1n);
   const { told, ended } = wait({ timeout: durationFromMs(5_000) });
   await until(() => told.length === 1);
-  let isOver = false;
-  void ended.then(() => (isOver = true));
+  const over = new AbortController();
+  void ended.then(() => over.abort());
   for (let ms = 0; ms < 4_900; ms += 100) {
     await until(() => clock.timers > 0);
     clock.advance(100);
   }
-  expect(isOver).toBe(false);
-  while (!isOver) {
+  expect(over.signal.aborted).toBe(false);
+  while (!over.signal.aborted) {
     clock.advance(100);
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -146,9 +146,9 @@ test("a node that stops counting by time alone is noticed", async () => {
   await until(() => told.length === 1 && clock.timers > 0);
   // Without telling anybody, as the minute after a disconnect ends.
   server.nodes.get("default", "gone")!.connected = false;
-  let isOver = false;
-  void ended.then(() => (isOver = true));
-  while (!isOver) {
+  const over = new AbortController();
+  void ended.then(() => over.abort());
+  while (!over.signal.aborted) {
     clock.advance(500);
     await new Promise((resolve) => setImmediate(resolve));
   }

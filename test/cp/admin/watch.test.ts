@@ -152,7 +152,7 @@ describe("a watch", () => {
     );
     expect(await first({ afterRevision: 2n })).toBe("OutOfRange");
     // As if revision 1 had been dropped from the log.
-    const { records } = server.catalog;
+    const records = server.catalog.records.bind(server.catalog);
     Object.assign(server.catalog, {
       records: async function* () {},
     });
@@ -219,11 +219,11 @@ describe("a client that watches and is slow or gone", () => {
     );
     const read: bigint[] = [];
     let asked = 0;
-    const { records } = server.catalog;
+    const records = server.catalog.records.bind(server.catalog);
     Object.assign(server.catalog, {
       records: (from: bigint, to: bigint) => {
         asked++;
-        return records.call(server.catalog, from, to);
+        return records(from, to);
       },
     });
     // Random, as what can be compressed would not fill any buffer.

@@ -1,0 +1,138 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import {
+  Health,
+  HealthCheckResponse_ServingStatus as Status,
+} from "../../../src/gen/grpc/health/v1/health_pb.js";
+import { CloseStack } from "../../../src/runtime/close-stack.ts";
+import {
+  PROTOCOLS,
+  startAdminServer,
+  take,
+  type AdminServer,
+} from "../../support/admin-server.ts";
+
+let stack: CloseStack;
+let server: AdminServer;
+beforeEach(async () => {
+  stack = new CloseStack();
+  server = await startAdminServer(stack);
+});
+afterEach(() => stack.close());
+
+describe("a stop", () => {
+  test.each(PROTOCOLS)(
+    "ends streams by %s at once, and says why",
+    async (protocol) => {
+      const { config, nodes } = server.clients(protocol);
+      server.nodes.serve("one", 0n);
+      const { revision } = await config.put({
+        resource: {
+          kind: { case: "service", value: { name: "s", host: "h" } },
+        },
+      });
+      const told: Promise<unknown>[] = [];
+      const streams = [
+        config.watch({}),
+        config.waitForRevision({ revision }),
+        nodes.watchNodes({}),
+      ].map(async (stream) => {
+        let first = (): void => {};
+        told.push(new Promise<void>((resolve) => (first = resolve)));
+        const messages: AsyncIterable<unknown> = stream;
+        for await (const message of messages) if (message !== null) first();
+      });
+      const ended = Promise.allSettled(streams);
+      await Promise.all(told);
+      const started = performance.now();
+      await server.stop();
+      expect(performance.now() - started).toBeLessThan(1_500);
+      for (const stream of await ended)
+        expect(
+          stream.status === "rejected" && ConnectError.from(stream.reason),
+        ).toMatchObject({
+          code: Code.Unavailable,
+          rawMessage: "the control plane is stopping",
+        });
+      expect(server.nodes.listeners).toBe(0);
+    },
+  );
+
+  test("lets a write that is under way finish", async () => {
+    const transact = server.catalog.transact.bind(server.catalog);
+    let release = (): void => {};
+    let begun = (): void => {};
+    const underWay = new Promise<void>((resolve) => (begun = resolve));
+    Object.assign(server.catalog, {
+      transact: async (...args: Parameters<typeof transact>) => {
+        begun();
+        await new Promise<void>((resolve) => (release = resolve));
+        return transact(...args);
+      },
+    });
+    const put = server.config.put({
+      resource: { kind: { case: "service", value: { name: "s", host: "h" } } },
+    });
+    await underWay;
+    const stopping = server.stop();
+    release();
+    expect((await put).revision).toBe(1n);
+    await stopping;
+  });
+
+  test("does not wait for a client that reads nothing", async () => {
+    const stream = server.clients("connect-2").config.watch({});
+    await stream[Symbol.asyncIterator]().next();
+    const started = performance.now();
+    await server.stop();
+    expect(performance.now() - started).toBeLessThan(4_000);
+  });
+
+  test("is idempotent, and nothing answers afterwards", async () => {
+    await Promise.all([server.stop(), server.stop()]);
+    await expect(server.config.list({ kind: "service" })).rejects.toMatchObject(
+      { code: Code.Unavailable },
+    );
+  });
+});
+
+describe("health", () => {
+  const health = () =>
+    createClient(Health, createGrpcTransport({ baseUrl: server.url }));
+
+  test("knows the server and its services, and no others", async () => {
+    for (const service of [
+      "",
+      "holdfast.admin.v1.ConfigService",
+      "holdfast.admin.v1.NodeService",
+    ])
+      expect((await health().check({ service })).status).toBe(Status.SERVING);
+    await expect(health().check({ service: "x.Y" })).rejects.toMatchObject({
+      code: Code.NotFound,
+    });
+    const [unknown] = await take(
+      (options) => health().watch({ service: "x.Y" }, options),
+      1,
+    );
+    expect(unknown?.status).toBe(Status.SERVICE_UNKNOWN);
+    expect(Object.keys((await health().list({})).statuses)).toHaveLength(3);
+  });
+
+  test("tells those who watch that the server stops", async () => {
+    const seen: Status[] = [];
+    let first = (): void => {};
+    const watching = new Promise<void>((resolve) => (first = resolve));
+    const ended = (async () => {
+      for await (const { status } of health().watch({})) {
+        seen.push(status);
+        first();
+      }
+    })().catch(() => {});
+    await watching;
+    await server.stop();
+    await ended;
+    expect(seen[0]).toBe(Status.SERVING);
+  });
+});
