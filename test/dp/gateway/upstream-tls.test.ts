@@ -1,0 +1,183 @@
+import { once } from "node:events";
+import { createServer, type ServerOptions } from "node:https";
+import type { AddressInfo } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { describe, expect, test } from "vitest";
+import type { Resource } from "../../../src/gen/holdfast/config/v1/resource_pb.js";
+import { api } from "../../support/api.ts";
+import { CA_CERT } from "../../support/certificates.ts";
+import { TestGateway } from "../../support/gateway.ts";
+import { id, resource } from "../../support/resources.ts";
+import {
+  CLIENT_CERT,
+  CLIENT_KEY,
+  MIDDLE_CERT,
+  ROOT_CERT,
+  SERVER_CERT,
+  SERVER_KEY,
+} from "../../support/tls-chain.ts";
+
+/** An upstream over TLS that says which server name it was asked by and who asks. */
+async function tlsUpstream(options: ServerOptions = {}) {
+  const server = createServer(
+    { cert: SERVER_CERT + MIDDLE_CERT, key: SERVER_KEY, ...options },
+    (request, response) => {
+      const socket = request.socket as TLSSocket & {
+        servername?: string | false;
+      };
+      response.end(
+        JSON.stringify({
+          name: socket.servername,
+          client: socket.getPeerCertificate().subject?.CN ?? null,
+        }),
+      );
+    },
+  );
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+/** A service of an upstream that is called as its certificate says. */
+function tlsApi(
+  port: number,
+  service: object,
+  upstream: object = {},
+): Resource[] {
+  return [
+    ...api(443, {
+      service: { protocol: "https", host: "pool", retries: 0, ...service },
+    }),
+    resource("upstream", {
+      id: id(10),
+      name: "pool",
+      hostHeader: "pay.example",
+      ...upstream,
+    }),
+    resource("target", {
+      id: id(11),
+      upstream: { id: id(10) },
+      target: `127.0.0.1:${port}`,
+    }),
+    resource("caCertificate", { id: id(12), cert: ROOT_CERT }),
+    resource("caCertificate", { id: id(13), cert: CA_CERT }),
+    resource("certificate", { id: id(14), cert: CLIENT_CERT, key: CLIENT_KEY }),
+  ];
+}
+
+describe("the certificate of an upstream", () => {
+  test.each<[what: string, service: object, upstream: object, status: number]>([
+    ["is not verified unless the service says so", {}, {}, 200],
+    [
+      "passes with its authority",
+      { tlsVerify: true, caCertificates: [id(12)] },
+      {},
+      200,
+    ],
+    [
+      "passes with one of several authorities",
+      { tlsVerify: true, caCertificates: [id(13), id(12)] },
+      {},
+      200,
+    ],
+    [
+      "fails with another authority",
+      { tlsVerify: true, caCertificates: [id(13)] },
+      {},
+      502,
+    ],
+    ["fails without an authority of its own", { tlsVerify: true }, {}, 502],
+    [
+      "fails for another name",
+      { tlsVerify: true, caCertificates: [id(12)] },
+      { hostHeader: "other.example" },
+      502,
+    ],
+    [
+      "passes when its chain is as long as allowed",
+      { tlsVerify: true, caCertificates: [id(12)], tlsVerifyDepth: 1 },
+      {},
+      200,
+    ],
+    [
+      "fails when its chain is too long",
+      { tlsVerify: true, caCertificates: [id(12)], tlsVerifyDepth: 0 },
+      {},
+      502,
+    ],
+  ])("%s", async (_what, service, pool, status) => {
+    await using upstream = await tlsUpstream();
+    await using gateway = await TestGateway.start(
+      tlsApi(upstream.port, service, pool),
+    );
+    const answer = await gateway.ask("/api");
+    expect(answer.status).toBe(status);
+    // A second request may come by a session that was kept: it is verified all the same.
+    expect((await gateway.ask("/api")).status).toBe(status);
+  });
+
+  test("is verified for all services when the gateway is set up so", async () => {
+    await using upstream = await tlsUpstream();
+    await using gateway = await TestGateway.start(tlsApi(upstream.port, {}), {
+      tlsVerify: true,
+    });
+    expect((await gateway.ask("/api")).status).toBe(502);
+  });
+});
+
+test("the server name is the host that is asked for", async () => {
+  await using upstream = await tlsUpstream();
+  await using gateway = await TestGateway.start(tlsApi(upstream.port, {}));
+  expect((await gateway.ask("/api")).json()).toEqual({
+    name: "pay.example",
+    client: null,
+  });
+});
+
+test.each([
+  ["service", { clientCertificate: { id: id(14) } }, {}],
+  ["upstream", {}, { clientCertificate: { id: id(14) } }],
+])(
+  "the client certificate of the %s is shown",
+  async (_whose, service, pool) => {
+    await using upstream = await tlsUpstream({
+      requestCert: true,
+      rejectUnauthorized: true,
+      ca: ROOT_CERT,
+    });
+    await using gateway = await TestGateway.start(
+      tlsApi(upstream.port, service, pool),
+    );
+    expect((await gateway.ask("/api")).json()).toEqual({
+      name: "pay.example",
+      client: "client",
+    });
+  },
+);
+
+test("connections are not shared by services with other TLS settings, and go when their settings go", async () => {
+  await using upstream = await tlsUpstream();
+  await using gateway = await TestGateway.start(tlsApi(upstream.port, {}));
+  await gateway.ask("/api");
+  expect(gateway.gateway.upstreamConnections).toEqual({ busy: 0, open: 1 });
+  await gateway.serve(
+    tlsApi(upstream.port, { tlsVerify: true, caCertificates: [id(12)] }),
+  );
+  expect(gateway.gateway.upstreamConnections).toEqual({ busy: 0, open: 0 });
+  await gateway.ask("/api");
+  await gateway.serve(
+    tlsApi(upstream.port, {
+      tlsVerify: true,
+      caCertificates: [id(12)],
+      path: "/x",
+    }),
+  );
+  expect(gateway.gateway.upstreamConnections).toEqual({ busy: 0, open: 1 });
+});
