@@ -78,9 +78,12 @@ export const apply = command({
     });
     return withClient(io, flags, async (client) => {
       if (flags.prune && !flags.yes && !flags.dryRun) {
-        const agreed = await confirmDeletions(io, client, request);
-        if (!agreed) throw new Failure("not confirmed, nothing was changed");
+        const seen = await confirmDeletions(io, client, request);
+        if (seen === undefined)
+          throw new Failure("not confirmed, nothing was changed");
         request.allowMassDelete = true;
+        // What was shown is what is deleted: anything that changed meanwhile has to be looked at again.
+        request.expectedRevision = seen;
       }
       const answer = await sendApply(client, request);
       print(io, flags.output, answer, flags.dryRun);
@@ -96,23 +99,26 @@ export const apply = command({
   },
 });
 
-/** Shows what a prune deletes and asks; true when it deletes nothing. */
+/** Shows what a prune deletes and asks: the revision that was looked at, or undefined when the answer is no. */
 async function confirmDeletions(
   io: Io,
   client: ControlPlaneClient,
   request: ApplyRequest,
-): Promise<boolean> {
+): Promise<bigint | undefined> {
   const dryRun = { ...request, dryRun: true, allowMassDelete: true };
-  const { changes } = await sendApply(client, dryRun);
+  const { changes, revision } = await sendApply(client, dryRun);
+  // A dry run answers the revision that it would make.
+  const seen = changes.length === 0 ? revision : revision - 1n;
   const deletions = changes.filter(({ action }) => action === "delete");
-  if (deletions.length === 0) return true;
+  if (deletions.length === 0) return seen;
   io.stderr.write(changesTable(deletions, io.stderr));
   const others = changes.length - deletions.length;
   const besides = others === 0 ? "" : `, besides ${others} other changes`;
-  return confirm(
+  const agreed = await confirm(
     io,
     `The files do not name these ${deletions.length} resources. Delete them${besides}?`,
   );
+  return agreed ? seen : undefined;
 }
 
 function print(

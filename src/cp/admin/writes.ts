@@ -98,7 +98,7 @@ export async function apply(
 ): Promise<WriteAnswer> {
   workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
-  const { files, prune, dryRun, allowMassDelete } = request;
+  const { files, prune, dryRun, allowMassDelete, expectedRevision } = request;
   if (files.length === 0) form.refuse("files", "is empty: give at least one");
   const note = form.note(request);
   form.check();
@@ -106,6 +106,7 @@ export async function apply(
   call.signal.throwIfAborted();
   const result = await catalog.apply(parsed, {
     ...note,
+    ...(expectedRevision === undefined ? {} : { expectedRevision }),
     prune,
     dryRun,
     allowMassDelete,
