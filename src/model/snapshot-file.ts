@@ -1,5 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { createHash } from "node:crypto";
 import type { Cursor } from "../gen/holdfast/config/v1/cursor_pb.js";
 import {
   SnapshotFileHeaderSchema,
@@ -13,6 +14,7 @@ const MAGIC = Buffer.from("holdfast", "ascii");
 export const SNAPSHOT_FILE_FORMAT = 1;
 /** Magic, format number, length of the header. */
 export const SNAPSHOT_FILE_PREFIX_BYTES = MAGIC.length + 8;
+const HASH_BYTES = 32;
 /** 1024 buckets and a cursor need far less. */
 const MAX_HEADER_BYTES = 1 << 20;
 
@@ -47,10 +49,11 @@ export function* writeSnapshotFile(
   prefix.writeUInt32BE(header.length, MAGIC.length + 4);
   yield prefix;
   yield header;
+  yield hashOf(header);
   for (const [, bucket] of buckets) yield bucket.bytes;
 }
 
-/** Reads the first bytes: how long the header is, or what is wrong with the file. */
+/** Reads the first bytes: how long the header and its hash are, or what is wrong with the file. */
 export function readSnapshotFilePrefix(prefix: Buffer): number | string {
   if (
     prefix.length < SNAPSHOT_FILE_PREFIX_BYTES ||
@@ -63,16 +66,20 @@ export function readSnapshotFilePrefix(prefix: Buffer): number | string {
   const length = prefix.readUInt32BE(MAGIC.length + 4);
   if (length > MAX_HEADER_BYTES)
     return `has a header of ${length} bytes, more than ${MAX_HEADER_BYTES}`;
-  return length;
+  return length + HASH_BYTES;
 }
 
-/** Reads the header: itself, or what is wrong with it. */
+/** Reads the header with its hash: itself, or what is wrong with it. */
 export function readSnapshotFileHeader(
   bytes: Uint8Array,
 ): (SnapshotFileHeader & { readonly cursor: Cursor }) | string {
   let header: SnapshotFileHeader;
+  const encoded = bytes.subarray(0, -HASH_BYTES);
+  // No root covers the epoch, the revision and the workspace.
+  if (!hashOf(encoded).equals(bytes.subarray(-HASH_BYTES)))
+    return "has a damaged header: its hash is another";
   try {
-    header = fromBinary(SnapshotFileHeaderSchema, bytes);
+    header = fromBinary(SnapshotFileHeaderSchema, encoded);
   } catch (error) {
     return `has a damaged header: ${error instanceof Error ? error.message : String(error)}`;
   }
@@ -85,4 +92,8 @@ export function readSnapshotFileHeader(
     previous = index;
   }
   return { ...header, cursor };
+}
+
+function hashOf(header: Uint8Array): Buffer {
+  return createHash("sha256").update(header).digest();
 }

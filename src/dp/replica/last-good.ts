@@ -17,6 +17,8 @@ export interface State {
   readonly snapshot: Snapshot;
 }
 
+type StateHeader = Exclude<ReturnType<typeof readSnapshotFileHeader>, string>;
+
 /** A snapshot file is not what it should be. The message says how, without the file's name. */
 export class DamagedFileError extends Error {
   override readonly name = "DamagedFileError";
@@ -39,7 +41,23 @@ export async function writeStateFile(
  *
  * @throws DamagedFileError when any of it is not as it was written.
  */
-export async function readStateFile(file: string): Promise<State | undefined> {
+export function readStateFile(file: string): Promise<State | undefined> {
+  return reading(file, readState);
+}
+
+/**
+ * Which state a snapshot file says to hold; what comes after its header is not looked at. Undefined when there is none.
+ *
+ * @throws DamagedFileError when its beginning is not as it was written.
+ */
+export function readStateCursor(file: string): Promise<Cursor | undefined> {
+  return reading(file, async (handle) => (await readHeader(handle)).cursor);
+}
+
+async function reading<T>(
+  file: string,
+  read: (handle: FileHandle) => Promise<T>,
+): Promise<T | undefined> {
   let handle: FileHandle;
   try {
     handle = await open(file, "r");
@@ -48,28 +66,35 @@ export async function readStateFile(file: string): Promise<State | undefined> {
     throw error;
   }
   try {
-    return await readState(handle);
+    return await read(handle);
   } finally {
     await handle.close();
   }
 }
 
-async function readState(handle: FileHandle): Promise<State> {
-  const { size } = await handle.stat();
+async function readHeader(handle: FileHandle): Promise<StateHeader> {
   const length = readSnapshotFilePrefix(
     await read(handle, SNAPSHOT_FILE_PREFIX_BYTES),
   );
   if (typeof length === "string") throw new DamagedFileError(length);
   const header = readSnapshotFileHeader(await read(handle, length));
   if (typeof header === "string") throw new DamagedFileError(header);
-  const announced = header.buckets.reduce((sum, b) => sum + b.size, 0);
-  if (
-    announced > LIMITS.snapshotBytes ||
-    announced + SNAPSHOT_FILE_PREFIX_BYTES + length !== size
-  )
+  const bytes = header.buckets.reduce((sum, b) => sum + b.size, 0);
+  const before = SNAPSHOT_FILE_PREFIX_BYTES + length;
+  const { size } = await handle.stat();
+  if (bytes > LIMITS.snapshotBytes)
     throw new DamagedFileError(
-      `has ${size} bytes, its header announces ${announced} and ${SNAPSHOT_FILE_PREFIX_BYTES + length} before them`,
+      `announces ${bytes} bytes, more than ${LIMITS.snapshotBytes}`,
     );
+  if (before + bytes !== size)
+    throw new DamagedFileError(
+      `has ${size} bytes, its header announces ${bytes} and ${before} before them`,
+    );
+  return header;
+}
+
+async function readState(handle: FileHandle): Promise<State> {
+  const header = await readHeader(handle);
   const buckets: [number, Bucket][] = [];
   for (const { index, size: bytes, hash } of header.buckets) {
     const bucket = Bucket.parse(index, await read(handle, bytes));

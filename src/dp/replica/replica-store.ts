@@ -1,39 +1,30 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { Level } from "level";
-import { chmod, mkdir, rename } from "node:fs/promises";
+import { chmod, mkdir } from "node:fs/promises";
 import path from "node:path";
-import { CursorSchema } from "../../gen/holdfast/config/v1/cursor_pb.js";
-import {
-  HelloSchema,
-  type Refusal,
-} from "../../gen/holdfast/sync/v1/sync_pb.js";
-import { create } from "@bufbuild/protobuf";
+import type { Refusal } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { describeCursor } from "../../model/cursor.ts";
-import { diffSlices, Snapshot, type Entry } from "../../model/snapshot.ts";
+import { diffSlices, Snapshot } from "../../model/snapshot.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import {
   DamagedFileError,
+  readStateCursor,
   readStateFile,
   writeStateFile,
   type State,
 } from "./last-good.ts";
+import {
+  openReplicaDatabase,
+  ReplicaError,
+  writeRefusals,
+  writeState,
+  type Database,
+  type DatabaseOptions,
+  type Found,
+} from "./replica-database.ts";
 
-/** The format this code writes, and the newest that it reads. */
-const FORMAT = 1;
-const META_FORMAT = "meta/format";
-const META_WORKSPACE = "meta/workspace";
-const META_CURSOR = "meta/cursor";
-const META_REFUSALS = "meta/refusals";
-const ENTRY = "entry/";
-/** The first text after all that begin with ENTRY. */
-const ENTRY_END = "entry0";
 /** The second copy is written at most this often. */
 const LAST_GOOD_MS = 60_000;
-const READ_BATCH = 512;
-
-type Database = Level<string, Uint8Array>;
 
 export interface ReplicaStoreOptions {
   /** The data plane's own directory; made if need be. */
@@ -49,18 +40,17 @@ export interface LoadedState extends State {
   readonly source: "replica" | "last-good";
 }
 
-/** A data plane cannot start with its directory as it is. The message says what to do. */
-export class ReplicaError extends Error {
-  override readonly name = "ReplicaError";
-}
-
 /**
  * The last applied state on disk, twice on purpose: in LevelDB, where a change is one small synced batch, and in
  * last-good.hfs, which survives what LevelDB does not. What is read is proved by its root before it is believed.
  */
 export class ReplicaStore implements AsyncDisposable {
   readonly #options: ReplicaStoreOptions;
-  readonly #db: Database;
+  #db: Database;
+  /** A write has failed. LevelDB's log may end in half a record then, and what comes after it is lost at the next start. */
+  #suspect = false;
+  /** Writes, one after the other. */
+  #writing: Promise<unknown> = Promise.resolve();
   /** What is in LevelDB. */
   #stored: State | undefined;
   #loaded: LoadedState | undefined;
@@ -71,16 +61,11 @@ export class ReplicaStore implements AsyncDisposable {
   #writingLastGood: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
-  private constructor(
-    options: ReplicaStoreOptions,
-    db: Database,
-    stored: State | undefined,
-    refusals: readonly Refusal[],
-  ) {
+  private constructor(options: ReplicaStoreOptions, found: Found) {
     this.#options = options;
-    this.#db = db;
-    this.#stored = stored;
-    this.#refusals = refusals;
+    this.#db = found.db;
+    this.#stored = found.state;
+    this.#refusals = found.refusals;
   }
 
   /**
@@ -90,38 +75,22 @@ export class ReplicaStore implements AsyncDisposable {
    * @throws ReplicaError when another process has the directory, or it belongs to another workspace or a newer format.
    */
   static async open(options: ReplicaStoreOptions): Promise<ReplicaStore> {
-    const { dataDir, logger, clock } = options;
-    await mkdir(dataDir, { recursive: true, mode: 0o700 });
-    await chmod(dataDir, 0o700);
-    const directory = path.join(dataDir, "replica");
-    let db: Database;
-    let found: Found;
+    const { dataDir } = options;
     try {
-      db = await openDatabase(directory);
-      try {
-        found = await readDatabase(db, options);
-      } catch (error) {
-        await db.close();
-        throw error;
-      }
+      await mkdir(dataDir, { recursive: true, mode: 0o700 });
+      await chmod(dataDir, 0o700);
     } catch (error) {
-      if (error instanceof ReplicaError) throw error;
-      if (isOutside(error))
-        throw new ReplicaError(
-          `cannot use ${directory}: ${messagesOf(error)}`,
-          { cause: error },
-        );
-      const aside = `${directory}.damaged-${new Date(clock.now()).toISOString().replaceAll(":", "")}`;
-      logger.error("replica.damaged", { err: error, moved_to: aside });
-      await rename(directory, aside);
-      db = await openDatabase(directory);
-      found = { state: undefined, refusals: [] };
+      throw new ReplicaError(
+        `cannot use ${dataDir}: ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      );
     }
-    const store = new ReplicaStore(options, db, found.state, found.refusals);
+    const found = await openReplicaDatabase(databaseOf(options));
+    const store = new ReplicaStore(options, found);
     try {
       await store.#choose();
     } catch (error) {
-      await db.close();
+      await found.db.close();
       throw error;
     }
     return store;
@@ -139,44 +108,20 @@ export class ReplicaStore implements AsyncDisposable {
 
   /** Makes a state durable: all of it, or nothing of it. Rejects with what the disk said. */
   async persist(state: State): Promise<void> {
-    const before =
-      this.#stored?.snapshot ?? Snapshot.empty(this.#options.workspace);
-    const changes = await driveSlices(diffSlices(before, state.snapshot));
-    const batch = this.#db.batch();
-    try {
-      const fill = function* () {
-        let handled = 0;
-        for (const key of changes.deletes) {
-          batch.del(ENTRY + key);
-          if (++handled % READ_BATCH === 0) yield READ_BATCH;
-        }
-        for (const { key, value } of changes.puts) {
-          batch.put(ENTRY + key, value);
-          if (++handled % READ_BATCH === 0) yield READ_BATCH;
-        }
-        return undefined;
-      };
-      await driveSlices(fill());
-      batch.put(META_FORMAT, text(String(FORMAT)));
-      batch.put(META_WORKSPACE, text(this.#options.workspace));
-      batch.put(META_CURSOR, toBinary(CursorSchema, state.cursor));
-      await batch.write({ sync: true });
-    } catch (error) {
-      await batch.close();
-      throw error;
-    }
-    this.#stored = state;
+    const { workspace } = this.#options;
+    await this.#write(async () => {
+      const before = this.#stored?.snapshot ?? Snapshot.empty(workspace);
+      const changes = await driveSlices(diffSlices(before, state.snapshot));
+      await writeState(this.#db, workspace, changes, state.cursor);
+      this.#stored = state;
+    });
     this.#scheduleLastGood(state);
   }
 
   /** Keeps what this node refused over restarts. */
   async remember(refusals: readonly Refusal[]): Promise<void> {
     this.#refusals = refusals;
-    await this.#db.put(
-      META_REFUSALS,
-      toBinary(HelloSchema, create(HelloSchema, { refused: [...refusals] })),
-      { sync: true },
-    );
+    await this.#write(() => writeRefusals(this.#db, refusals));
   }
 
   /** Writes the second copy if it is not the newest, and closes. */
@@ -186,24 +131,75 @@ export class ReplicaStore implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    await this.#writing;
     this.#lastGoodTimer?.cancel();
     this.#writeLastGood();
     await this.#writingLastGood;
     await this.#db.close();
   }
 
+  /** Runs a write after those before it, on a database that is known to take it. */
+  #write(run: () => Promise<void>): Promise<void> {
+    const written = this.#writing.then(async () => {
+      if (this.#suspect) await this.#reopen();
+      try {
+        await run();
+      } catch (error) {
+        this.#suspect = true;
+        throw error;
+      }
+    });
+    this.#writing = written.catch(() => undefined);
+    return written;
+  }
+
+  /** Only a database that is opened again knows what of a failed write is there. */
+  async #reopen(): Promise<void> {
+    await this.#db.close();
+    const found = await openReplicaDatabase(databaseOf(this.#options));
+    this.#db = found.db;
+    this.#stored = found.state;
+    this.#suspect = false;
+    this.#options.logger.info("replica.reopened", {
+      revision: found.state?.cursor.revision,
+    });
+  }
+
   async #choose(): Promise<void> {
     const stored = this.#stored;
-    if (stored !== undefined) {
+    if (stored !== undefined && !(await this.#isBehind(stored))) {
       this.#loaded = { ...stored, source: "replica" };
-      // The process may have died before the second copy was written.
-      this.#scheduleLastGood(stored);
       return;
     }
     const state = await this.#readLastGood();
-    if (state === undefined) return;
+    if (state === undefined) {
+      this.#loaded = stored && { ...stored, source: "replica" };
+      return;
+    }
     this.#loaded = { ...state, source: "last-good" };
     await this.persist(state);
+  }
+
+  /** Whether the second copy is newer, as it never is unless LevelDB has lost what it had said to be durable. */
+  async #isBehind({ cursor }: State): Promise<boolean> {
+    let copy;
+    try {
+      copy = await readStateCursor(this.#lastGoodFile);
+    } catch (error) {
+      // Of no use now; it is replaced with the next change.
+      this.#options.logger.warn("replica.last_good_unusable", {
+        file: this.#lastGoodFile,
+        err: error,
+      });
+      return false;
+    }
+    if (copy?.epoch !== cursor.epoch || copy.revision <= cursor.revision)
+      return false;
+    this.#options.logger.error("replica.behind", {
+      replica: describeCursor(cursor),
+      last_good: describeCursor(copy),
+    });
+    return true;
   }
 
   async #readLastGood(): Promise<State | undefined> {
@@ -263,100 +259,11 @@ export class ReplicaStore implements AsyncDisposable {
   }
 }
 
-interface Found {
-  readonly state: State | undefined;
-  readonly refusals: readonly Refusal[];
-}
-
-async function openDatabase(directory: string): Promise<Database> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const db: Database = new Level(directory, { valueEncoding: "view" });
-  try {
-    await db.open();
-  } catch (error) {
-    if (causeCode(error) === "LEVEL_LOCKED")
-      throw new ReplicaError(
-        `${directory} is in use by another process: stop it, or give this data plane its own --data-dir`,
-        { cause: error },
-      );
-    throw error;
-  }
-  return db;
-}
-
-async function readDatabase(
-  db: Database,
-  options: ReplicaStoreOptions,
-): Promise<Found> {
-  const [format, workspace, cursorBytes, refusals] = await db.getMany([
-    META_FORMAT,
-    META_WORKSPACE,
-    META_CURSOR,
-    META_REFUSALS,
-  ]);
-  const formatNumber = format === undefined ? FORMAT : Number(string(format));
-  if (formatNumber > FORMAT)
-    throw new ReplicaError(
-      `the replica in ${options.dataDir} has format ${formatNumber}, this build reads up to ${FORMAT}: use the newer build, or an empty --data-dir`,
-    );
-  if (workspace !== undefined && string(workspace) !== options.workspace)
-    throw new ReplicaError(
-      `the replica in ${options.dataDir} is of workspace "${string(workspace)}", asked for is "${options.workspace}": use another --data-dir`,
-    );
-  const refused =
-    refusals === undefined ? [] : fromBinary(HelloSchema, refusals).refused;
-  if (cursorBytes === undefined) return { state: undefined, refusals: refused };
-  const cursor = fromBinary(CursorSchema, cursorBytes);
-
-  const puts: Entry[] = [];
-  const iterator = db.iterator({ gte: ENTRY, lt: ENTRY_END });
-  try {
-    for (;;) {
-      const batch = await iterator.nextv(READ_BATCH);
-      if (batch.length === 0) break;
-      for (const [key, value] of batch)
-        puts.push({ key: key.slice(ENTRY.length), value });
-    }
-  } finally {
-    await iterator.close();
-  }
-  const snapshot = await driveSlices(
-    Snapshot.empty(options.workspace).applySlices({ puts, deletes: [] }),
-  );
-  const root = await driveSlices(snapshot.hashSlices());
-  if (root !== cursor.root)
-    throw new Error(
-      `the replica's content has root ${root}, it should be ${describeCursor(cursor)}`,
-    );
-  return { state: { cursor, snapshot }, refusals: refused };
-}
-
-/** Whether the disk or its rights are in the way, and not what is in the files. */
-function isOutside(error: unknown): boolean {
-  return /permission denied|read-only file system|no space left|too many open files/i.test(
-    messagesOf(error),
-  );
-}
-
-/** The messages of an error and its causes. */
-function messagesOf(error: unknown): string {
-  return error instanceof Error
-    ? [
-        error.message,
-        ...(error.cause === undefined ? [] : [messagesOf(error.cause)]),
-      ].join(": ")
-    : String(error);
-}
-
-function causeCode(error: unknown): unknown {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && "code" in cause ? cause.code : undefined;
-}
-
-function text(value: string): Uint8Array {
-  return Buffer.from(value, "utf8");
-}
-
-function string(value: Uint8Array): string {
-  return Buffer.from(value).toString("utf8");
+function databaseOf(options: ReplicaStoreOptions): DatabaseOptions {
+  return {
+    directory: path.join(options.dataDir, "replica"),
+    workspace: options.workspace,
+    logger: options.logger,
+    now: () => options.clock.now(),
+  };
 }

@@ -22,8 +22,9 @@ export const file_holdfast_sync_v1_snapshot_file: GenFile = /*@__PURE__*/
  * SnapshotFileHeader begins a snapshot file (".hfs"): a whole state of a workspace, to start a data plane from.
  *
  * The file is, one after the other: the 8 ASCII bytes "holdfast", u32 format number (1), u32 length of the header, the
- * header in protobuf encoding, and the plain bytes of each bucket that the header lists, in that order. Integers are
- * big-endian. A reader checks each bucket against its hash and all of them against the cursor's root.
+ * header in protobuf encoding, its SHA-256 (32 bytes), and the plain bytes of each bucket that the header lists, in that
+ * order. Integers are big-endian. A reader checks the header and each bucket against its hash, and all buckets against
+ * the cursor's root.
  *
  * @generated from message holdfast.sync.v1.SnapshotFileHeader
  */
