@@ -37,6 +37,13 @@ export function referencesOf(resource: Resource): ResourceReference[] {
   return found;
 }
 
+/** What is wrong with a reference that leads nowhere, and what to do. */
+export function describeMissing({ kind, ref }: ResourceReference): string {
+  const who =
+    ref.id === undefined ? `"${ref.name ?? ""}"` : `with id ${ref.id}`;
+  return `no ${kind} ${who}: create it first, or earlier in the same transaction`;
+}
+
 /** A copy whose references are by id only. One that `resolve` does not know stays as it is. */
 export function withResolved(
   resource: Resource,

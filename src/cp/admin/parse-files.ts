@@ -62,8 +62,8 @@ async function parseAside(
       });
       worker.on("message", (part: ParsedPart) => {
         if (part.type === "end") {
-          const { problems, warnings } = part;
-          resolve({ entities, problems, warnings });
+          const { problems, warnings, missing } = part;
+          resolve({ entities, problems, warnings, missing });
         } else
           for (const { value, ...entity } of part.entities)
             entities.push({

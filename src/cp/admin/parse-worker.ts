@@ -16,10 +16,7 @@ type EncodedEntity = Omit<DeclaredEntity, "resource"> & {
 /** What the thread sends: the entities a few at a time, so that receiving them does not stall either, and then the rest. */
 export type ParsedPart =
   | { readonly type: "entities"; readonly entities: readonly EncodedEntity[] }
-  | ({ readonly type: "end" } & Pick<
-      ParsedDeclarative,
-      "problems" | "warnings"
-    >);
+  | ({ readonly type: "end" } & Omit<ParsedDeclarative, "entities">);
 
 const PART_ENTITIES = 256;
 
@@ -27,7 +24,7 @@ function send(part: ParsedPart): void {
   parentPort?.postMessage(part);
 }
 
-const { entities, problems, warnings } = parseDeclarative(
+const { entities, ...rest } = parseDeclarative(
   workerData as readonly DeclarativeFile[],
 );
 for (let at = 0; at < entities.length; at += PART_ENTITIES)
@@ -40,4 +37,4 @@ for (let at = 0; at < entities.length; at += PART_ENTITIES)
         value: toBinary(ResourceSchema, resource),
       })),
   });
-send({ type: "end", problems, warnings });
+send({ type: "end", ...rest });

@@ -14,6 +14,7 @@ import {
 } from "../../model/kinds.ts";
 import { idOf, withId } from "../../model/messages.ts";
 import {
+  describeMissing,
   referencesOf,
   withResolved,
   type ResourceReference,
@@ -163,12 +164,11 @@ export class Put {
       // An id that is none, or nothing at all, is what the field's own rule speaks of.
       const named = id === "" ? name !== "" : isUuid(id);
       if (!named || this.#resolve(reference) !== undefined) return [];
-      const who = id === "" ? `"${name}"` : `with id ${id}`;
       return [
         {
           ...labelOf(resource),
           field: reference.field,
-          reason: `no ${reference.kind} ${who}: create it first, or earlier in the same transaction`,
+          reason: describeMissing(reference),
         },
       ];
     });

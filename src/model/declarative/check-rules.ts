@@ -34,7 +34,7 @@ function followsFromFlaw({ flawed }: RawEntity, field: string): boolean {
 }
 
 /** Where a field stands; where it does not, what would hold it. */
-function locate(raw: RawEntity, field: string): number {
+export function locate(raw: RawEntity, field: string): number {
   let offset = raw.offset;
   let node: TreeNode = {
     type: "map",

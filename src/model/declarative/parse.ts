@@ -1,5 +1,6 @@
 import { checkRules } from "./check-rules.ts";
 import { refuseDuplicates } from "./duplicates.ts";
+import { findMissing } from "./missing.ts";
 import type { DeclarativeFile, ParsedDeclarative, Problem } from "./parsed.ts";
 import { readFile } from "./read-file.ts";
 import type { Report } from "./report.ts";
@@ -7,8 +8,7 @@ import { resolveEntities } from "./resolve.ts";
 
 /**
  * Reads files in Kong's declarative format, as one configuration. All that is wrong is found at once and returned; nothing
- * that a file may hold makes it throw. References to what the files do not have are left to the catalog, which may have
- * it.
+ * that a file may hold makes it throw. References to what the files do not have are listed apart: the catalog may have it.
  */
 export function parseDeclarative(
   files: readonly DeclarativeFile[],
@@ -23,6 +23,7 @@ export function parseDeclarative(
     entities: entities.map(({ declared }) => declared),
     problems: sorted(report.problems, order),
     warnings: sorted(report.warnings, order),
+    missing: sorted(findMissing(entities), order),
   };
 }
 

@@ -51,6 +51,8 @@ export interface ParsedDeclarative {
   /** In the order of the files and lines. */
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
+  /** References to what the files do not have: wrong unless the catalog has it. */
+  readonly missing: readonly Problem[];
 }
 
 /** One line for people: `kong.yml:12:5: route "x": paths[0]: must start with "/"`. */

@@ -212,7 +212,8 @@ function readScalar(field: DescField, node: TreeNode): ReadScalar {
   switch (field.scalar) {
     case ScalarType.STRING:
       if (typeof value === "string")
-        return value === ""
+        // Whether a list may have empty items is for the rules of its kind to say.
+        return value === "" && field.fieldKind !== "list"
           ? { problem: "must not be empty; leave it out, or write null" }
           : { value };
       return {

@@ -203,6 +203,7 @@ describe("pruning", () => {
         entities ?? {
           problems: [],
           warnings: [],
+          missing: [],
           entities: [
             {
               kind: "route",

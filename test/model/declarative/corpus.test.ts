@@ -193,7 +193,7 @@ describe.skipIf(!isThere)(
           );
         }
       }
-    });
+    }, 60_000);
   },
 );
 
