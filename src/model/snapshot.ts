@@ -19,6 +19,8 @@ export const BUCKET_COUNT = 1024;
 const BUCKET_DOMAIN = Buffer.from("holdfast.bucket.v1\0", "latin1");
 const ROOT_DOMAIN = Buffer.from("holdfast.root.v1\0", "latin1");
 const LENGTH_BYTES = 4;
+/** What a bucket adds to what is hashed for the root: its index and its hash. */
+const ROOT_ENTRY_BYTES = 2 + 32;
 
 /** The bucket of a key: the first 10 bits of its SHA-256. */
 export function bucketIndex(key: string): number {
@@ -320,13 +322,21 @@ export function computeRoot(
   const name = Buffer.from(workspace, "utf8");
   const head = Buffer.allocUnsafe(LENGTH_BYTES);
   head.writeUInt32BE(name.length);
-  const hash = createHash("sha256")
+  // In one piece: every change on every node comes through here, and a thousand small updates cost far more than one.
+  const digests = Buffer.allocUnsafe(BUCKET_COUNT * ROOT_ENTRY_BYTES);
+  let at = 0;
+  for (const [index, { hash }] of buckets) {
+    digests[at] = index >> 8;
+    digests[at + 1] = index & 0xff;
+    digests.set(hash, at + 2);
+    at += ROOT_ENTRY_BYTES;
+  }
+  return createHash("sha256")
     .update(ROOT_DOMAIN)
     .update(head)
-    .update(name);
-  for (const [index, bucket] of buckets)
-    hash.update(Uint8Array.of(index >> 8, index & 0xff)).update(bucket.hash);
-  return hash.digest("hex");
+    .update(name)
+    .update(digests.subarray(0, at))
+    .digest("hex");
 }
 
 function editBucket(
