@@ -11,6 +11,7 @@ import { statusHandler, statusOnly } from "../runtime/status.ts";
 import { startAdmin } from "./admin/admin.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { controlPlaneStatus } from "./control-plane-status.ts";
+import { Expiry } from "./catalog/expiry.ts";
 import { Distributor } from "./distributor/distributor.ts";
 import { LevelStore } from "./store/level-store.ts";
 
@@ -76,6 +77,7 @@ export async function startControlPlane(
       late.distributor?.unsupportedBy(DEFAULT_WORKSPACE, features) ?? [],
   });
   stack.use(catalog);
+  stack.use(await Expiry.start({ catalog, store, clock, logger }));
   const distributor = stack.use(
     await Distributor.open({
       catalog,

@@ -5,7 +5,7 @@ import type { ChangeInfo } from "./operation.ts";
 import { decodeResource, partsOf } from "./resource.ts";
 
 /** Changes that a description of a revision lists, at most. */
-export const DESCRIBED_CHANGES = 1000;
+const DESCRIBED_CHANGES = 1000;
 
 /** One revision, for people. */
 export interface RevisionInfo {

@@ -1,10 +1,10 @@
 import { ConfigError } from "../../model/violation.ts";
 
 /** Items in a page when the caller does not say. */
-export const DEFAULT_PAGE_SIZE = 100;
+const DEFAULT_PAGE_SIZE = 100;
 
 /** Items in a page, at most. */
-export const MAX_PAGE_SIZE = 1000;
+const MAX_PAGE_SIZE = 1000;
 
 /** How many items a page is to have. */
 export function pageSizeOf(asked: number | undefined): number {

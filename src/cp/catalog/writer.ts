@@ -15,10 +15,10 @@ import type { Head, State } from "./state.ts";
 import { CommittedView, Layer } from "./view.ts";
 
 /** Transactions that share one durable write, at most. */
-export const BATCH_JOBS = 64;
+const BATCH_JOBS = 64;
 
 /** States kept for those who have not caught up yet. */
-export const RETAINED_HEADS = 64;
+const RETAINED_HEADS = 64;
 
 /** Hears of revisions, in their order, once they are durable and the head has moved. */
 export type CommitListener = (

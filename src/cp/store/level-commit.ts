@@ -1,4 +1,7 @@
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import { describeCursor } from "../../model/cursor.ts";
 import { SLICE_ENTRIES, type Slices } from "../../model/slices.ts";
+import { ConfigError } from "../../model/violation.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import { getValues, type LevelDatabase } from "./level-database.ts";
 import { decodeTimes, encodeHead, encodeTimes } from "./level-head.ts";
@@ -133,4 +136,20 @@ async function createdTimes(
     }
   }
   return created;
+}
+
+/** The head after commits. Refuses those that were not made on top of this one. */
+export function nextHead(head: Cursor, commits: readonly Commit[]): Cursor {
+  let next = head;
+  for (const { record } of commits) {
+    if (record === undefined) continue;
+    const { cursor } = record;
+    if (cursor.epoch !== next.epoch || cursor.revision !== next.revision + 1n)
+      throw new ConfigError(
+        "aborted",
+        `the store is at ${describeCursor(next)}, which ${describeCursor(cursor)} cannot follow: read the store again`,
+      );
+    next = cursor;
+  }
+  return next;
 }

@@ -2,33 +2,29 @@ import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import path from "node:path";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
-import { cursorOf, describeCursor } from "../../model/cursor.ts";
+import { cursorOf } from "../../model/cursor.ts";
 import { Snapshot } from "../../model/snapshot.ts";
 import { ConfigError } from "../../model/violation.ts";
 import { writeFileDurably } from "../../runtime/durable-file.ts";
 import { silentLogger, type Logger } from "../../runtime/logger.ts";
-import { writeCommits } from "./level-commit.ts";
+import { nextHead, writeCommits } from "./level-commit.ts";
 import {
   getValue,
-  getValues,
   openDatabase,
   type LevelDatabase,
 } from "./level-database.ts";
-import {
-  damaged,
-  storeError,
-  tooNew,
-  type StoreAction,
-} from "./level-errors.ts";
-import { decodeTimes, encodeHead } from "./level-head.ts";
+import { damaged, storeError, type StoreAction } from "./level-errors.ts";
+import { checkFormat } from "./level-format.ts";
+import { encodeHead } from "./level-head.ts";
 import { decodeAnswer, expiredAnswers } from "./level-idempotency.ts";
-import { FORMAT_KEY, LevelKeys } from "./level-keys.ts";
+import { LevelKeys } from "./level-keys.ts";
 import {
   DamagedError,
   readHead,
   readRecord,
   readWorkspace,
 } from "./level-load.ts";
+import { readHistory, readNodes, readTimes, writeNodes } from "./level-read.ts";
 import { openPrivateDirectory } from "./private-directory.ts";
 import type {
   Commit,
@@ -39,9 +35,6 @@ import type {
   RevisionRecord,
   Store,
 } from "./store.ts";
-
-/** The layout of the database that this build writes, and the newest that it reads. */
-const FORMAT = 1;
 
 /** Old idempotency answers are looked for this often at most. */
 const PRUNE_INTERVAL_MS = 60_000;
@@ -128,21 +121,9 @@ export class LevelStore implements Store {
     workspace: string,
     options: { readonly before?: bigint; readonly limit: number },
   ): Promise<readonly RevisionRecord[]> {
-    return this.#attempt("read", async () => {
-      const keys = new LevelKeys(workspace);
-      const { gt, lt } = keys.range("log");
-      const values = await this.#database
-        .values({
-          gt,
-          lt: options.before === undefined ? lt : keys.log(options.before),
-          reverse: true,
-          limit: options.limit,
-        })
-        .all();
-      const records: RevisionRecord[] = [];
-      for (const value of values) records.push(await readRecord(value));
-      return records;
-    });
+    return this.#attempt("read", () =>
+      readHistory(this.#database, new LevelKeys(workspace), options),
+    );
   }
 
   record(
@@ -178,14 +159,9 @@ export class LevelStore implements Store {
     keys: readonly string[],
   ): Promise<readonly (EntryTimes | undefined)[]> {
     if (keys.length === 0) return Promise.resolve([]);
-    return this.#attempt("read", async () => {
-      const levelKeys = new LevelKeys(workspace);
-      const values = await getValues(
-        this.#database,
-        keys.map((key) => levelKeys.times(key)),
-      );
-      return values.map(decodeTimes);
-    });
+    return this.#attempt("read", () =>
+      readTimes(this.#database, new LevelKeys(workspace), keys),
+    );
   }
 
   idempotent(
@@ -204,11 +180,9 @@ export class LevelStore implements Store {
   }
 
   loadNodes(workspace: string): Promise<readonly NodeRecord[]> {
-    return this.#attempt("read", async () => {
-      const { gt, lt } = new LevelKeys(workspace).range("node");
-      const rows = await this.#database.iterator({ gt, lt }).all();
-      return rows.map(([key, data]) => ({ id: key.slice(gt.length), data }));
-    });
+    return this.#attempt("read", () =>
+      readNodes(this.#database, new LevelKeys(workspace)),
+    );
   }
 
   async saveNodes(
@@ -216,18 +190,10 @@ export class LevelStore implements Store {
     put: readonly NodeRecord[],
     remove: readonly string[],
   ): Promise<void> {
-    const keys = new LevelKeys(workspace);
     await this.#serially(async () => {
       await this.#reopen();
       await this.#write(() =>
-        this.#database.batch([
-          ...put.map(({ id, data }) => ({
-            type: "put" as const,
-            key: keys.node(id),
-            value: Buffer.from(data),
-          })),
-          ...remove.map((id) => ({ type: "del" as const, key: keys.node(id) })),
-        ]),
+        writeNodes(this.#database, new LevelKeys(workspace), put, remove),
       );
     });
   }
@@ -349,39 +315,4 @@ export class LevelStore implements Store {
     this.#writing = result;
     return result;
   }
-}
-
-/** The head after commits. Refuses those that were not made on top of this one. */
-function nextHead(head: Cursor, commits: readonly Commit[]): Cursor {
-  let next = head;
-  for (const { record } of commits) {
-    if (record === undefined) continue;
-    const { cursor } = record;
-    if (cursor.epoch !== next.epoch || cursor.revision !== next.revision + 1n)
-      throw new ConfigError(
-        "aborted",
-        `the store is at ${describeCursor(next)}, which ${describeCursor(cursor)} cannot follow: read the store again`,
-      );
-    next = cursor;
-  }
-  return next;
-}
-
-async function checkFormat(
-  database: LevelDatabase,
-  directory: string,
-): Promise<void> {
-  const value = await getValue(database, FORMAT_KEY);
-  if (value === undefined) {
-    const [first] = await database.keys({ limit: 1 }).all();
-    if (first !== undefined)
-      throw damaged(directory, `it has "${first}" and no "${FORMAT_KEY}"`);
-    await database.put(FORMAT_KEY, Buffer.from(String(FORMAT)), { sync: true });
-    return;
-  }
-  const found = value.toString("utf8");
-  if (found !== String(FORMAT))
-    throw /^\d{1,9}$/.test(found) && Number(found) > FORMAT
-      ? tooNew(directory, found, FORMAT)
-      : damaged(directory, `its format is ${JSON.stringify(found)}`);
 }

@@ -73,7 +73,7 @@ describe("history", () => {
     expect(revision?.changes).toHaveLength(1000);
     expect(revision?.changeCount).toBe(1100);
     expect((await catalog.revision(1n)).changes).toHaveLength(1100);
-  });
+  }, 30_000);
 });
 
 describe("one revision", () => {
