@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { pid } from "node:process";
+import type { Registry } from "prom-client";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Feature } from "../../model/features.ts";
 import { KINDS } from "../../model/kinds.ts";
@@ -16,6 +17,7 @@ import {
   type Violation,
 } from "./compile/compile.ts";
 import { Counters, type RevisionCount } from "./counters.ts";
+import { GatewayMetrics } from "./metrics.ts";
 import { AgentPool } from "./proxy/agents.ts";
 import { FailureLog } from "./proxy/failure-log.ts";
 import { Forwarder } from "./proxy/forward.ts";
@@ -37,9 +39,11 @@ export interface GatewayOptions {
   readonly graceMs?: number;
   /** A number from 0 to below 1. Default: `Math.random`. */
   readonly random?: () => number;
+  /** Where numbers about requests go. Absent: nowhere. */
+  readonly metrics?: Registry;
 }
 
-type Settings = Required<GatewayOptions>;
+type Settings = GatewayOptions & Required<Omit<GatewayOptions, "metrics">>;
 
 const DEFAULTS: Pick<Settings, "tlsVerify" | "graceMs" | "random"> = {
   tlsVerify: false,
@@ -89,6 +93,7 @@ export class Gateway implements AsyncDisposable {
   readonly #counters = new Counters();
   readonly #forwarder = new Forwarder();
   readonly #failures: FailureLog;
+  readonly #metrics: GatewayMetrics | undefined;
   readonly #prepared = new WeakMap<Prepared, Runtime>();
   #runtime: Runtime | undefined;
   #server: ProxyServer | undefined;
@@ -97,6 +102,14 @@ export class Gateway implements AsyncDisposable {
   private constructor(options: Settings) {
     this.#options = options;
     this.#failures = new FailureLog(options.logger);
+    this.#metrics =
+      options.metrics === undefined
+        ? undefined
+        : new GatewayMetrics(
+            options.metrics,
+            this.#agents,
+            () => this.#runtime,
+          );
   }
 
   /** A gateway that does not listen yet, so that it can be given a configuration first. */
@@ -250,7 +263,10 @@ export class Gateway implements AsyncDisposable {
       logger,
       requestId: () => randomUUID().replaceAll("-", ""),
       forwarder: this.#forwarder,
-      counters: this.#counters,
+      onServed: (revision, status, durationMs) => {
+        this.#counters.add(revision, status);
+        this.#metrics?.add(status, durationMs);
+      },
       failures: this.#failures,
     });
   }

@@ -3,7 +3,6 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Answer, ClientConnection } from "../plugins/plugin.ts";
-import type { Counters } from "./counters.ts";
 import { RoutedExchange } from "./exchange.ts";
 import { PluginRun } from "./plugin-run.ts";
 import { passOn } from "./proxy/answer-client.ts";
@@ -11,15 +10,15 @@ import { tryUpstream, type ClientSide } from "./proxy/attempts.ts";
 import { failureAnswer, type Failure } from "./proxy/failure.ts";
 import type { FailureLog } from "./proxy/failure-log.ts";
 import type { Forwarder } from "./proxy/forward.ts";
-import { tokensOf } from "./proxy/hop-by-hop.ts";
 import {
   InboundRequest,
+  isReadable,
   readTarget,
   type RequestTarget,
 } from "./proxy/inbound.ts";
 import { OutboundRequest } from "./proxy/outbound.ts";
 import { RequestBody } from "./proxy/request-body.ts";
-import { sendAnswer } from "./proxy/responses.ts";
+import { sendAnswer, upgradeToHttps } from "./proxy/responses.ts";
 import type { PathMatch } from "./router/conditions.ts";
 import type { Runtime, ServedRoute } from "./runtime.ts";
 import { upstreamPath } from "./upstream-path.ts";
@@ -42,7 +41,12 @@ export interface ServeTools {
   /** A new id for a request. */
   readonly requestId: () => string;
   readonly forwarder: Forwarder;
-  readonly counters: Counters;
+  /** Hears of every request that is over, once. */
+  readonly onServed: (
+    revision: bigint,
+    status: number,
+    durationMs: number,
+  ) => void;
   readonly failures: FailureLog;
 }
 
@@ -100,7 +104,7 @@ class Serving {
   /** Finds the route and runs the plugins; undefined when that has answered the request. */
   async plan(runtime: Runtime | undefined): Promise<Plan | undefined> {
     const target = readTarget(this.#arrived.request);
-    if (target === undefined || !this.#isReadable()) {
+    if (target === undefined || !isReadable(this.#arrived.request)) {
       this.#answer({ status: 400, body: this.#message("Bad request") });
       return undefined;
     }
@@ -148,7 +152,7 @@ class Serving {
     }
     const { route } = match;
     if (route.httpsOnly && target.scheme === "http") {
-      this.#answer(this.#upgradeToHttps(route, target));
+      this.#answer(upgradeToHttps(route.httpsRedirectStatus, target, this.id));
       return undefined;
     }
     const upstream = this.#outbound(target);
@@ -283,32 +287,6 @@ class Serving {
     this.#client.body.drop();
   }
 
-  /** A coding that node does not undo would leave the body's end to guesses. */
-  #isReadable(): boolean {
-    const codings = tokensOf(
-      this.#arrived.request.rawHeaders,
-      "transfer-encoding",
-    );
-    return codings.length === 0 || codings.join() === "chunked";
-  }
-
-  #upgradeToHttps(route: ServedRoute, target: RequestTarget): Answer {
-    const status = route.httpsRedirectStatus;
-    const body = this.#message("Please use HTTPS protocol");
-    if (status === 426)
-      return {
-        status,
-        headers: { Connection: "Upgrade", Upgrade: "TLS/1.2, HTTP/1.1" },
-        body,
-      };
-    const query = target.rawQuery === undefined ? "" : `?${target.rawQuery}`;
-    return {
-      status,
-      headers: { Location: `https://${target.host}${target.rawPath}${query}` },
-      body,
-    };
-  }
-
   #message(message: string): Readonly<Record<string, unknown>> {
     return { message, request_id: this.id };
   }
@@ -323,12 +301,10 @@ class Serving {
   /** Counts the request and lets plugins log it, once. */
   #end(): void {
     if (this.#revision === undefined) return;
-    this.#tools.counters.add(this.#revision, this.#status);
+    const durationMs = this.#tools.clock.monotonic() - this.#startMs;
+    this.#tools.onServed(this.#revision, this.#status, durationMs);
     this.#revision = undefined;
-    this.#plugins?.log({
-      status: this.#status,
-      durationMs: this.#tools.clock.monotonic() - this.#startMs,
-    });
+    this.#plugins?.log({ status: this.#status, durationMs });
     this.#plugins = undefined;
   }
 }

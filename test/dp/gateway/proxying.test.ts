@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { once } from "node:events";
+import { Registry } from "prom-client";
 import { describe, expect, test } from "vitest";
 import { Gateway } from "../../../src/dp/gateway/gateway.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
@@ -485,7 +486,7 @@ describe("requests that cannot be read", () => {
   });
 
   test("a body whose chunks break off ends the request upstream too", async () => {
-    let seen = (_request: IncomingMessage): void => undefined;
+    let seen: (request: IncomingMessage) => void = () => undefined;
     const arrived = new Promise<IncomingMessage>((resolve) => {
       seen = resolve;
     });
@@ -694,6 +695,22 @@ test("closing cuts off what does not end in time", async () => {
   expect(await answer).toBe("cut off");
   while (upstream.connections > 0)
     await new Promise((resolve) => setImmediate(resolve));
+});
+
+test("numbers about requests, connections and the served state go to the registry", async () => {
+  const metrics = new Registry();
+  await using upstream = await Upstream.start();
+  await using gateway = await TestGateway.start(api(upstream.port), {
+    metrics,
+  });
+  await gateway.ask("/api");
+  await gateway.ask("/nowhere");
+  const text = await metrics.metrics();
+  expect(text).toMatch(/holdfast_requests_total\{status="2xx"\} 1/);
+  expect(text).toMatch(/holdfast_requests_total\{status="4xx"\} 1/);
+  expect(text).toMatch(/holdfast_request_duration_seconds_count 2/);
+  expect(text).toMatch(/holdfast_upstream_connections\{state="idle"\} 1/);
+  expect(text).toMatch(/holdfast_served_routes 1/);
 });
 
 test("an address in use is said with the address", async () => {

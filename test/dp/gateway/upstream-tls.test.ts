@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
-import type { TLSSocket } from "node:tls";
+import { TLSSocket } from "node:tls";
 import { describe, expect, test } from "vitest";
 import type { Resource } from "../../../src/gen/holdfast/config/v1/resource_pb.js";
 import { api } from "../../support/api.ts";
@@ -22,13 +22,15 @@ async function tlsUpstream(options: ServerOptions = {}) {
   const server = createServer(
     { cert: SERVER_CERT + MIDDLE_CERT, key: SERVER_KEY, ...options },
     (request, response) => {
-      const socket = request.socket as TLSSocket & {
-        servername?: string | false;
+      const { socket } = request;
+      if (!(socket instanceof TLSSocket)) throw new TypeError("not over TLS");
+      const { subject } = socket.getPeerCertificate() as {
+        subject?: { CN: string };
       };
       response.end(
         JSON.stringify({
-          name: socket.servername,
-          client: socket.getPeerCertificate().subject?.CN ?? null,
+          name: "servername" in socket ? socket.servername : null,
+          client: subject?.CN ?? null,
         }),
       );
     },

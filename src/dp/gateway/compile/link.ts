@@ -2,13 +2,13 @@ import type { Agent } from "node:http";
 import type { Slices } from "../../../model/slices.ts";
 import { Balancer, signatureOf, type BalancerTarget } from "../balancer.ts";
 import type { PluginInstance } from "../plugin-chains.ts";
-import type { AgentPool } from "../proxy/agents.ts";
+import type { AgentPool, TlsSettings } from "../proxy/agents.ts";
 import type { Degradation, ServedRoute, ServedService } from "../runtime.ts";
 import type { DraftsByKind } from "./collect.ts";
 import { ConsumerIndex } from "./consumer-index.ts";
 import { COMPILE_SLICE_ENTRIES } from "./decode.ts";
 import type { EntryProblem } from "./draft.ts";
-import type { ServiceDraft } from "./service-draft.ts";
+import { linkTls } from "./link-tls.ts";
 
 /** What linking needs beside the drafts. */
 export interface LinkContext {
@@ -69,10 +69,7 @@ class Linker {
   readonly #degraded: Degradation[] = [];
   readonly #warnings: Degradation[] = [];
   readonly #consumers = new ConsumerIndex();
-  readonly #certificates = new Map<
-    string,
-    readonly { readonly cert: string; readonly key: string }[]
-  >();
+  readonly #certificates = new Map<string, TlsSettings["identities"]>();
   readonly #authorities = new Map<string, string>();
   readonly #upstreamIds = new Set<string>();
   readonly #targets = new Map<string, BalancerTarget[]>();
@@ -203,49 +200,26 @@ class Linker {
       service === undefined
         ? undefined
         : this.#upstreamsByName.get(service.host);
-    const agent = this.#agentOf(key, draft, upstream);
+    const tls = linkTls(draft, upstream?.clientCertificate, {
+      certificates: this.#certificates,
+      authorities: this.#authorities,
+      verify: this.#context.tlsVerify,
+    });
+    for (const { field, kind, id: missing } of tls.missing)
+      this.#dangling(key, field, kind, missing);
     if (service === undefined || !enabled) {
       this.#services.set(id, undefined);
       return;
     }
+    const { agents } = this.#context;
+    const agent =
+      service.protocol === "https" ? agents.secure(tls.settings) : agents.plain;
     this.#agents.add(agent);
     this.#services.set(id, {
       ...service,
       balancer: upstream?.balancer,
       hostHeader: upstream?.hostHeader,
       agent,
-    });
-  }
-
-  #agentOf(
-    key: string,
-    { service, tls, enabled }: ServiceDraft,
-    upstream: LinkedUpstream | undefined,
-  ): Agent {
-    const { agents, tlsVerify } = this.#context;
-    const authorities: string[] = [];
-    for (const [i, id] of tls.authorities.entries()) {
-      const cert = this.#authorities.get(id);
-      if (cert === undefined)
-        this.#dangling(key, `ca_certificates[${i}]`, "ca_certificate", id);
-      else authorities.push(cert);
-    }
-    const certificate = tls.clientCertificate ?? upstream?.clientCertificate;
-    const identities =
-      certificate === undefined ? [] : this.#certificates.get(certificate);
-    if (identities === undefined)
-      this.#dangling(
-        key,
-        "client_certificate",
-        "certificate",
-        certificate ?? "",
-      );
-    if (service?.protocol !== "https" || !enabled) return agents.plain;
-    return agents.secure({
-      verify: tls.verify ?? tlsVerify,
-      ...(tls.depth === undefined ? {} : { depth: tls.depth }),
-      authorities,
-      identities: identities ?? [],
     });
   }
 

@@ -4,6 +4,7 @@ import { splitHostPort } from "../../../model/hosts.ts";
 import { normalisePath } from "../../../model/paths.ts";
 import type { ClientConnection, ClientRequest } from "../../plugins/plugin.ts";
 import type { RouteRequest } from "../router/conditions.ts";
+import { tokensOf } from "./hop-by-hop.ts";
 import type { RequestBody } from "./request-body.ts";
 
 /** Where a request wants to go, as it says itself. */
@@ -56,6 +57,12 @@ export function readTarget(
     path: normalisePath(rawPath),
     rawQuery: question < 0 ? undefined : url.slice(question + 1),
   };
+}
+
+/** Whether the end of a request's body is clear: a coding that node does not undo would leave that to guesses. */
+export function isReadable({ rawHeaders }: IncomingMessage): boolean {
+  const codings = tokensOf(rawHeaders, "transfer-encoding");
+  return codings.length === 0 || codings.join() === "chunked";
 }
 
 /** The client's request as plugins and the router see it. */

@@ -6,6 +6,7 @@ import {
 import type { Answer, ResponseHead } from "../../plugins/plugin.ts";
 import { HeaderBag } from "./header-bag.ts";
 import { endToEnd } from "./hop-by-hop.ts";
+import type { RequestTarget } from "./inbound.ts";
 import { addVia, PRODUCT, REQUEST_ID } from "./outbound.ts";
 import { mayHaveTrailers } from "./relay.ts";
 
@@ -48,6 +49,27 @@ export function sendAnswer(
   // With the reason: one of an upstream's answer that could not be sent may be left over.
   response.writeHead(status, STATUS_CODES[status] ?? "", headers.toRaw());
   response.end(bodiless ? undefined : body);
+}
+
+/** The answer to plain http where only https is served. */
+export function upgradeToHttps(
+  status: number,
+  target: RequestTarget,
+  id: string,
+): Answer {
+  const body = { message: "Please use HTTPS protocol", request_id: id };
+  if (status === 426)
+    return {
+      status,
+      headers: { Connection: "Upgrade", Upgrade: "TLS/1.2, HTTP/1.1" },
+      body,
+    };
+  const query = target.rawQuery === undefined ? "" : `?${target.rawQuery}`;
+  return {
+    status,
+    headers: { Location: `https://${target.host}${target.rawPath}${query}` },
+    body,
+  };
 }
 
 /** The headers of an upstream's response as the client gets them. */
