@@ -46,8 +46,8 @@ export interface Replica {
   readonly at: "offline" | "greeting" | "online";
   readonly serving: Cursor | undefined;
   readonly apply: Apply | undefined;
-  /** The newest frame that came while an apply was past receiving. */
-  readonly next: ArrivedFrame | undefined;
+  /** The newest frame that came and is not taken up: an apply is past receiving, or the shell looks at what it lacks. */
+  readonly next: Frame | undefined;
   /** What this build refused, newest last, at most 16. Told to the control plane in each Hello. */
   readonly refusals: readonly Refusal[];
   readonly lastSeq: bigint;
@@ -55,18 +55,15 @@ export interface Replica {
   readonly reportMs: number;
 }
 
-interface ArrivedFrame {
-  readonly frame: Frame;
-  readonly lacking: readonly BucketDigest[];
-}
-
 /** What happens to a replica. All times are of one monotonic clock. */
 export type ReplicaEvent = { readonly nowMs: number } & (
   | { readonly type: "connected" }
   | { readonly type: "welcomed" }
+  | { readonly type: "arrived"; readonly frame: Frame }
   | {
-      readonly type: "arrived";
-      readonly frame: Frame;
+      /** The answer to `takeUp`. */
+      readonly type: "takenUp";
+      readonly seq: bigint;
       /** Buckets of a manifest that the node does not hold with that hash, served or staged. */
       readonly lacking: readonly BucketDigest[];
     }
@@ -108,6 +105,8 @@ export type ReplicaEffect =
       readonly have: Cursor | undefined;
       readonly refused: readonly Refusal[];
     }
+  /** See what it lacks, and say so. Not before: what the node holds changes with each apply. */
+  | { readonly type: "takeUp"; readonly frame: Frame }
   | {
       readonly type: "requestBuckets";
       readonly seq: bigint;
@@ -188,7 +187,11 @@ export function stepReplica(
         return hangUp(replica, "Welcome came out of turn");
       return still({ ...heard, at: "online" });
     case "arrived":
-      return arrive(heard, event.frame, event.lacking);
+      return arrive(heard, event.frame);
+    case "takenUp":
+      return replica.next?.seq === event.seq && replica.apply === undefined
+        ? start(replica, replica.next, event.lacking)
+        : still(replica);
     case "bucketArrived":
       return receiveBucket(heard, event.seq, event.index, event.damage);
     case "verified":
@@ -232,11 +235,7 @@ export function stepReplica(
   }
 }
 
-function arrive(
-  replica: Replica,
-  frame: Frame,
-  lacking: readonly BucketDigest[],
-): ReplicaStep {
+function arrive(replica: Replica, frame: Frame): ReplicaStep {
   if (replica.at !== "online")
     return hangUp(replica, `a ${frame.type} came before Welcome`);
   if (frame.seq <= replica.lastSeq)
@@ -254,25 +253,29 @@ function arrive(
     refusals.length === replica.refusals.length
       ? []
       : [{ type: "remember", refusals }];
-  const known = { ...replica, lastSeq: frame.seq, refusals };
+  const known = { ...replica, lastSeq: frame.seq, refusals, next: frame };
   switch (replica.apply?.phase) {
     case undefined:
-      return start(known, frame, lacking, forget);
+      return {
+        replica: known,
+        effects: [...forget, { type: "takeUp", frame }],
+      };
     case "receive":
     case "retry":
       // Replaced: a manifest whose buckets are gone, or a state that could not be stored, by a newer one.
-      return start(known, frame, lacking, [
-        ...forget,
-        { type: "discard", frame: replica.apply.frame },
-      ]);
+      return {
+        replica: { ...known, apply: undefined },
+        effects: [
+          ...forget,
+          { type: "discard", frame: replica.apply.frame },
+          { type: "takeUp", frame },
+        ],
+      };
     case "verify":
     case "prepare":
     case "persist":
     case "commit":
-      return {
-        replica: { ...known, next: { frame, lacking } },
-        effects: forget,
-      };
+      return { replica: known, effects: forget };
   }
 }
 
@@ -280,14 +283,13 @@ function start(
   replica: Replica,
   frame: Frame,
   lacking: readonly BucketDigest[],
-  before: readonly ReplicaEffect[],
 ): ReplicaStep {
-  const idle = { ...replica, apply: undefined, next: undefined };
+  const idle = { ...replica, next: undefined };
   if (frame.type === "delta" && !cursorsEqual(frame.from, replica.serving))
     return {
       replica: idle,
       effects: [
-        ...before,
+        { type: "discard", frame },
         nackOf(idle, frame, NackClass.ROOT_MISMATCH, [
           violation(
             `the delta is from ${describeCursor(frame.from)}, served is ${describeCursor(replica.serving)}`,
@@ -299,17 +301,18 @@ function start(
   if (lacking.length === 0 && cursorsEqual(frame.to, replica.serving))
     return {
       replica: idle,
-      effects: [...before, { type: "ack", seq: frame.seq, cursor: frame.to }],
+      effects: [
+        { type: "ack", seq: frame.seq, cursor: frame.to },
+        { type: "discard", frame },
+      ],
     };
-  const apply: Apply = {
+  return fetchMore(idle, {
     frame,
     phase: "receive",
     wanted: lacking,
     outstanding: [],
     failures: 0,
-  };
-  const step = fetchMore(idle, apply);
-  return { replica: step.replica, effects: [...before, ...step.effects] };
+  });
 }
 
 /** Asks for as many buckets as the window holds, or goes on when all are there. */
@@ -467,11 +470,12 @@ function finish(
       : effects.filter(
           (effect) => effect.type !== "ack" && effect.type !== "nack",
         );
-  const idle = { ...replica, apply: undefined, next: undefined };
   const { next } = replica;
-  return next === undefined
-    ? { replica: idle, effects: told }
-    : start(idle, next.frame, next.lacking, told);
+  return {
+    replica: { ...replica, apply: undefined },
+    effects:
+      next === undefined ? told : [...told, { type: "takeUp", frame: next }],
+  };
 }
 
 function disconnect(replica: Replica): ReplicaStep {

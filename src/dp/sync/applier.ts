@@ -62,7 +62,7 @@ export interface Refused {
 }
 
 interface Work<P> {
-  readonly seq: bigint;
+  readonly frame: Frame;
   readonly startedMs: number;
   changes: Changes | undefined;
   state: State | undefined;
@@ -81,6 +81,9 @@ export class Applier<P> {
   readonly #persistence: Persistence;
   readonly #staging = new Staging();
   #served: State | undefined;
+  /** What came last and is not taken up. */
+  #arrived:
+    { readonly frame: Frame; readonly message: Manifest | Delta } | undefined;
   #work: Work<P> | undefined;
   #progress: Progress | undefined;
 
@@ -102,54 +105,52 @@ export class Applier<P> {
     return this.#progress;
   }
 
-  /** Takes up a manifest: the frame, and the buckets that must be fetched. */
-  beginManifest(manifest: Manifest): {
-    readonly frame: Frame;
-    readonly lacking: readonly BucketDigest[];
-  } {
-    const { seq, buckets, totals, whole } = manifest;
-    const frame: Frame = {
-      type: "manifest",
-      seq,
-      to: required(manifest.cursor, "Manifest.cursor"),
-      buckets,
-      totals: totals ?? { buckets: 0, entries: 0n, bytes: 0n },
-    };
-    const lacking = this.#staging.begin(buckets, this.#served?.snapshot, whole);
-    this.#begin(seq, undefined);
-    return { frame, lacking };
+  /**
+   * The frame of a message. Nothing is done for it before it is taken up: another may be going on.
+   *
+   * @throws WireError when it cannot be one.
+   */
+  arrived(message: Manifest | Delta): Frame {
+    const { seq } = message;
+    const frame: Frame =
+      message.$typeName === "holdfast.sync.v1.Manifest"
+        ? {
+            type: "manifest",
+            seq,
+            to: required(message.cursor, "Manifest.cursor"),
+            buckets: message.buckets,
+            totals: message.totals ?? { buckets: 0, entries: 0n, bytes: 0n },
+          }
+        : {
+            type: "delta",
+            seq,
+            from: required(message.from, "Delta.from"),
+            to: required(message.to, "Delta.to"),
+          };
+    this.#arrived = { frame, message };
+    return frame;
   }
 
   /**
-   * Takes up a delta.
+   * Takes up the frame that came last: which buckets must be fetched.
    *
    * @throws WireError when it cannot be read.
    */
-  beginDelta(delta: Delta): Frame {
-    if (delta.size > LIMITS.deltaBytes)
-      throw new WireError(
-        `a delta has ${delta.size} bytes, more than ${LIMITS.deltaBytes}`,
-      );
-    const content = fromBinary(
-      DeltaContentSchema,
-      unpack(delta.codec, delta.data, delta.size),
+  takeUp(frame: Frame): readonly BucketDigest[] {
+    if (this.#arrived?.frame !== frame)
+      throw new Error(`frame ${frame.seq} is not the last that came`);
+    const { message } = this.#arrived;
+    this.#arrived = undefined;
+    if (message.$typeName === "holdfast.sync.v1.Delta") {
+      this.#begin(frame, changesOf(message));
+      return [];
+    }
+    this.#begin(frame, undefined);
+    return this.#staging.begin(
+      message.buckets,
+      this.#served?.snapshot,
+      message.whole,
     );
-    const stray = [
-      ...content.puts.map((entry) => entry.key),
-      ...content.deletes,
-    ].find((key) => key.length > 255 || !/^[\x21-\x7e]+$/.test(key));
-    if (stray !== undefined)
-      throw new WireError(`"${stray.slice(0, 300)}" is not a key`);
-    this.#begin(delta.seq, {
-      puts: content.puts,
-      deletes: content.deletes,
-    });
-    return {
-      type: "delta",
-      seq: delta.seq,
-      from: required(delta.from, "Delta.from"),
-      to: required(delta.to, "Delta.to"),
-    };
   }
 
   /** Where buckets come in. */
@@ -188,7 +189,8 @@ export class Applier<P> {
       state.snapshot.entryCount,
     );
     const result = await this.#activation.prepare(state, (done, total) => {
-      this.#progress = { seq: frame.seq, step: "prepare", done, total };
+      if (this.#work === work)
+        this.#progress = { seq: frame.seq, step: "prepare", done, total };
     });
     if (!result.ok)
       return {
@@ -227,34 +229,35 @@ export class Applier<P> {
 
   /** Lets go of what was made of a frame. Buckets that came are kept. */
   discard(frame: Frame): void {
-    if (this.#work?.seq !== frame.seq) return;
+    if (this.#work?.frame !== frame) return;
     this.#work = undefined;
     this.#progress = undefined;
   }
 
   /** How long the steps of the last apply took, if it was of this frame. */
   timings(seq: bigint): Timings | undefined {
-    return this.#work?.seq === seq ? this.#work.timings : undefined;
+    return this.#work?.frame.seq === seq ? this.#work.timings : undefined;
   }
 
   remember(refusals: readonly Refusal[]): Promise<void> {
     return this.#persistence.remember(refusals);
   }
 
-  #begin(seq: bigint, changes: Changes | undefined): void {
+  #begin(frame: Frame, changes: Changes | undefined): void {
     this.#work = {
-      seq,
+      frame,
       startedMs: this.#clock.monotonic(),
       changes,
       state: undefined,
       prepared: undefined,
       timings: create(TimingsSchema),
     };
-    this.#progress = { seq, step: "receive", done: 0, total: 0 };
+    this.#progress = { seq: frame.seq, step: "receive", done: 0, total: 0 };
   }
 
   #workOf(frame: Frame): Work<P> {
-    if (this.#work?.seq !== frame.seq)
+    // Not by its number: each stream counts anew, and work of an earlier one may still be going on.
+    if (this.#work?.frame !== frame)
       throw new Error(`frame ${frame.seq} is not being applied`);
     return this.#work;
   }
@@ -288,6 +291,23 @@ export class Applier<P> {
     }
     return Snapshot.ofBuckets(this.#workspace, buckets);
   }
+}
+
+function changesOf(delta: Delta): Changes {
+  if (delta.size > LIMITS.deltaBytes)
+    throw new WireError(
+      `a delta has ${delta.size} bytes, more than ${LIMITS.deltaBytes}`,
+    );
+  const { puts, deletes } = fromBinary(
+    DeltaContentSchema,
+    unpack(delta.codec, delta.data, delta.size),
+  );
+  const stray = [...puts.map((entry) => entry.key), ...deletes].find(
+    (key) => key.length > 255 || !/^[\x21-\x7e]+$/.test(key),
+  );
+  if (stray !== undefined)
+    throw new WireError(`"${stray.slice(0, 300)}" is not a key`);
+  return { puts, deletes };
 }
 
 function required<T>(value: T | undefined, what: string): T {

@@ -290,23 +290,22 @@ export class SyncClient<P> {
           this.#dispatch({ type: "welcomed" });
           return;
         case "manifest": {
-          const { frame, lacking } = applier.beginManifest(message.value);
+          const frame = applier.arrived(message.value);
           logger.debug("sync.manifest", {
             seq: frame.seq,
             revision: frame.to.revision,
             buckets: message.value.buckets.length,
-            lacking: lacking.length,
           });
-          this.#dispatch({ type: "arrived", frame, lacking });
+          this.#dispatch({ type: "arrived", frame });
           return;
         }
         case "delta": {
-          const frame = applier.beginDelta(message.value);
+          const frame = applier.arrived(message.value);
           logger.debug("sync.delta", {
             seq: frame.seq,
             revision: frame.to.revision,
           });
-          this.#dispatch({ type: "arrived", frame, lacking: [] });
+          this.#dispatch({ type: "arrived", frame });
           return;
         }
         case "bucketChunk":
@@ -333,6 +332,11 @@ export class SyncClient<P> {
     // Of a manifest that was replaced.
     if (apply?.frame.seq !== chunk.seq || apply.phase !== "receive") {
       this.#dispatch({ type: "heard" });
+      return;
+    }
+    // Before memory is made for it: what was asked for is bounded.
+    if (!apply.outstanding.some(({ index }) => index === chunk.index)) {
+      this.#hangUp(`bucket ${chunk.index} came, which was not asked for`);
       return;
     }
     const result = this.#options.applier.staging.receive(chunk);
@@ -374,6 +378,9 @@ export class SyncClient<P> {
       case "greet":
         this.#greet(effect.have, effect.refused);
         return;
+      case "takeUp":
+        this.#takeUp(effect.frame);
+        return;
       case "requestBuckets":
         this.#send({
           case: "bucketRequest",
@@ -405,22 +412,7 @@ export class SyncClient<P> {
         );
         return;
       case "persist":
-        void applier.persist(effect.frame).then(
-          () => {
-            this.#dispatch({ type: "persisted", seq: effect.frame.seq });
-          },
-          (error: unknown) => {
-            logger.error("replica.not_stored", {
-              revision: effect.frame.to.revision,
-              err: error,
-            });
-            this.#dispatch({
-              type: "persisted",
-              seq: effect.frame.seq,
-              failure: error instanceof Error ? error.message : String(error),
-            });
-          },
-        );
+        this.#persist(effect.frame);
         return;
       case "retryLater":
         this.#retryTimer?.cancel();
@@ -485,17 +477,51 @@ export class SyncClient<P> {
     }
   }
 
+  #takeUp(frame: Frame): void {
+    let lacking;
+    try {
+      lacking = this.#options.applier.takeUp(frame);
+    } catch (error) {
+      this.#hangUp(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    this.#dispatch({ type: "takenUp", seq: frame.seq, lacking });
+  }
+
+  #persist(frame: Frame): void {
+    const { applier, logger } = this.#options;
+    void applier.persist(frame).then(
+      () => {
+        this.#dispatch({ type: "persisted", seq: frame.seq });
+      },
+      (error: unknown) => {
+        logger.error("replica.not_stored", {
+          revision: frame.to.revision,
+          err: error,
+        });
+        this.#dispatch({
+          type: "persisted",
+          seq: frame.seq,
+          failure: error instanceof Error ? error.message : String(error),
+        });
+      },
+    );
+  }
+
   /** Does a step of an apply and tells the machine. A failure that is nobody's expectation refuses the state. */
   #work<T>(
     frame: Frame,
     run: () => Promise<T>,
     eventOf: (result: T) => News,
   ): void {
+    // Given up meanwhile: the next stream may have begun one with the same seq, which this is no word about.
+    const isCurrent = (): boolean => this.#replica.apply?.frame === frame;
     void run().then(
       (result) => {
-        this.#dispatch(eventOf(result));
+        if (isCurrent()) this.#dispatch(eventOf(result));
       },
       (error: unknown) => {
+        if (!isCurrent()) return;
         this.#options.logger.error("config.apply_failed", {
           revision: frame.to.revision,
           err: error,

@@ -182,6 +182,19 @@ describe("a damaged database", () => {
     );
   }, 60_000);
 
+  test("without CURRENT keeps all its other files", async () => {
+    await using dir = await TempDir.make();
+    await used(dir);
+    const files = await filesOf(dir);
+    await rm(dir.join("dp", "replica", "CURRENT"));
+    await using store = await openReplica(dir);
+    expect(store.loaded?.source).toBe("last-good");
+    const [aside = ""] = await damagedOf(dir);
+    expect(await readdir(dir.join("dp", aside))).toEqual(
+      expect.arrayContaining(files.filter((name) => name !== "CURRENT")),
+    );
+  });
+
   test.each(["meta/format", "meta/cursor"])(
     "without its %s is set aside: its entries do not get into the state that takes its place",
     async (key) => {

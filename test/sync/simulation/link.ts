@@ -48,7 +48,7 @@ type Down =
   | { readonly type: "welcome" }
   | { readonly type: "heartbeat" }
   | { readonly type: "goodbye" }
-  | { readonly type: "frame"; readonly frame: Frame; readonly known: boolean }
+  | { readonly type: "frame"; readonly frame: Frame }
   | { readonly type: "bucket"; readonly seq: bigint; readonly index: number };
 
 /** A made-up state has one bucket, whose hash is its root's. */
@@ -229,7 +229,6 @@ export class Link {
         const digest = digestOf(to);
         this.#write({
           type: "frame",
-          known,
           frame:
             from === undefined
               ? {
@@ -280,15 +279,9 @@ export class Link {
       case "goodbye":
         this.#cut();
         return;
-      case "frame": {
-        const { frame, known } = message;
-        const lacking =
-          frame.type === "delta" || known || this.#held === frame.to.root
-            ? []
-            : [digestOf(frame.to)];
-        this.#toReplica({ type: "arrived", frame, lacking });
+      case "frame":
+        this.#toReplica({ type: "arrived", frame: message.frame });
         return;
-      }
       case "bucket":
         this.#toReplica({
           type: "bucketArrived",
@@ -324,6 +317,15 @@ export class Link {
           { type: "snapshotRequested" },
         );
         return;
+      case "takeUp": {
+        const { frame } = effect;
+        const lacking =
+          frame.type === "delta" || this.#held === frame.to.root
+            ? []
+            : frame.buckets;
+        this.#toReplica({ type: "takenUp", seq: frame.seq, lacking });
+        return;
+      }
       case "requestBuckets":
         this.#up.push({
           type: "bucketsRequested",
