@@ -47,7 +47,7 @@ export class NeedIndex {
         return {
           name: feature.slice(0, at),
           version: Number(feature.slice(at + 1)),
-          keys: [...keys].slice(0, SHOWN_KEYS),
+          keys: firstOf(keys, SHOWN_KEYS),
         };
       });
     return this.#needs;
@@ -63,6 +63,16 @@ export class NeedIndex {
       if (keys.size === 0) this.#keys.delete(feature);
     }
   }
+}
+
+/** The first of them, without a look at the rest: there may be a hundred thousand. */
+function firstOf(keys: Iterable<string>, count: number): string[] {
+  const first: string[] = [];
+  for (const key of keys) {
+    if (first.length === count) break;
+    first.push(key);
+  }
+  return first;
 }
 
 function featuresOfEntry(
