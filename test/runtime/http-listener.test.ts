@@ -137,6 +137,17 @@ describe("one port", () => {
     expect(await (await fetch(url)).text()).toBe("1.1 /alive");
   });
 
+  test.each([
+    ["nothing", ""],
+    ["part of the preface", "PRI * H"],
+  ])("closes at once for a client that ends after %s", async (_what, begin) => {
+    // Long before its time would be up.
+    const connection = await open(await listen());
+    if (begin !== "") await connection.write(begin);
+    connection.socket.end();
+    expect(await connection.closed()).toBe("");
+  });
+
   test("survives connections that are reset at any point", async () => {
     const listener = await listen();
     for (const begin of ["", "PRI", GET.slice(0, 10), PREFACE, GET]) {

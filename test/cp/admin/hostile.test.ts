@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect as connectHttp2, constants } from "node:http2";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { PutRequestSchema } from "../../../src/gen/holdfast/admin/v1/config_service_pb.js";
 import { PluginSchema } from "../../../src/gen/holdfast/config/v1/plugin_pb.js";
@@ -140,4 +142,34 @@ test("a connection is used again after a request that was refused before it was 
   );
   await connection.write("GET /status/live HTTP/1.1\r\nHost: x\r\n\r\n");
   await connection.until(/"live":true/);
+});
+
+test("so it is when the size was not said beforehand", async () => {
+  const connection = await RawConnection.open(server.address);
+  stack.defer(() => connection.socket.destroy());
+  connection.socket.write(
+    `POST ${GET} HTTP/1.1\r\nHost: x\r\nContent-Type: application/proto\r\nTransfer-Encoding: chunked\r\n\r\n`,
+  );
+  const chunk = `10000\r\n${"x".repeat(0x10000)}\r\n`;
+  for (let i = 0; i < 80; i++) connection.socket.write(chunk);
+  connection.socket.write("0\r\n\r\n");
+  await connection.until(/resource_exhausted/);
+  await connection.write("GET /status/live HTTP/1.1\r\nHost: x\r\n\r\n");
+  await connection.until(/"live":true/);
+});
+
+test("an HTTP/2 client that goes on sending after its answer is told to stop", async () => {
+  const client = connectHttp2(server.url);
+  stack.defer(() => client.destroy());
+  const stream = client.request({
+    ":method": "POST",
+    ":path": GET,
+    "content-type": "application/grpc",
+  });
+  stream.resume();
+  const closed = once(stream, "close");
+  // The head of a message of 5 MiB, of which only the first bytes ever come.
+  stream.write(Buffer.from([0, 0, 0x50, 0, 0, 1, 2, 3]));
+  await closed;
+  expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
 });

@@ -9,6 +9,7 @@ import {
   take,
   type AdminServer,
 } from "../../support/admin-server.ts";
+import { eventually } from "../../support/eventually.ts";
 
 let stack: CloseStack;
 let server: AdminServer;
@@ -77,8 +78,7 @@ test.each(PROTOCOLS)(
       },
     );
     expect(seen).toEqual(["one:", "two:", "three:1", "one:2", "-two:"]);
-    while (server.nodes.listeners > 0)
-      await new Promise((resolve) => setImmediate(resolve));
+    await eventually(() => server.nodes.listeners === 0, "nobody listens");
   },
 );
 

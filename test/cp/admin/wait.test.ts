@@ -7,6 +7,7 @@ import {
   startAdminServer,
   type AdminServer,
 } from "../../support/admin-server.ts";
+import { eventually } from "../../support/eventually.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
 let stack: CloseStack;
@@ -47,7 +48,7 @@ function wait(
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+  await eventually(condition, condition.toString());
 }
 
 test("with no node there is nothing to wait for", async () => {

@@ -14,6 +14,7 @@ import {
   take,
   type AdminServer,
 } from "../../support/admin-server.ts";
+import { eventually } from "../../support/eventually.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
 let stack: CloseStack;
@@ -52,7 +53,7 @@ async function code(call: Promise<unknown>): Promise<string> {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+  await eventually(condition, condition.toString());
 }
 
 describe("a watch", () => {
