@@ -10,7 +10,7 @@ import path from "node:path";
 import type { SeededRandom } from "./seeded-random.ts";
 
 /**
- * Copies a LevelDB database as a careless backup would: one file after the other, in any order, while it is written to.
+ * Copies the files of a folder, a LevelDB database for one, as a careless backup would: one file after the other, in any order, while it is written to.
  * Files that are gone meanwhile are left out.
  */
 export async function copyFiles(
@@ -19,8 +19,9 @@ export async function copyFiles(
   random: SeededRandom,
 ): Promise<void> {
   await mkdir(to, { recursive: true });
-  const files = (await readdir(from))
-    .map((file) => ({ file, order: random.next() }))
+  const files = (await readdir(from, { withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map(({ name: file }) => ({ file, order: random.next() }))
     .sort((a, b) => a.order - b.order);
   for (const { file } of files)
     if (file !== "LOCK")
