@@ -1,11 +1,13 @@
 import { once } from "node:events";
 import { createServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { describe, expect, test } from "vitest";
 import type { Resource } from "../../../src/gen/holdfast/config/v1/resource_pb.js";
 import { api } from "../../support/api.ts";
 import { CA_CERT } from "../../support/certificates.ts";
+import { eventually } from "../../support/eventually.ts";
 import { TestGateway } from "../../support/gateway.ts";
 import { id, resource } from "../../support/resources.ts";
 import {
@@ -37,7 +39,15 @@ async function tlsUpstream(options: ServerOptions = {}) {
   );
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
+  // Whoever closes a connection in these tests, it is not the upstream.
+  server.keepAliveTimeout = 0;
+  const connections = new Set<Duplex>();
+  server.on("connection", (socket) => {
+    connections.add(socket);
+    socket.on("close", () => connections.delete(socket));
+  });
   return {
+    connections,
     port: (server.address() as AddressInfo).port,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
@@ -173,6 +183,10 @@ test("connections are not shared by services with other TLS settings, and go whe
     tlsApi(upstream.port, { tlsVerify: true, caCertificates: [id(12)] }),
   );
   expect(gateway.gateway.upstreamConnections).toEqual({ busy: 0, open: 0 });
+  await eventually(
+    () => (upstream.connections.size === 0 ? true : undefined),
+    "the old connection is closed",
+  );
   await gateway.ask("/api");
   await gateway.serve(
     tlsApi(upstream.port, {

@@ -40,10 +40,8 @@ export function relayBody(
     });
     from.once("error", breakOff);
     from.once("close", breakOff);
-    to.once("close", () => {
-      from.destroy();
-      resolve();
-    });
+    // Whoever made the request gives it up when the client goes.
+    to.once("close", resolve);
     onProgress("read");
   });
 }
