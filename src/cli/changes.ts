@@ -15,16 +15,19 @@ export function changesTable(changes: readonly Change[], out: Output): string {
   return (
     table(
       ["ACTION", "KIND", "NAME", "ID"],
-      shown.map(({ action, kind, name, id }) => [
-        action,
-        kind,
-        // What has no name is called by its id.
-        name === id ? "" : name,
-        id,
-      ]),
+      changeRows(shown).map((row, i) => [shown[i]?.action ?? "", ...row]),
       out,
     ) + (more > 0 ? `and ${more} more\n` : "")
   );
+}
+
+/** The kind, name and id of what is changed. What has no name is called by its id. */
+export function changeRows(changes: readonly Change[]): string[][] {
+  return changes.map(({ kind, name, id }) => [
+    kind,
+    name === id ? "" : name,
+    id,
+  ]);
 }
 
 /** How many were created, updated and deleted: `2 created, 1 deleted`. */
@@ -43,7 +46,9 @@ export function countChanges(changes: readonly Change[]): string {
 export function writeWarnings(err: Output, warnings: readonly Warning[]): void {
   for (const warning of warnings) {
     const { kind, name, id, field, message, nodes, position } = warning;
-    const who = kind === "" ? "" : `${kind} "${name === "" ? id : name}"`;
+    const called = name === "" ? id : name;
+    // Of what a file says, the kind is all there is: `route "x"`.
+    const who = kind === "" || called === "" ? kind : `${kind} "${called}"`;
     const where = nodes.length === 0 ? "" : ` (nodes ${nodes.join(", ")})`;
     const text = [position, who, field, message]
       .filter((part) => part !== "")

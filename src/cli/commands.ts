@@ -2,13 +2,17 @@ import type { Command } from "./command.ts";
 import { apply } from "./commands/apply.ts";
 import { cp } from "./commands/cp.ts";
 import { deleteCommand } from "./commands/delete.ts";
+import { diff } from "./commands/diff.ts";
 import { dp } from "./commands/dp.ts";
+import { dump } from "./commands/dump.ts";
 import { echo } from "./commands/echo.ts";
+import { exportSnapshot } from "./commands/export-snapshot.ts";
 import { get } from "./commands/get.ts";
 import { history } from "./commands/history.ts";
 import { nodes } from "./commands/nodes.ts";
 import { rollback } from "./commands/rollback.ts";
 import { up } from "./commands/up.ts";
+import { validate } from "./commands/validate.ts";
 import { wait } from "./commands/wait.ts";
 import { watch } from "./commands/watch.ts";
 
@@ -18,6 +22,9 @@ export const COMMANDS: readonly Command[] = [
   cp,
   dp,
   apply,
+  diff,
+  validate,
+  dump,
   get,
   deleteCommand,
   history,
@@ -25,5 +32,6 @@ export const COMMANDS: readonly Command[] = [
   nodes,
   watch,
   wait,
+  exportSnapshot,
   echo,
 ];

@@ -37,7 +37,7 @@ export function programHelp(
     ),
     "",
     ...wrap(
-      "The process ends with 0 when all is done, 1 when something failed, 2 when the command line cannot be understood, 3 when not every node serves what was waited for.",
+      "The process ends with 0 when all is done, 1 when something failed, 2 when the command line cannot be understood, 3 when there are differences, or not every node serves what was waited for.",
       width,
     ),
     "",

@@ -30,6 +30,7 @@ export const EXIT = {
   done: 0,
   failed: 1,
   usage: 2,
+  differences: 3,
   notConverged: 3,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

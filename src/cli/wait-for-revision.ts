@@ -4,7 +4,8 @@ import type {
   WaitForRevisionResponse,
 } from "../gen/holdfast/admin/v1/config_service_pb.js";
 import type { ControlPlaneClient } from "./client.ts";
-import { EXIT, Failure, type ExitCode, type Io, type Output } from "./io.ts";
+import { EXIT, Failure, type ExitCode, type Io } from "./io.ts";
+import { Progress } from "./progress.ts";
 import { printable } from "./table.ts";
 
 /** The control plane ends the wait itself; this long after it the call is given up. */
@@ -82,26 +83,4 @@ function missing({ id, hostname, serving, reason }: MissingNode): string {
       : `serves revision ${serving.revision}`;
   const why = reason === "" ? "" : `: ${reason}`;
   return printable(`${id} (${hostname}) ${has}${why}`);
-}
-
-/** One line on a terminal that is written over and over; nothing elsewhere. */
-class Progress {
-  readonly #out: Output;
-  #shown = "";
-
-  constructor(out: Output) {
-    this.#out = out;
-  }
-
-  show(line: string): void {
-    if (this.#out.isTTY !== true || line === this.#shown) return;
-    this.#out.write(`\r${line.padEnd(this.#shown.length)}`);
-    this.#shown = line;
-  }
-
-  clear(): void {
-    if (this.#shown === "") return;
-    this.#out.write(`\r${" ".repeat(this.#shown.length)}\r`);
-    this.#shown = "";
-  }
 }

@@ -14,6 +14,7 @@ import { readFiles } from "../declarative-files.ts";
 import { list, optional, toggle } from "../flags.ts";
 import { EXIT, Failure, UsageError, type Io } from "../io.ts";
 import { json, writeValue, type Format } from "../output.ts";
+import { withElapsed } from "../progress.ts";
 import { recordFlags } from "../record-flags.ts";
 import { sendApply } from "../send-apply.ts";
 import { duration, text } from "../value-types.ts";
@@ -85,7 +86,9 @@ export const apply = command({
         // What was shown is what is deleted: anything that changed meanwhile has to be looked at again.
         request.expectedRevision = seen;
       }
-      const answer = await sendApply(client, request);
+      const answer = await withElapsed(io, "applying the files", () =>
+        sendApply(client, request),
+      );
       print(io, flags.output, answer, flags.dryRun);
       if (flags.wait === undefined) return EXIT.done;
       const waited = await waitForRevision(
@@ -106,12 +109,21 @@ async function confirmDeletions(
   request: ApplyRequest,
 ): Promise<bigint | undefined> {
   const dryRun = { ...request, dryRun: true, allowMassDelete: true };
-  const { changes, revision } = await sendApply(client, dryRun);
+  const { changes, revision, warnings } = await withElapsed(
+    io,
+    "comparing the files",
+    () => sendApply(client, dryRun),
+  );
   // A dry run answers the revision that it would make.
   const seen = changes.length === 0 ? revision : revision - 1n;
   const deletions = changes.filter(({ action }) => action === "delete");
   if (deletions.length === 0) return seen;
   io.stderr.write(changesTable(deletions, io.stderr));
+  // What is about no resource is about the answer: that it could not list everything.
+  writeWarnings(
+    io.stderr,
+    warnings.filter(({ kind, position }) => kind + position === ""),
+  );
   const others = changes.length - deletions.length;
   const besides = others === 0 ? "" : `, besides ${others} other changes`;
   const agreed = await confirm(

@@ -33,10 +33,7 @@ export function writeAnswer(
 ): { revision: bigint; changes: Change[]; warnings: Warning[] } {
   const { revision } = result;
   const all = result.changes;
-  const changes = new Room(call, WRITE_BYTES).fit(
-    ChangeSchema,
-    mapped(all, changeOf),
-  );
+  const changes = fitChanges(all, call);
   const shown = new Room(call, WRITE_BYTES).fit(
     WarningSchema,
     mapped(result.warnings, warningOf),
@@ -53,6 +50,22 @@ export function writeAnswer(
       }),
     );
   return { revision, changes, warnings: shown };
+}
+
+/** As many of the changes as there is room for. Deletions first when that is not all: whoever is asked about them sees some. */
+function fitChanges(
+  all: readonly ChangeInfo[],
+  call: HandlerContext,
+): Change[] {
+  const fit = (some: readonly ChangeInfo[]) =>
+    new Room(call, WRITE_BYTES).fit(ChangeSchema, mapped(some, changeOf));
+  const changes = fit(all);
+  if (changes.length === all.length) return changes;
+  const isDeletion = ({ action }: ChangeInfo) => action === "delete";
+  return fit([
+    ...all.filter(isDeletion),
+    ...all.filter((change) => !isDeletion(change)),
+  ]);
 }
 
 /** A revision with as many of its changes as it lists and there is room for. */

@@ -12,7 +12,7 @@ import { problemAt, type Report, type Source, type Subject } from "./report.ts";
 import { MAX_DEPTH, type TreeNode } from "./tree.ts";
 
 /** Longer files are refused unread: the tree of one takes fifty times its size. */
-const MAX_FILE_CHARACTERS = 32 * 1024 * 1024;
+export const MAX_FILE_CHARACTERS = 32 * 1024 * 1024;
 
 /** Syntax errors shown of one file: the first causes most of the others. */
 const MAX_SYNTAX_ERRORS = 10;
