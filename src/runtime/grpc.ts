@@ -1,27 +1,26 @@
-import {
-  create,
-  fromBinary,
-  toBinary,
-  type DescMessage,
-  type DescMethod,
-  type DescService,
-  type MessageInitShape,
-  type MessageShape,
+import type {
+  DescMessage,
+  DescMethod,
+  DescService,
+  MessageShape,
 } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import type { ObjectWritable } from "@grpc/grpc-js/build/src/object-stream.js";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import type { Readable } from "node:stream";
+import {
+  DEFAULT_MAX_RECEIVE_BYTES,
+  KEEPALIVE,
+  keepaliveOptions,
+  type Keepalive,
+} from "./grpc-channel.ts";
+import { GrpcError, reasonOf } from "./grpc-error.ts";
+import { methodDefinition, type Outgoing } from "./grpc-method.ts";
 import { formatHostPort, ListenError, type HostPort } from "./host-port.ts";
 
-// It writes plain text to standard error, where only lines of JSON belong; what it has to say comes as errors too.
-grpc.setLogVerbosity(grpc.logVerbosity.NONE);
-
-/** A message to send; one that is encoded already is sent as it is, so that one encoding serves many streams. */
-export type Outgoing<T extends DescMessage> = MessageInitShape<T> | Uint8Array;
-
-type BidiMethod = DescMethod & { readonly methodKind: "bidi_streaming" };
+/** A method with a stream in both directions. */
+export type BidiMethod = DescMethod & { readonly methodKind: "bidi_streaming" };
 
 declare const ofMethod: unique symbol;
 
@@ -55,17 +54,6 @@ export type BidiHandlers<S extends DescService> = {
     ? BidiHandler<S["method"][K]>
     : never;
 };
-
-/** Ends a stream with this status. The details are shown to the peer. */
-export class GrpcError extends Error {
-  override readonly name = "GrpcError";
-  readonly code: grpc.status;
-
-  constructor(code: grpc.status, details: string) {
-    super(details);
-    this.code = code;
-  }
-}
 
 /** A service with its handlers, to be given to GrpcServer.listen. */
 export interface BoundService {
@@ -111,18 +99,6 @@ export interface GrpcServerOptions {
   /** Default KEEPALIVE. */
   readonly keepalive?: Keepalive;
 }
-
-/** HTTP/2 pings that find a peer which is gone without a word. */
-export interface Keepalive {
-  /** How long a connection is quiet before it is asked for a sign of life. */
-  readonly timeMs: number;
-  /** How long that sign may take. */
-  readonly timeoutMs: number;
-}
-
-export const KEEPALIVE: Keepalive = { timeMs: 20_000, timeoutMs: 10_000 };
-
-const DEFAULT_MAX_RECEIVE_BYTES = 4 << 20;
 
 /** How long streams that are still open at a stop get to end by themselves. */
 const CLOSE_GRACE_MS = 2_000;
@@ -192,91 +168,6 @@ export class GrpcServer implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-}
-
-export interface GrpcClientOptions {
-  /** Largest message that is received, in bytes. Default 4 MiB. */
-  readonly maxReceiveBytes?: number;
-  /** Default KEEPALIVE. */
-  readonly keepalive?: Keepalive;
-}
-
-/** A cleartext gRPC connection to one peer. It connects when it is first called; a failed call is not repeated. */
-export class GrpcClient implements Disposable {
-  readonly #client: grpc.Client;
-
-  constructor(target: HostPort, options: GrpcClientOptions = {}) {
-    this.#client = new grpc.Client(
-      formatHostPort(target),
-      grpc.credentials.createInsecure(),
-      {
-        "grpc.max_receive_message_length":
-          options.maxReceiveBytes ?? DEFAULT_MAX_RECEIVE_BYTES,
-        ...keepaliveOptions(options.keepalive ?? KEEPALIVE),
-        "grpc.keepalive_permit_without_calls": 1,
-        // Proxies of the environment are for the web, not for a control plane.
-        "grpc.enable_http_proxy": 0,
-        "grpc.enable_retries": 0,
-        // Otherwise clients of one process share a connection, and its waiting time after a failure.
-        "grpc.use_local_subchannel_pool": 1,
-        "grpc.initial_reconnect_backoff_ms": 100,
-        "grpc.max_reconnect_backoff_ms": 1_000,
-      },
-    );
-  }
-
-  /**
-   * Connects, and resolves when that has worked. Rejects when it has not within `timeoutMs`, or with the signal's reason.
-   */
-  async connect(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => {
-        reject(reasonOf(signal));
-      };
-      signal.addEventListener("abort", onAbort, { once: true });
-      this.#client.waitForReady(Date.now() + timeoutMs, (error) => {
-        signal.removeEventListener("abort", onAbort);
-        if (error === undefined) resolve();
-        else reject(error);
-      });
-    });
-  }
-
-  /** Opens a stream. Its 'error' must be listened to; aborting the signal cancels it. */
-  bidi<M extends BidiMethod>(
-    method: M,
-    signal?: AbortSignal,
-  ): BidiClientCall<M> {
-    const definition = methodDefinition(method);
-    const call = this.#client.makeBidiStreamRequest(
-      definition.path,
-      definition.requestSerialize,
-      definition.responseDeserialize,
-    );
-    if (signal !== undefined) {
-      const cancel = (): void => {
-        call.cancel();
-      };
-      if (signal.aborted) cancel();
-      else {
-        signal.addEventListener("abort", cancel, { once: true });
-        call.once("status", () => {
-          signal.removeEventListener("abort", cancel);
-        });
-      }
-    }
-    return call;
-  }
-
-  /** Cuts the connection, with all its streams. */
-  close(): void {
-    this.#client.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 }
 
@@ -376,51 +267,4 @@ function statusOf(error: unknown): {
   return error instanceof GrpcError
     ? { code: error.code, details: error.message }
     : { code: grpc.status.INTERNAL, details: "internal error" };
-}
-
-function methodDefinition<M extends DescMethod>(method: M) {
-  const input: M["input"] = method.input;
-  const output: M["output"] = method.output;
-  return {
-    path: `/${method.parent.typeName}/${method.name}`,
-    originalName: method.localName,
-    requestStream:
-      method.methodKind === "client_streaming" ||
-      method.methodKind === "bidi_streaming",
-    responseStream:
-      method.methodKind === "server_streaming" ||
-      method.methodKind === "bidi_streaming",
-    requestSerialize: serializer(input),
-    requestDeserialize: (bytes: Buffer) => fromBinary(input, bytes),
-    responseSerialize: serializer(output),
-    responseDeserialize: (bytes: Buffer) => fromBinary(output, bytes),
-  };
-}
-
-function serializer<T extends DescMessage>(
-  schema: T,
-): (message: Outgoing<T>) => Buffer {
-  return (message) => {
-    const bytes =
-      message instanceof Uint8Array
-        ? message
-        : toBinary(schema, create(schema, message));
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  };
-}
-
-function keepaliveOptions({
-  timeMs,
-  timeoutMs,
-}: Keepalive): grpc.ChannelOptions {
-  return {
-    "grpc.keepalive_time_ms": timeMs,
-    "grpc.keepalive_timeout_ms": timeoutMs,
-  };
-}
-
-function reasonOf(signal: AbortSignal): Error {
-  return signal.reason instanceof Error
-    ? signal.reason
-    : new GrpcError(grpc.status.CANCELLED, "the stream is gone");
 }

@@ -12,16 +12,18 @@ import {
 import { CloseStack } from "../../src/runtime/close-stack.ts";
 import {
   bindBidi,
-  GrpcClient,
-  GrpcError,
   GrpcServer,
   messagesOf,
   sendMessage,
   type BidiClientCall,
   type BidiHandler,
-  type GrpcClientOptions,
   type GrpcServerOptions,
 } from "../../src/runtime/grpc.ts";
+import {
+  GrpcClient,
+  type GrpcClientOptions,
+} from "../../src/runtime/grpc-client.ts";
+import { GrpcError } from "../../src/runtime/grpc-error.ts";
 import { ListenError, type HostPort } from "../../src/runtime/host-port.ts";
 
 const Connect = SyncService.method.connect;

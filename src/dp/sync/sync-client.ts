@@ -20,11 +20,11 @@ import { describeCursor } from "../../model/cursor.ts";
 import { backoffMs, SYNC_BACKOFF } from "../../runtime/backoff.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import {
-  GrpcClient,
   messagesOf,
   sendMessage,
   type BidiClientCall,
 } from "../../runtime/grpc.ts";
+import { GrpcClient } from "../../runtime/grpc-client.ts";
 import { formatHostPort, type HostPort } from "../../runtime/host-port.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { LIMITS } from "../../sync/limits.ts";
