@@ -19,8 +19,9 @@ export const BUCKET_COUNT = 1024;
 const BUCKET_DOMAIN = Buffer.from("holdfast.bucket.v1\0", "latin1");
 const ROOT_DOMAIN = Buffer.from("holdfast.root.v1\0", "latin1");
 const LENGTH_BYTES = 4;
+const INDEX_BYTES = 2;
 /** What a bucket adds to what is hashed for the root: its index and its hash. */
-const ROOT_ENTRY_BYTES = 2 + 32;
+const DIGEST_BYTES = INDEX_BYTES + 32;
 
 /** The bucket of a key: the first 10 bits of its SHA-256. */
 export function bucketIndex(key: string): number {
@@ -175,24 +176,25 @@ export class Snapshot {
   /** Plain bytes of all buckets. */
   readonly byteCount: number;
   readonly #buckets: Buckets;
+  #digests: Digests | undefined;
   #root: string | undefined;
 
-  private constructor(workspace: string, buckets: Buckets) {
+  private constructor(
+    workspace: string,
+    buckets: Buckets,
+    counts: { readonly entries: number; readonly bytes: number },
+    digests?: Digests,
+  ) {
     this.workspace = workspace;
     this.#buckets = buckets;
-    let entries = 0;
-    let bytes = 0;
-    for (const bucket of buckets) {
-      entries += bucket?.count ?? 0;
-      bytes += bucket?.bytes.length ?? 0;
-    }
-    this.entryCount = entries;
-    this.byteCount = bytes;
+    this.entryCount = counts.entries;
+    this.byteCount = counts.bytes;
+    this.#digests = digests;
   }
 
   /** The state at revision 0. */
   static empty(workspace: string): Snapshot {
-    return new Snapshot(workspace, emptyBuckets());
+    return new Snapshot(workspace, emptyBuckets(), { entries: 0, bytes: 0 });
   }
 
   /** A snapshot of these buckets, by index. */
@@ -205,7 +207,12 @@ export class Snapshot {
       if (!(index in all)) throw new RangeError(`there is no bucket ${index}`);
       all[index] = bucket;
     }
-    return new Snapshot(workspace, all);
+    const counts = { entries: 0, bytes: 0 };
+    for (const bucket of all) {
+      counts.entries += bucket?.count ?? 0;
+      counts.bytes += bucket?.bytes.length ?? 0;
+    }
+    return new Snapshot(workspace, all, counts);
   }
 
   /** The bucket with this index; undefined when it is empty. */
@@ -232,7 +239,14 @@ export class Snapshot {
 
   /** The root in 64 hexadecimal digits. Computed once; `hashSlices` spreads the work. */
   get root(): string {
-    this.#root ??= computeRoot(this.workspace, this.buckets());
+    if (this.#root === undefined) {
+      const bytes =
+        this.#digests === undefined
+          ? digestsOf(this.buckets())
+          : patchDigests(this.#digests, this.#buckets);
+      this.#digests = { bytes, stale: [] };
+      this.#root = hashRoot(this.workspace, bytes);
+    }
     return this.#root;
   }
 
@@ -275,18 +289,41 @@ export class Snapshot {
         handled = 0;
       }
     }
-    const buckets = [...this.#buckets];
+    const buckets = this.#buckets.slice();
+    const counts = { entries: this.entryCount, bytes: this.byteCount };
+    let sameBuckets = true;
     for (const [index, bucketEdits] of edits) {
       const before = this.#buckets[index];
-      buckets[index] = editBucket(before, bucketEdits);
+      const after = editBucket(before, bucketEdits);
+      buckets[index] = after;
+      counts.entries += (after?.count ?? 0) - (before?.count ?? 0);
+      counts.bytes += (after?.bytes.length ?? 0) - (before?.bytes.length ?? 0);
+      sameBuckets &&= (before === undefined) === (after === undefined);
       handled += bucketEdits.size + (before?.count ?? 0);
       if (handled >= SLICE_ENTRIES) {
         yield handled;
         handled = 0;
       }
     }
-    return new Snapshot(this.workspace, buckets);
+    // What is hashed for the root has a place for each bucket that is not empty: while those are the same, what is known
+    // of this snapshot's goes for the next one but for the buckets that changed.
+    const known = sameBuckets ? this.#digests : undefined;
+    const stale = [...(known?.stale ?? []), ...edits.keys()].filter(
+      (index) => buckets[index] !== undefined,
+    );
+    const digests =
+      known === undefined || stale.length > BUCKET_COUNT
+        ? undefined
+        : { bytes: known.bytes, stale };
+    return new Snapshot(this.workspace, buckets, counts, digests);
   }
+}
+
+/** What a root is the hash of, but for its beginning: index and hash of each bucket that is not empty, ascending. */
+interface Digests {
+  readonly bytes: Buffer;
+  /** Buckets whose hash in `bytes` is that of an earlier snapshot. */
+  readonly stale: readonly number[];
 }
 
 /** What must be done to `from` to get `to`: the puts and deletes in no particular order. */
@@ -319,23 +356,58 @@ export function computeRoot(
     readonly [index: number, bucket: { readonly hash: Uint8Array }]
   >,
 ): string {
+  return hashRoot(workspace, digestsOf(buckets));
+}
+
+function digestsOf(
+  buckets: Iterable<
+    readonly [index: number, bucket: { readonly hash: Uint8Array }]
+  >,
+): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(BUCKET_COUNT * DIGEST_BYTES);
+  let at = 0;
+  for (const [index, { hash }] of buckets) {
+    at = bytes.writeUInt16BE(index, at);
+    bytes.set(hash, at);
+    at += hash.length;
+  }
+  return bytes.subarray(0, at);
+}
+
+/** Writes the hashes of stale buckets anew into a copy. */
+function patchDigests({ bytes, stale }: Digests, buckets: Buckets): Buffer {
+  const patched = Buffer.from(bytes);
+  for (const index of stale) {
+    const hash = buckets[index]?.hash;
+    const at = DIGEST_BYTES * placeOf(patched, index);
+    if (hash === undefined || patched.readUInt16BE(at) !== index)
+      throw new RangeError(`bucket ${index} has no digest`);
+    patched.set(hash, at + INDEX_BYTES);
+  }
+  return patched;
+}
+
+/** How many digests stand before that of a bucket. */
+function placeOf(digests: Buffer, index: number): number {
+  let low = 0;
+  let high = digests.length / DIGEST_BYTES - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (digests.readUInt16BE(middle * DIGEST_BYTES) < index) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function hashRoot(workspace: string, digests: Buffer): string {
   const name = Buffer.from(workspace, "utf8");
   const head = Buffer.allocUnsafe(LENGTH_BYTES);
   head.writeUInt32BE(name.length);
-  // In one piece: every change on every node comes through here, and a thousand small updates cost far more than one.
-  const digests = Buffer.allocUnsafe(BUCKET_COUNT * ROOT_ENTRY_BYTES);
-  let at = 0;
-  for (const [index, { hash }] of buckets) {
-    digests[at] = index >> 8;
-    digests[at + 1] = index & 0xff;
-    digests.set(hash, at + 2);
-    at += ROOT_ENTRY_BYTES;
-  }
   return createHash("sha256")
     .update(ROOT_DOMAIN)
     .update(head)
     .update(name)
-    .update(digests.subarray(0, at))
+    .update(digests)
     .digest("hex");
 }
 

@@ -110,6 +110,40 @@ describe("a snapshot", () => {
     );
   });
 
+  test("changed step by step, asked for its root now and then, has the root and the counts of its content", () => {
+    // Mostly values change and not keys: then what is known of the root before is used again.
+    const few = Array.from({ length: 12 }, (_, n) => key("route", n));
+    const start: Content = new Map(few.map((k) => [k, Uint8Array.of(1)]));
+    const step = fc.record({
+      puts: fc.array(
+        fc.tuple(fc.constantFrom(...few), fc.uint8Array({ maxLength: 3 })),
+      ),
+      deletes: fc.array(fc.integer({ min: 10, max: 90 }), { maxLength: 3 }),
+      ask: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(step), (steps) => {
+        let content = new Map(start);
+        let snapshot = build(start);
+        expect(snapshot.root).toHaveLength(64);
+        for (const { puts, deletes, ask } of steps) {
+          const gone = deletes.map((n) => key("route", n));
+          snapshot = apply(snapshot, {
+            puts: putsOf(new Map(puts)),
+            deletes: gone,
+          });
+          for (const k of gone) content.delete(k);
+          content = new Map([...content, ...puts]);
+          if (!ask) continue;
+          const fresh = build(content);
+          expect(snapshot.root).toBe(fresh.root);
+          expect(snapshot.entryCount).toBe(content.size);
+          expect(snapshot.byteCount).toBe(fresh.byteCount);
+        }
+      }),
+    );
+  });
+
   test("differs from another in its root when it differs in anything", () => {
     fc.assert(
       fc.property(arbitraryContent, arbitraryContent, (before, after) => {
