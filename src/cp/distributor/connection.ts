@@ -81,6 +81,8 @@ export class Connection {
   readonly #gone: AbortSignal;
   readonly #logger: Logger;
   readonly #ending = new AbortController();
+  /** The stream is gone, or its end was said. One for all writes: making one for each costs as much as the write. */
+  readonly #stop: AbortSignal;
   #session: Session;
   /** What the frame in flight offers, kept for the node to pull from however long that takes. */
   #offered: { readonly seq: bigint; readonly snapshot: Snapshot } | undefined;
@@ -93,6 +95,7 @@ export class Connection {
     this.peer = call.getPeer();
     this.#call = call;
     this.#gone = gone;
+    this.#stop = AbortSignal.any([gone, this.#ending.signal]);
     this.#host = host;
     this.#logger = host.logger.child({ session: id, peer: this.peer });
     const { head, needs } = host.published();
@@ -105,9 +108,8 @@ export class Connection {
 
   /** Serves the stream until it ends. */
   async run(): Promise<void> {
-    const stop = AbortSignal.any([this.#gone, this.#ending.signal]);
     try {
-      await Promise.race([this.#read(), aborted(stop)]);
+      await Promise.race([this.#read(), aborted(this.#stop)]);
     } catch (error) {
       if (!this.#gone.aborted)
         this.#logger.warn("session.failed", { err: error });
@@ -296,10 +298,9 @@ export class Connection {
 
   async #send(message: Uint8Array | ConnectResponse): Promise<void> {
     const bytes = message instanceof Uint8Array ? message.length : 0;
-    const signal = AbortSignal.any([this.#gone, this.#ending.signal]);
-    const release = await this.#host.budget.acquire(bytes, signal);
+    const release = await this.#host.budget.acquire(bytes, this.#stop);
     try {
-      await sendMessage(this.#call, message, signal);
+      await sendMessage(this.#call, message, this.#stop);
     } finally {
       release();
     }

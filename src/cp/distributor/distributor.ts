@@ -296,7 +296,7 @@ export class Distributor implements Nodes, AsyncDisposable {
         });
         return;
       case "acked":
-        this.#metrics.acked(this.#registry.get(node.id)?.lastApply);
+        this.#metrics.acked(this.#registry.lastApply(node.id));
         this.#options.logger.info("node.acked", {
           node: node.id,
           revision: event.ack.cursor?.revision,

@@ -265,6 +265,11 @@ export class NodeRegistry implements AsyncDisposable {
     return entry && this.#show(entry);
   }
 
+  /** How long the steps of the node's last apply took. */
+  lastApply(id: string): Node["lastApply"] {
+    return this.#entries.get(id)?.node.lastApply;
+  }
+
   onChange(listener: (event: NodeEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
