@@ -73,6 +73,7 @@ export async function startDataPlane(
       onUnsupported: options.onUnsupported,
       clock,
       logger,
+      metrics,
     }),
   );
   let serving = loaded;
