@@ -3,6 +3,7 @@ import {
   ScalarType,
   toJson,
   type DescField,
+  type DescMessage,
 } from "@bufbuild/protobuf";
 import type { ReflectMessage } from "@bufbuild/protobuf/reflect";
 import { FeatureSet_FieldPresence, StructSchema } from "@bufbuild/protobuf/wkt";
@@ -85,12 +86,32 @@ function mapOf(
   names: ReadonlySet<string>,
 ): ReadonlyMap<string, YamlValue> {
   const map = new Map<string, YamlValue>();
-  for (const field of message.fields) {
-    if (getOption(field, input_only) || getOption(field, output_only)) continue;
-    if (!message.isSet(field) && !isWrittenUnset(field)) continue;
-    map.set(field.name, valueOf(message, field, names));
-  }
+  for (const { field, isWrittenUnset } of writtenFields(message.desc))
+    if (isWrittenUnset || message.isSet(field))
+      map.set(field.name, valueOf(message, field, names));
   return map;
+}
+
+interface WrittenField {
+  readonly field: DescField;
+  readonly isWrittenUnset: boolean;
+}
+
+/** Asking for an option decodes it, every time. */
+const fieldsByMessage = new Map<DescMessage, readonly WrittenField[]>();
+
+function writtenFields(desc: DescMessage): readonly WrittenField[] {
+  let fields = fieldsByMessage.get(desc);
+  if (fields === undefined) {
+    fields = desc.fields
+      .filter(
+        (field) =>
+          !getOption(field, input_only) && !getOption(field, output_only),
+      )
+      .map((field) => ({ field, isWrittenUnset: isWrittenUnset(field) }));
+    fieldsByMessage.set(desc, fields);
+  }
+  return fields;
 }
 
 /** Numbers and booleans that are 0 and false when nothing is said. A text that is not there is not "". */
@@ -155,7 +176,8 @@ function subOf(
   switch (message.desc.typeName) {
     case ReferenceSchema.typeName: {
       const { id } = message.message as Reference;
-      const isName = names.has(`${getOption(field, reference_to)}/${id}`);
+      const isName =
+        names.size > 0 && names.has(`${getOption(field, reference_to)}/${id}`);
       return isName ? new Map([["id", id]]) : id;
     }
     case StructSchema.typeName:
