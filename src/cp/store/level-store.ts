@@ -25,7 +25,7 @@ import {
   readWorkspace,
 } from "./level-load.ts";
 import { readHistory, readNodes, readTimes, writeNodes } from "./level-read.ts";
-import { openPrivateDirectory } from "./private-directory.ts";
+import { openPrivateDirectory } from "../../runtime/private-directory.ts";
 import type {
   Commit,
   EntryTimes,

@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Level } from "level";
 import { createHash } from "node:crypto";
-import { mkdir, readdir, rename, stat } from "node:fs/promises";
+import { readdir, rename, stat } from "node:fs/promises";
 import {
   CursorSchema,
   type Cursor,
@@ -14,6 +14,7 @@ import { describeCursor } from "../../model/cursor.ts";
 import { Snapshot, type Changes, type Entry } from "../../model/snapshot.ts";
 import { SLICE_ENTRIES } from "../../model/slices.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import { openPrivateDirectory } from "../../runtime/private-directory.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import type { State } from "./last-good.ts";
 
@@ -246,7 +247,7 @@ function unseal(sealed: Uint8Array): Uint8Array | undefined {
 
 /** Whether nothing was ever stored in a directory, which is made if need be. */
 async function isEmpty(directory: string): Promise<boolean> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await openPrivateDirectory(directory);
   // LevelDB makes these before it does anything else.
   const own = new Set(["LOCK", "LOG", "LOG.old"]);
   return (await readdir(directory)).every((name) => own.has(name));

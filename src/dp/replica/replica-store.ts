@@ -1,10 +1,10 @@
-import { chmod, mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { Refusal } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { describeCursor } from "../../model/cursor.ts";
 import { diffSlices, Snapshot } from "../../model/snapshot.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import { openPrivateDirectory } from "../../runtime/private-directory.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import {
   DamagedFileError,
@@ -77,8 +77,7 @@ export class ReplicaStore implements AsyncDisposable {
   static async open(options: ReplicaStoreOptions): Promise<ReplicaStore> {
     const { dataDir } = options;
     try {
-      await mkdir(dataDir, { recursive: true, mode: 0o700 });
-      await chmod(dataDir, 0o700);
+      await openPrivateDirectory(dataDir);
     } catch (error) {
       throw new ReplicaError(
         `cannot use ${dataDir}: ${error instanceof Error ? error.message : String(error)}`,

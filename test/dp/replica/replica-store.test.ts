@@ -5,8 +5,8 @@ import {
   chmod,
   chown,
   mkdir,
-  readdir,
   readFile,
+  readdir,
   rm,
   stat,
   writeFile,
@@ -94,6 +94,8 @@ describe("what is stored", () => {
     expect(await mode()).toBe("700");
     expect(await mode("replica")).toBe("700");
     expect(await mode("last-good.hfs")).toBe("600");
+    for (const file of await readdir(dir.join("dp", "replica")))
+      expect(await mode("replica", file), file).toBe("600");
   });
 
   test("keeps the order of writes that are not waited for, and what they were when it closes", async () => {
