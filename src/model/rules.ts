@@ -30,8 +30,13 @@ export const MAX_VALUE_BYTES = 256 * 1024;
  * Everything that is wrong with a resource by itself: the rules of the .proto files and all that a data plane's compiling
  * depends on, so that what passes here can be compiled. Expects a resource that `fillDefaults` has made. References and
  * uniqueness are between resources and not checked here.
+ *
+ * @param storedBytes How long its stored value is, where that is known already.
  */
-export function checkResource(resource: Resource): readonly Violation[] {
+export function checkResource(
+  resource: Resource,
+  storedBytes?: number,
+): readonly Violation[] {
   const kind = kindOfResource(resource);
   const message = reflectKind(resource);
   if (kind === undefined || message === undefined)
@@ -49,7 +54,7 @@ export function checkResource(resource: Resource): readonly Violation[] {
     problems = distinct([
       ...fieldProblems(schemaOf(kind), message.message),
       ...kindProblems(resource),
-      ...sizeProblems(resource),
+      ...sizeProblems(storedBytes ?? encodeResource(resource).length),
     ]);
   if (problems.length === 0) return [];
   const name = nameOf(resource);
@@ -101,8 +106,7 @@ function kindProblems({ kind }: Resource): Problem[] {
   }
 }
 
-function sizeProblems(resource: Resource): Problem[] {
-  const { length } = encodeResource(resource);
+function sizeProblems(length: number): Problem[] {
   return length <= MAX_VALUE_BYTES
     ? []
     : [

@@ -116,7 +116,7 @@ export function draftOf(
   const own = kind === undefined ? "no resource" : `${kind}/${id}`;
   if (parsed === undefined || own !== key)
     return problem("id", `the key is "${key}", but the value is of "${own}"`);
-  const violations = checkResource(resource);
+  const violations = checkResource(resource, value.length);
   if (violations.length > 0)
     return violations.map(({ field, reason }) => ({
       key,
