@@ -413,7 +413,10 @@ describe("refusals", () => {
     expect(driver.effects.at(-1)).toMatchObject({ cursor: B, kept: A });
     const [refusal] = driver.replica.refusals;
     expect(refusal).toMatchObject({ class: NackClass.UNSUPPORTED, cursor: B });
-    expect(refusal?.violations).toHaveLength(64);
+    // All are told; what is remembered must fit in a Hello, sixteen times.
+    const nack = driver.effects.find(({ type }) => type === "nack");
+    expect(nack).toHaveProperty("violations.length", LIMITS.violations);
+    expect(refusal?.violations).toHaveLength(LIMITS.rememberedViolations);
     expect(driver.replica.serving).toEqual(A);
     driver.send({ type: "disconnected" }).connect();
     expect(driver.effects).toMatchObject([{ refused: [refusal] }]);
