@@ -27,7 +27,7 @@ export async function copyFiles(
     if (file !== "LOCK")
       await copyFile(path.join(from, file), path.join(to, file)).catch(
         (error: unknown) => {
-          if (!(error instanceof Error && /ENOENT/.test(error.message)))
+          if (!(error instanceof Error && error.message.includes("ENOENT")))
             throw error;
         },
       );
