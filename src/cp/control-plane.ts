@@ -8,6 +8,7 @@ import { HttpListener } from "../runtime/http-listener.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { createProcessRegistry } from "../runtime/metrics.ts";
 import { statusHandler, statusOnly } from "../runtime/status.ts";
+import { LIMITS } from "../sync/limits.ts";
 import { startAdmin } from "./admin/admin.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { controlPlaneStatus } from "./control-plane-status.ts";
@@ -77,7 +78,6 @@ export async function startControlPlane(
       late.distributor?.unsupportedBy(DEFAULT_WORKSPACE, features) ?? [],
   });
   stack.use(catalog);
-  stack.use(await Expiry.start({ catalog, store, clock, logger }));
   const distributor = stack.use(
     await Distributor.open({
       catalog,
@@ -89,6 +89,8 @@ export async function startControlPlane(
     }),
   );
   late.distributor = distributor;
+  // After those who follow the catalog: a credential may be over at once.
+  stack.use(await Expiry.start({ catalog, store, clock, logger }));
   const status = controlPlaneStatus({
     catalog,
     nodes: distributor,
@@ -99,7 +101,7 @@ export async function startControlPlane(
     options.syncListen,
     [distributor.service],
     {
-      maxReceiveBytes: SYNC_MESSAGE_BYTES,
+      maxReceiveBytes: LIMITS.nodeMessageBytes,
       onFailure: (error) => {
         logger.error("sync.failed", { err: error });
       },
@@ -140,6 +142,3 @@ export async function startControlPlane(
     [Symbol.asyncDispose]: () => owned.close(),
   };
 }
-
-/** A node's messages are small; its largest lists a thousand buckets. */
-const SYNC_MESSAGE_BYTES = 256 * 1024;

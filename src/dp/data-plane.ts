@@ -1,6 +1,7 @@
 import "../runtime/no-proto.ts";
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import type { Feature } from "../model/features.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { CloseStack } from "../runtime/close-stack.ts";
 import { formatHostPort, type HostPort } from "../runtime/host-port.ts";
@@ -63,11 +64,6 @@ export async function startDataPlane(
   const { build, workspace, dataDir } = options;
   await using stack = new CloseStack();
   const metrics = createProcessRegistry(build, "dp");
-  const replica = stack.use(
-    await ReplicaStore.open({ dataDir, workspace, clock, logger }),
-  );
-  const nodeId = await resolveNodeId(dataDir, options.nodeId, logger);
-  const { loaded } = replica;
   const gateway = stack.use(
     Gateway.create({
       onUnsupported: options.onUnsupported,
@@ -76,6 +72,23 @@ export async function startDataPlane(
       metrics,
     }),
   );
+  const features: readonly Feature[] = [
+    ...gateway.features,
+    ...(options.onUnsupported === "fail-route"
+      ? [{ name: FAIL_ROUTE, version: 1 }]
+      : []),
+  ];
+  const replica = stack.use(
+    await ReplicaStore.open({
+      dataDir,
+      workspace,
+      refuser: refuserOf(build, features),
+      clock,
+      logger,
+    }),
+  );
+  const nodeId = await resolveNodeId(dataDir, options.nodeId, logger);
+  const { loaded } = replica;
   let serving = loaded;
   if (loaded !== undefined) {
     const result = await gateway.prepare(loaded);
@@ -110,12 +123,7 @@ export async function startDataPlane(
       hostname: hostname(),
       labels: { ...options.labels },
     },
-    features: [
-      ...gateway.features,
-      ...(options.onUnsupported === "fail-route"
-        ? [{ name: FAIL_ROUTE, version: 1 }]
-        : []),
-    ],
+    features,
     applier,
     serving: serving?.cursor,
     refusals: replica.refusals,
@@ -160,4 +168,10 @@ export async function startDataPlane(
     },
     [Symbol.asyncDispose]: () => owned.close(),
   };
+}
+
+/** What decides whether a refusal still holds. */
+function refuserOf(build: string, features: readonly Feature[]): string {
+  const names = features.map(({ name, version }) => `${name}@${version}`);
+  return [build, ...names.sort()].join(" ");
 }

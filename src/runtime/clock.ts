@@ -17,12 +17,15 @@ export interface Clock {
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** Node takes anything longer for one millisecond. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
 /** The clock of the machine. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   setTimer(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
+    const timer = setTimeout(run, Math.min(delayMs, MAX_DELAY_MS));
     timer.unref();
     return {
       cancel: () => {
@@ -32,6 +35,10 @@ export const systemClock: Clock = {
   },
   async sleep(delayMs, signal) {
     signal?.throwIfAborted();
-    await sleep(delayMs, undefined, signal === undefined ? {} : { signal });
+    await sleep(
+      Math.min(delayMs, MAX_DELAY_MS),
+      undefined,
+      signal === undefined ? {} : { signal },
+    );
   },
 };

@@ -19,8 +19,10 @@ export const LIMITS = {
   bucketWindowBytes: 4 * MIB,
   /** A value that the catalog accepts. */
   valueBytes: 256 * KIB,
-  /** Any message, on either side. */
+  /** Any message of a control plane. */
   messageBytes: 4 * MIB,
+  /** Any message of a node. */
+  nodeMessageBytes: 256 * KIB,
   /** A Report. */
   reportBytes: 64 * KIB,
   /** Plain bytes of a snapshot that a node accepts. */
@@ -31,6 +33,11 @@ export const LIMITS = {
   refusals: 16,
   /** Violations in a Nack. */
   violations: 64,
+  /** Violations that are remembered of a refusal: all refusals must fit in a Hello. */
+  rememberedViolations: 8,
+  /** Characters of a violation's reason, and of one that is remembered. */
+  reasonChars: 1024,
+  rememberedReasonChars: 256,
   /** ROOT_MISMATCH answers in a row that end the stream. */
   mismatches: 3,
   /** How often each side says something. */
@@ -51,6 +58,8 @@ export const LIMITS = {
   backoffMinMs: 250,
   backoffMaxMs: 30 * SECOND,
   backoffResetMs: MINUTE,
+  /** A control plane may ask a node to stay away this long, and no longer. */
+  retryAfterMs: 60 * MINUTE,
   /** Retrying what could not be stored: doubling from min to max. */
   storeRetryMinMs: SECOND,
   storeRetryMaxMs: MINUTE,

@@ -421,7 +421,10 @@ function refuse(
     create(RefusalSchema, {
       class: refusal,
       cursor: apply.frame.to,
-      violations: kept,
+      violations: kept.slice(0, LIMITS.rememberedViolations).map((each) => ({
+        ...each,
+        reason: each.reason.slice(0, LIMITS.rememberedReasonChars),
+      })),
     }),
   ].slice(-LIMITS.refusals);
   return finish({ ...replica, refusals }, [

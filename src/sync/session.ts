@@ -439,7 +439,9 @@ function answerNack(session: Session, nack: Nack, nowMs: number): SessionStep {
           inFlight: undefined,
           mismatches: 0,
           manifestDue: nack.kept === undefined,
-          refusedRoots: new Set([...session.refusedRoots, inFlight.to.root]),
+          refusedRoots: new Set(
+            [...session.refusedRoots, inFlight.to.root].slice(-LIMITS.refusals),
+          ),
         },
         nowMs,
       );
@@ -464,6 +466,12 @@ function report(session: Session, news: Report, nowMs: number): SessionStep {
 
 function tick(session: Session, nowMs: number): SessionStep {
   const silentMs = nowMs - session.seenMs;
+  if (session.at === "opening" && nowMs - session.heartbeatMs > LIMITS.greetMs)
+    return end(
+      session,
+      GoodbyeReason.STALLED,
+      `no Hello came within ${LIMITS.greetMs / 1000} s`,
+    );
   if (silentMs > LIMITS.deadMs)
     return end(
       session,
@@ -542,7 +550,7 @@ function featuresOf(session: Session): readonly Feature[] {
 }
 
 /** Whether a class speaks of the content, so that sending the same again cannot help. */
-function isLasting(refusal: NackClass): boolean {
+export function isLasting(refusal: NackClass): boolean {
   return (
     refusal === NackClass.INVALID ||
     refusal === NackClass.UNSUPPORTED ||

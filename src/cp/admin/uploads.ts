@@ -19,6 +19,10 @@ import { driveSlices } from "../../runtime/slices.ts";
 /** A request that comes in parts may have this many bytes in all. */
 export const MAX_UPLOAD_BYTES = 256 << 20;
 
+/** What all requests that are coming in parts may have together: they are held until they are whole. */
+const UPLOADS_BYTES = 512 << 20;
+let uploadsBytes = 0;
+
 /** Decoding one operation costs about as much as handling this many entries. */
 const OPERATION_WEIGHT = 16;
 
@@ -46,16 +50,26 @@ export async function transactRequestOf(
 async function joined(parts: AsyncIterable<Part>): Promise<Uint8Array> {
   const all: Uint8Array[] = [];
   let bytes = 0;
-  for await (const { data } of parts) {
-    bytes += data.length;
-    if (bytes > MAX_UPLOAD_BYTES)
-      throw new ConfigError(
-        "resource_exhausted",
-        `a request in parts may have ${MAX_UPLOAD_BYTES} bytes in all; this one has more`,
-      );
-    all.push(data);
+  try {
+    for await (const { data } of parts) {
+      bytes += data.length;
+      uploadsBytes += data.length;
+      if (bytes > MAX_UPLOAD_BYTES)
+        throw new ConfigError(
+          "resource_exhausted",
+          `a request in parts may have ${MAX_UPLOAD_BYTES} bytes in all; this one has more`,
+        );
+      if (uploadsBytes > UPLOADS_BYTES)
+        throw new ConfigError(
+          "resource_exhausted",
+          "too many large requests are coming in at the same time: try again later",
+        );
+      all.push(data);
+    }
+    return Buffer.concat(all);
+  } finally {
+    uploadsBytes -= bytes;
   }
-  return Buffer.concat(all);
 }
 
 function* transactSlices(bytes: Uint8Array): Slices<TransactRequest> {

@@ -1,4 +1,4 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { createValidator, type Validator } from "@bufbuild/protovalidate";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
@@ -6,6 +6,7 @@ import {
   ConnectRequestSchema,
   ConnectResponseSchema,
   GoodbyeReason,
+  ReportSchema,
   type BucketDigest,
   type ConnectRequest,
   type ConnectResponse,
@@ -203,9 +204,18 @@ export class Connection {
       case "nack":
         this.dispatch({ type: "nacked", nack: message.value });
         return;
-      case "report":
-        this.dispatch({ type: "reported", report: message.value });
+      case "report": {
+        const size = toBinary(ReportSchema, message.value).length;
+        this.dispatch(
+          size > LIMITS.reportBytes
+            ? {
+                type: "broke",
+                message: `a Report has ${size} bytes, more than ${LIMITS.reportBytes}`,
+              }
+            : { type: "reported", report: message.value },
+        );
         return;
+      }
       case undefined:
         this.dispatch({ type: "broke", message: "a message without content" });
         return;
@@ -238,9 +248,14 @@ export class Connection {
       case "welcome":
         this.#write(() => Promise.resolve(this.#welcome(effect.missing)));
         return;
-      case "offer":
+      case "offer": {
+        // Now, not when its turn comes: writes may wait for long, and a state is not retained for ever. Buckets of an
+        // earlier offer that wait to be written are of no use any more.
+        const snapshot = this.#host.snapshot(effect.to);
+        this.#offered = snapshot && { seq: effect.seq, snapshot };
         this.#write(() => this.#offer(effect));
         return;
+      }
       case "heartbeat":
         this.#write(() =>
           Promise.resolve({
@@ -310,10 +325,9 @@ export class Connection {
     effect: Extract<SessionEffect, { type: "offer" }>,
   ): Promise<Uint8Array> {
     const { frames } = this.#host;
-    const snapshot = this.#host.snapshot(effect.to);
-    if (snapshot === undefined)
+    if (this.#offered?.seq !== effect.seq)
       throw new Error(`revision ${effect.to.revision} is not retained`);
-    this.#offered = { seq: effect.seq, snapshot };
+    const { snapshot } = this.#offered;
     const to = { cursor: effect.to, snapshot };
     const fromSnapshot = effect.from && this.#host.snapshot(effect.from);
     let body: FrameBody | undefined;
@@ -339,6 +353,7 @@ export class Connection {
       // Replaced by a newer state meanwhile: nobody waits for these.
       if (bucket === undefined) return;
       for (const chunk of await this.#host.frames.chunks(index, bucket)) {
+        if (this.#offered?.seq !== seq) return;
         const frame = frameOf(chunk, seq);
         await this.#send(frame);
         this.#host.counted("out", chunk.type, frame.length);

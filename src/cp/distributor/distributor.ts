@@ -253,6 +253,13 @@ export class Distributor implements Nodes, AsyncDisposable {
         retryAfterMs: DUPLICATE_RETRY_MS,
       };
     }
+    if (!this.#registry.makeRoom(node.id))
+      return {
+        ok: false,
+        reason: GoodbyeReason.OVERLOAD,
+        message: "too many nodes are connected",
+        retryAfterMs: LIMITS.hopelessRetryMs,
+      };
     // The same process came back before its old stream was seen to break.
     other?.dispatch({
       type: "dismissed",

@@ -60,6 +60,7 @@ function fieldOf(type: FrameBody["type"]): number {
 export class Frames {
   #to = "";
   readonly #deltas = new Map<string, Promise<FrameBody | undefined>>();
+  readonly #manifests = new Map<string, FrameBody>();
   readonly #chunks = new Map<Bucket, readonly FrameBody[]>();
   #chunkBytes = 0;
 
@@ -71,12 +72,7 @@ export class Frames {
     from: { readonly cursor: Cursor; readonly snapshot: Snapshot },
     to: { readonly cursor: Cursor; readonly snapshot: Snapshot },
   ): Promise<FrameBody | undefined> {
-    // One target at a time: deltas to an older one are of no use to anybody.
-    const target = idOf(to.cursor);
-    if (this.#to !== target) {
-      this.#to = target;
-      this.#deltas.clear();
-    }
+    this.#aim(to.cursor);
     const source = idOf(from.cursor);
     let body = this.#deltas.get(source);
     if (body === undefined) {
@@ -92,22 +88,23 @@ export class Frames {
     options: { readonly known: boolean; readonly whole: boolean },
   ): FrameBody {
     const { cursor, snapshot } = state;
-    const digests = [...snapshot.buckets()].map(([index, bucket]) => ({
-      index,
-      hash: bucket.hash,
-      size: bucket.bytes.length,
-    }));
-    const manifest = create(ManifestSchema, {
-      cursor,
-      buckets: options.known ? [] : digests,
-      totals: {
-        buckets: digests.length,
-        entries: BigInt(snapshot.entryCount),
-        bytes: BigInt(snapshot.byteCount),
-      },
-      whole: options.whole,
-    });
-    return { type: "manifest", bytes: toBinary(ManifestSchema, manifest) };
+    this.#aim(cursor);
+    const key = `${String(options.known)} ${String(options.whole)}`;
+    let body = this.#manifests.get(key);
+    if (body === undefined) {
+      body = encodeManifest(cursor, snapshot, options);
+      this.#manifests.set(key, body);
+    }
+    return body;
+  }
+
+  /** One target at a time: what leads to an older one is of no use to anybody. */
+  #aim(to: Cursor): void {
+    const target = idOf(to);
+    if (this.#to === target) return;
+    this.#to = target;
+    this.#deltas.clear();
+    this.#manifests.clear();
   }
 
   /** The chunks of a bucket, in order. */
@@ -145,6 +142,29 @@ export class Frames {
     }
     return chunks;
   }
+}
+
+function encodeManifest(
+  cursor: Cursor,
+  snapshot: Snapshot,
+  options: { readonly known: boolean; readonly whole: boolean },
+): FrameBody {
+  const digests = [...snapshot.buckets()].map(([index, bucket]) => ({
+    index,
+    hash: bucket.hash,
+    size: bucket.bytes.length,
+  }));
+  const manifest = create(ManifestSchema, {
+    cursor,
+    buckets: options.known ? [] : digests,
+    totals: {
+      buckets: digests.length,
+      entries: BigInt(snapshot.entryCount),
+      bytes: BigInt(snapshot.byteCount),
+    },
+    whole: options.whole,
+  });
+  return { type: "manifest", bytes: toBinary(ManifestSchema, manifest) };
 }
 
 async function encodeDelta(

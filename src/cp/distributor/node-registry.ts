@@ -14,7 +14,8 @@ import { missingFeatures } from "../../model/features.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { nackClassName } from "../../sync/names.ts";
-import type { Session } from "../../sync/session.ts";
+import { LIMITS } from "../../sync/limits.ts";
+import { isLasting, type Session } from "../../sync/session.ts";
 import type { Store } from "../store/store.ts";
 import {
   applyTimingsOf,
@@ -39,7 +40,10 @@ const FLUSH_MS = 2_000;
 /** `last_seen` alone is worth a write only this often. */
 const SEEN_MS = 60_000;
 const REQUEST_REVISIONS = 16;
-const REMEMBERED_REFUSALS = 16;
+/** Listeners hear of a node's counters at most this often. */
+const COUNTED_MS = 1_000;
+/** Nodes that are known at a time. Beyond it the one that was gone longest is forgotten. */
+const MAX_NODES = 10_000;
 
 export interface NodeRegistryOptions {
   readonly workspace: string;
@@ -54,6 +58,8 @@ interface Entry {
   session: Session | undefined;
   /** When `last_seen` was last written. */
   savedSeenMs: number;
+  /** When listeners last heard of counters. */
+  countedMs: number;
   /** Which build and features the refused roots belong to. */
   refuser: string;
   refusedRoots: string[];
@@ -89,9 +95,8 @@ export class NodeRegistry implements AsyncDisposable {
       const node = fromBinary(NodeSchema, record.data);
       if (node.connected) {
         node.connected = false;
-        // The control plane died with the node connected: when it went is not known better than this.
-        node.disconnectedAt =
-          node.lastSeen ?? timestampFromMs(options.clock.now());
+        // The control plane died with the node connected. It is about to be back: it counts for waiting from now on.
+        node.disconnectedAt = timestampFromMs(options.clock.now());
         registry.#dirty.add(node.id);
       }
       registry.#entries.set(node.id, newEntry(node));
@@ -119,6 +124,18 @@ export class NodeRegistry implements AsyncDisposable {
     const forgiven = entry?.forgiven ?? false;
     if (entry !== undefined) entry.forgiven = false;
     return forgiven;
+  }
+
+  /** Whether a node may be taken in: it is known, or there is room, or somebody can be forgotten for it. */
+  makeRoom(id: string): boolean {
+    if (this.#entries.has(id) || this.#entries.size < MAX_NODES) return true;
+    let oldest: Entry | undefined;
+    for (const entry of this.#entries.values())
+      if (!entry.node.connected && goneAt(entry) < goneAt(oldest))
+        oldest = entry;
+    if (oldest === undefined) return false;
+    this.#forget(oldest);
+    return true;
   }
 
   /** A node has said Hello. */
@@ -188,10 +205,12 @@ export class NodeRegistry implements AsyncDisposable {
       session.lastNack !== before?.lastNack
     ) {
       node.lastNack = lastNackOf(session.lastNack, nowMs);
-      if (session.refusedRoots.size > 0)
-        entry.refusedRoots = [...session.refusedRoots].slice(
-          -REMEMBERED_REFUSALS,
-        );
+      const { cursor, class: nackClass } = session.lastNack;
+      if (cursor !== undefined && isLasting(nackClass))
+        entry.refusedRoots = [
+          ...entry.refusedRoots.filter((root) => root !== cursor.root),
+          cursor.root,
+        ].slice(-LIMITS.refusals);
     }
     if (session.lastAck !== undefined && session.lastAck !== before?.lastAck) {
       delete node.lastNack;
@@ -222,14 +241,18 @@ export class NodeRegistry implements AsyncDisposable {
           create(NodeRequestsSchema, { revision, requests, errors }),
         );
       else {
-        known.requests += requests;
-        known.errors += errors;
+        known.requests = sum(known.requests, requests);
+        known.errors = sum(known.errors, errors);
       }
     }
     node.requests = [...byRevision.values()]
       .sort((a, b) => Number(b.revision - a.revision))
       .slice(0, REQUEST_REVISIONS);
     this.#save(id);
+    // Of counters people need not hear as often as a node likes to report.
+    const nowMs = this.#options.clock.monotonic();
+    if (nowMs - entry.countedMs < COUNTED_MS) return;
+    entry.countedMs = nowMs;
     this.#tell(entry);
   }
 
@@ -331,7 +354,12 @@ export class NodeRegistry implements AsyncDisposable {
 
   /** Writes what is not written yet. */
   flush(): Promise<void> {
-    this.#flushing = this.#flushing.then(() => this.#write());
+    // Never rejects: what could not be written is said, and tried again.
+    this.#flushing = this.#flushing
+      .then(() => this.#write())
+      .catch((error: unknown) => {
+        this.#options.logger.error("nodes.not_saved", { err: error });
+      });
     return this.#flushing;
   }
 
@@ -372,13 +400,13 @@ export class NodeRegistry implements AsyncDisposable {
     this.#dirty.clear();
     this.#removed.clear();
     const nowMs = this.#options.clock.now();
-    const records = ids.flatMap((id) => {
-      const entry = this.#entries.get(id);
-      if (entry === undefined) return [];
-      entry.savedSeenMs = nowMs;
-      return [{ id, data: toBinary(NodeSchema, entry.node) }];
-    });
     try {
+      const records = ids.flatMap((id) => {
+        const entry = this.#entries.get(id);
+        if (entry === undefined) return [];
+        entry.savedSeenMs = nowMs;
+        return [{ id, data: toBinary(NodeSchema, entry.node) }];
+      });
       await this.#options.store.saveNodes(
         this.#options.workspace,
         records,
@@ -387,21 +415,26 @@ export class NodeRegistry implements AsyncDisposable {
     } catch (error) {
       // Nothing is lost that the nodes do not tell again.
       this.#options.logger.warn("nodes.not_saved", { err: error });
-      for (const id of ids) this.#dirty.add(id);
       for (const id of removed) this.#removed.add(id);
+      for (const id of ids) this.#save(id);
     }
+  }
+
+  #forget(entry: Entry): void {
+    const { id } = entry.node;
+    this.#entries.delete(id);
+    this.#dirty.delete(id);
+    this.#removed.add(id);
+    this.#tell(entry, true);
   }
 
   #forgetOld(): void {
     const nowMs = this.#options.clock.now();
-    for (const [id, entry] of this.#entries) {
+    for (const entry of this.#entries.values()) {
       const gone = entry.node.disconnectedAt;
       if (entry.node.connected || gone === undefined) continue;
       if (nowMs - timestampMs(gone) < FORGOTTEN_AFTER_MS) continue;
-      this.#entries.delete(id);
-      this.#dirty.delete(id);
-      this.#removed.add(id);
-      this.#tell(entry, true);
+      this.#forget(entry);
     }
     if (!this.#closed)
       this.#forgetTimer = this.#options.clock.setTimer(FORGET_EVERY_MS, () => {
@@ -411,11 +444,26 @@ export class NodeRegistry implements AsyncDisposable {
   }
 }
 
+/** When a node's stream ended; later than any when it has not. */
+function goneAt(entry: Entry | undefined): number {
+  const at = entry?.node.disconnectedAt;
+  return at === undefined ? Infinity : timestampMs(at);
+}
+
+/** Counters are whatever nodes say: their sum must still be one that can be written. */
+function sum(a: bigint, b: bigint): bigint {
+  const total = a + b;
+  return total > MAX_COUNT ? MAX_COUNT : total;
+}
+
+const MAX_COUNT = 0xffff_ffff_ffff_ffffn;
+
 function newEntry(node: Node): Entry {
   return {
     node,
     session: undefined,
     savedSeenMs: 0,
+    countedMs: -Infinity,
     refuser: "",
     refusedRoots: [],
     forgiven: false,

@@ -50,13 +50,18 @@ export function applyTimingsOf(
   });
 }
 
-function micros(value = 0n): Duration {
+function micros(told = 0n): Duration {
+  // A node may say anything; a duration has a range.
+  const value = told > MAX_MICROS ? MAX_MICROS : told;
   return {
     $typeName: "google.protobuf.Duration",
     seconds: value / 1_000_000n,
     nanos: Number(value % 1_000_000n) * 1000,
   };
 }
+
+/** A day. */
+const MAX_MICROS = 86_400_000_000n;
 
 /** Why a node does not serve the head, or not all of it, for people; empty when it does. */
 export function reasonOf(

@@ -38,6 +38,8 @@ export interface DatabaseOptions {
   readonly directory: string;
   readonly workspace: string;
   readonly logger: Logger;
+  /** Who refuses: what another one refused is not read. */
+  readonly refuser: string;
   /** Names what is set aside. */
   readonly now: () => number;
 }
@@ -116,9 +118,13 @@ export async function writeState(
 /** Writes what the node refused. */
 export async function writeRefusals(
   db: Database,
+  refuser: string,
   refusals: readonly Refusal[],
 ): Promise<void> {
-  const hello = create(HelloSchema, { refused: [...refusals] });
+  const hello = create(HelloSchema, {
+    node: { build: refuser },
+    refused: [...refusals],
+  });
   await db.put(META_REFUSALS, seal(toBinary(HelloSchema, hello)), {
     sync: true,
   });
@@ -175,7 +181,7 @@ async function readDatabase(
       deletes: [],
     }),
   );
-  const refusals = readRefusals(sealedRefusals, options.logger);
+  const refusals = readRefusals(sealedRefusals, options);
   if (sealedCursor === undefined) {
     if (snapshot.entryCount > 0)
       throw new Error(
@@ -221,13 +227,17 @@ async function readEntries(db: Database): Promise<Entry[]> {
 /** Refusals that cannot be read are no reason to give up the state beside them: they are made again if need be. */
 function readRefusals(
   sealed: Uint8Array | undefined,
-  logger: Logger,
+  { logger, refuser }: DatabaseOptions,
 ): readonly Refusal[] {
   if (sealed === undefined) return [];
   const bytes = unseal(sealed);
-  if (bytes !== undefined) return fromBinary(HelloSchema, bytes).refused;
-  logger.error("replica.refusals_damaged");
-  return [];
+  if (bytes === undefined) {
+    logger.error("replica.refusals_damaged");
+    return [];
+  }
+  const { node, refused } = fromBinary(HelloSchema, bytes);
+  // Another build, or other features, may be able to apply what this one's predecessor could not.
+  return (node?.build ?? "") === refuser ? refused : [];
 }
 
 /** Bytes with their SHA-256 in front: LevelDB does not check what it reads from its tables, and no root covers these. */

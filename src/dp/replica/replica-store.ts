@@ -1,6 +1,7 @@
 import path from "node:path";
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Refusal } from "../../gen/holdfast/sync/v1/sync_pb.js";
-import { describeCursor } from "../../model/cursor.ts";
+import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
 import { diffSlices, Snapshot } from "../../model/snapshot.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
@@ -30,6 +31,8 @@ export interface ReplicaStoreOptions {
   /** The data plane's own directory; made if need be. */
   readonly dataDir: string;
   readonly workspace: string;
+  /** Build and features of the process: refusals of another one are forgotten. Default: nobody in particular. */
+  readonly refuser?: string;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -120,7 +123,9 @@ export class ReplicaStore implements AsyncDisposable {
   /** Keeps what this node refused over restarts. */
   async remember(refusals: readonly Refusal[]): Promise<void> {
     this.#refusals = refusals;
-    await this.#write(() => writeRefusals(this.#db, refusals));
+    await this.#write(() =>
+      writeRefusals(this.#db, this.#options.refuser ?? "", refusals),
+    );
   }
 
   /** Writes the second copy if it is not the newest, and closes. */
@@ -166,9 +171,14 @@ export class ReplicaStore implements AsyncDisposable {
 
   async #choose(): Promise<void> {
     const stored = this.#stored;
-    if (stored !== undefined && !(await this.#isBehind(stored))) {
-      this.#loaded = { ...stored, source: "replica" };
-      return;
+    if (stored !== undefined) {
+      const copy = await this.#copiedCursor();
+      if (!this.#isBehind(stored, copy)) {
+        this.#loaded = { ...stored, source: "replica" };
+        // The process may have died before the second copy was written.
+        if (!cursorsEqual(copy, stored.cursor)) this.#scheduleLastGood(stored);
+        return;
+      }
     }
     const state = await this.#readLastGood();
     if (state === undefined) {
@@ -179,19 +189,21 @@ export class ReplicaStore implements AsyncDisposable {
     await this.persist(state);
   }
 
-  /** Whether the second copy is newer, as it never is unless LevelDB has lost what it had said to be durable. */
-  async #isBehind({ cursor }: State): Promise<boolean> {
-    let copy;
+  /** Which state the second copy says to be; undefined when there is none, or none of use. */
+  async #copiedCursor(): Promise<Cursor | undefined> {
     try {
-      copy = await readStateCursor(this.#lastGoodFile);
+      return await readStateCursor(this.#lastGoodFile);
     } catch (error) {
-      // Of no use now; it is replaced with the next change.
       this.#options.logger.warn("replica.last_good_unusable", {
         file: this.#lastGoodFile,
         err: error,
       });
-      return false;
+      return undefined;
     }
+  }
+
+  /** Whether the second copy is newer, as it never is unless LevelDB has lost what it had said to be durable. */
+  #isBehind({ cursor }: State, copy: Cursor | undefined): boolean {
     if (copy?.epoch !== cursor.epoch || copy.revision <= cursor.revision)
       return false;
     this.#options.logger.error("replica.behind", {
@@ -263,6 +275,7 @@ function databaseOf(options: ReplicaStoreOptions): DatabaseOptions {
     directory: path.join(options.dataDir, "replica"),
     workspace: options.workspace,
     logger: options.logger,
+    refuser: options.refuser ?? "",
     now: () => options.clock.now(),
   };
 }

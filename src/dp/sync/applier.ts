@@ -199,7 +199,7 @@ export class Applier<P> {
           $typeName: "holdfast.sync.v1.Violation",
           key: key.slice(0, 255),
           field: field.slice(0, 512),
-          reason: reason.slice(0, 4096),
+          reason: reason.slice(0, LIMITS.reasonChars),
         })),
       };
     work.prepared = result.prepared;

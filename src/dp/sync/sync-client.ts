@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { durationMs } from "@bufbuild/protobuf/wkt";
+import { durationMs, type Duration } from "@bufbuild/protobuf/wkt";
 import { createValidator, type Validator } from "@bufbuild/protovalidate";
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
@@ -15,9 +15,14 @@ import {
   type Goodbye,
   type NodeInfo,
   type Refusal,
+  type RetryPolicy,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { describeCursor } from "../../model/cursor.ts";
-import { backoffMs, SYNC_BACKOFF } from "../../runtime/backoff.ts";
+import {
+  backoffMs,
+  SYNC_BACKOFF,
+  type BackoffOptions,
+} from "../../runtime/backoff.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import {
   messagesOf,
@@ -103,6 +108,8 @@ export class SyncClient<P> {
   #controlPlane: string | undefined;
   #sending: Promise<void> = Promise.resolve();
   #goodbye: Goodbye | undefined;
+  /** How to connect again: as the last control plane asked for, within reason. */
+  #retry = retryOf(undefined);
   #retryTimer: Timer | undefined;
   /** Called when an apply that outlived its stream has ended. */
   #idle: (() => void) | undefined;
@@ -170,10 +177,10 @@ export class SyncClient<P> {
       const address = formatHostPort(target);
       const ending = await this.#connect(target, signal);
       if (isAborted(signal)) break;
-      failures = ending.lastedMs >= LIMITS.backoffResetMs ? 1 : failures + 1;
+      failures = ending.lastedMs >= this.#retry.resetMs ? 1 : failures + 1;
       const delayMs = Math.max(
-        backoffMs(failures, SYNC_BACKOFF, random),
-        ending.retryAfterMs,
+        backoffMs(failures, this.#retry, random),
+        Math.min(ending.retryAfterMs, LIMITS.retryAfterMs),
       );
       const line = {
         control_plane: address,
@@ -287,6 +294,7 @@ export class SyncClient<P> {
               needed_by: missing.keys,
               consequence: missing.consequence,
             });
+          this.#retry = retryOf(message.value.retry);
           this.#dispatch({ type: "welcomed" });
           return;
         case "manifest": {
@@ -542,7 +550,7 @@ export class SyncClient<P> {
               $typeName: "holdfast.sync.v1.Violation",
               key: "",
               field: "",
-              reason: reason.slice(0, 4096),
+              reason: reason.slice(0, LIMITS.reasonChars),
             },
           ],
         });
@@ -615,6 +623,38 @@ export class SyncClient<P> {
       };
     });
   }
+}
+
+/** A control plane's wishes, kept within what neither floods it nor leaves a node behind for long. */
+function retryOf(policy: RetryPolicy | undefined): BackoffOptions & {
+  readonly resetMs: number;
+} {
+  const initialMs = within(
+    policy?.min,
+    SYNC_BACKOFF.initialMs,
+    50,
+    LIMITS.backoffMaxMs,
+  );
+  return {
+    initialMs,
+    maxMs: within(policy?.max, SYNC_BACKOFF.maxMs, initialMs, 600_000),
+    resetMs: within(
+      policy?.resetAfter,
+      LIMITS.backoffResetMs,
+      1_000,
+      LIMITS.retryAfterMs,
+    ),
+  };
+}
+
+function within(
+  wish: Duration | undefined,
+  fallbackMs: number,
+  leastMs: number,
+  mostMs: number,
+): number {
+  const ms = wish === undefined ? fallbackMs : durationMs(wish);
+  return Math.min(mostMs, Math.max(leastMs, ms));
 }
 
 function goodbyeName(reason: GoodbyeReason): string {
