@@ -23,17 +23,34 @@ export function parseCertificates(pem: string): Parsed<X509Certificate[]> {
         'is not a certificate in PEM ("-----BEGIN CERTIFICATE----- … -----END CERTIFICATE-----")',
     };
   const certificates: X509Certificate[] = [];
-  for (const [i, block] of blocks.entries())
-    try {
-      certificates.push(new X509Certificate(block));
-    } catch (error) {
+  for (const [i, block] of blocks.entries()) {
+    const parsed = parseCertificate(block);
+    if (parsed.ok) certificates.push(parsed.value);
+    else {
       const which = blocks.length === 1 ? "" : `number ${i + 1} `;
-      return {
-        ok: false,
-        reason: `${which}is damaged: ${messageOf(error)}`,
-      };
+      return { ok: false, reason: `${which}is damaged: ${parsed.reason}` };
     }
+  }
   return { ok: true, value: certificates };
+}
+
+function parseCertificate(block: string): Parsed<X509Certificate> {
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(block);
+  } catch (error) {
+    return { ok: false, reason: messageOf(error) };
+  }
+  try {
+    // A certificate's own is read only when it is asked for, and then it throws.
+    createPublicKey(block);
+  } catch (error) {
+    return {
+      ok: false,
+      reason: `its public key cannot be read: ${messageOf(error)}`,
+    };
+  }
+  return { ok: true, value: certificate };
 }
 
 /** The private key of a PEM text. */
