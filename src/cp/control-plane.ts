@@ -17,7 +17,7 @@ import { Distributor } from "./distributor/distributor.ts";
 import { LevelStore } from "./store/level-store.ts";
 
 /** The workspace that every control plane has. */
-export const DEFAULT_WORKSPACE = "default";
+const DEFAULT_WORKSPACE = "default";
 
 export interface ControlPlaneOptions {
   /** Where the Admin RPCs, the status pages and metrics are served. */

@@ -11,7 +11,7 @@ import type { Snapshot } from "./snapshot.ts";
 /** The first bytes of a snapshot file. */
 const MAGIC = Buffer.from("holdfast", "ascii");
 /** The format this code writes, and the newest that it reads. */
-export const SNAPSHOT_FILE_FORMAT = 1;
+const SNAPSHOT_FILE_FORMAT = 1;
 /** Magic, format number, length of the header. */
 export const SNAPSHOT_FILE_PREFIX_BYTES = MAGIC.length + 8;
 const HASH_BYTES = 32;

@@ -14,7 +14,7 @@ export interface Changes {
 }
 
 /** How many buckets a snapshot has, empty ones included. */
-export const BUCKET_COUNT = 1024;
+const BUCKET_COUNT = 1024;
 
 const BUCKET_DOMAIN = Buffer.from("holdfast.bucket.v1\0", "latin1");
 const ROOT_DOMAIN = Buffer.from("holdfast.root.v1\0", "latin1");
@@ -350,7 +350,7 @@ function emptyBuckets(): (Bucket | undefined)[] {
 }
 
 /** The root of a workspace whose non-empty buckets, ascending, have these hashes. */
-export function computeRoot(
+function computeRoot(
   workspace: string,
   buckets: Iterable<
     readonly [index: number, bucket: { readonly hash: Uint8Array }]

@@ -34,7 +34,7 @@ export interface HttpLimits {
   readonly connections: number;
 }
 
-export const HTTP_LIMITS: HttpLimits = {
+const HTTP_LIMITS: HttpLimits = {
   headersMs: 10_000,
   requestMs: 300_000,
   idleMs: 65_000,

@@ -21,7 +21,7 @@ import type { Logger } from "./logger.ts";
 import { refuseUnknownMethod } from "./rpc-refusal.ts";
 
 /** No message of an RPC may be larger, in either direction: what gRPC clients accept when nothing else is said. */
-export const MAX_MESSAGE_BYTES = 4 << 20;
+const MAX_MESSAGE_BYTES = 4 << 20;
 
 /** Deadlines of clients may be this far away. */
 const MAX_TIMEOUT_MS = 24 * 3_600_000;

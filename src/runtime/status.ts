@@ -70,7 +70,7 @@ export function statusOnly(handler: StatusHandler): HttpHandler {
 }
 
 /** Says that there is nothing at this path, and what there is. */
-export function notFound(request: HttpRequest, response: HttpResponse): void {
+function notFound(request: HttpRequest, response: HttpResponse): void {
   send(request, response, {
     ...json(404, {
       message: `nothing at ${pathOf(request)}; there are /status, /status/live, /status/ready, /status/config and /metrics`,

@@ -15,7 +15,7 @@ import { degradedOf, missingOf, type FeatureNeed } from "./features.ts";
 import { LIMITS } from "./limits.ts";
 
 /** A Manifest or Delta that the node has not answered, or answered with LOCAL_IO and keeps trying to store. */
-export interface InFlight {
+interface InFlight {
   readonly seq: bigint;
   readonly to: Cursor;
   readonly sentMs: number;

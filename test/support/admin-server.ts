@@ -32,7 +32,7 @@ export const PROTOCOLS = [
   "grpc-web-1.1",
   "grpc-web-2",
 ] as const;
-export type Protocol = (typeof PROTOCOLS)[number];
+type Protocol = (typeof PROTOCOLS)[number];
 
 /** Admin RPCs over a real catalog and store in a temporary directory, with nodes that the test makes up. */
 export interface AdminServer {

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 
 /** Where other people's real files lie: too many and too foreign to keep in this repository. */
-export const CORPUS =
+const CORPUS =
   process.env["HOLDFAST_CORPUS"] ??
   path.join(import.meta.dirname, "../../../shared/corpus");
 

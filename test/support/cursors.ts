@@ -3,7 +3,7 @@ import type { Cursor } from "../../src/gen/holdfast/config/v1/cursor_pb.js";
 import { cursorOf } from "../../src/model/cursor.ts";
 
 /** The root of a made-up content: equal names, equal roots. */
-export function rootOf(content: string): string {
+function rootOf(content: string): string {
   return createHash("sha256").update(content).digest("hex");
 }
 

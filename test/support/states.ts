@@ -5,7 +5,7 @@ import { Snapshot } from "../../src/model/snapshot.ts";
 import { id } from "./resources.ts";
 
 /** The key of the n-th made-up service. */
-export function serviceKey(n: number): string {
+function serviceKey(n: number): string {
   return `service/${id(n)}`;
 }
 

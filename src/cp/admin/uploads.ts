@@ -17,7 +17,7 @@ import { ConfigError } from "../../model/violation.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 
 /** A request that comes in parts may have this many bytes in all. */
-export const MAX_UPLOAD_BYTES = 256 << 20;
+const MAX_UPLOAD_BYTES = 256 << 20;
 
 /** What all requests that are coming in parts may have together: they are held until they are whole. */
 const UPLOADS_BYTES = 512 << 20;

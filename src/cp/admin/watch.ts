@@ -16,7 +16,7 @@ import { workspaceOf } from "./request-form.ts";
 import { ANSWER_BYTES, Room } from "./room.ts";
 
 /** After this long without a revision the head is told. */
-export const HEARTBEAT_MS = 10_000;
+const HEARTBEAT_MS = 10_000;
 
 /** What the list of changes in a revision's own description may take of a message. */
 const REVISION_BYTES = 512 << 10;

@@ -56,7 +56,7 @@ type News = ReplicaEvent extends infer E
   : never;
 
 /** Requests served, by revision, since the last report. */
-export type TakeCounters = () => readonly {
+type TakeCounters = () => readonly {
   readonly revision: bigint;
   readonly requests: bigint;
   readonly errors: bigint;

@@ -6,7 +6,7 @@ import type { Report, Subject } from "./report.ts";
 import type { MapEntry } from "./tree.ts";
 
 /** What holds for all entities of one file. */
-export interface FileSettings {
+interface FileSettings {
   readonly format: Format;
   /** False when the values are as Kong stores them: passwords are hashes. */
   readonly transform: boolean;

@@ -24,7 +24,7 @@ export interface ScalarNode extends Placed {
 }
 
 /** A list. */
-export interface ListNode extends Placed {
+interface ListNode extends Placed {
   readonly type: "list";
   readonly items: readonly TreeNode[];
 }

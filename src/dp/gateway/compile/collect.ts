@@ -3,7 +3,7 @@ import { COMPILE_SLICE_ENTRIES, type BucketDrafts } from "./decode.ts";
 import type { Draft } from "./draft.ts";
 
 /** The drafts of one kind, each with the key of its entry. */
-export type DraftList<Kind extends Draft["kind"]> = readonly {
+type DraftList<Kind extends Draft["kind"]> = readonly {
   readonly key: string;
   readonly draft: Extract<Draft, { readonly kind: Kind }>;
 }[];
