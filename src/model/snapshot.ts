@@ -349,16 +349,6 @@ function emptyBuckets(): (Bucket | undefined)[] {
   return new Array<Bucket | undefined>(BUCKET_COUNT).fill(undefined);
 }
 
-/** The root of a workspace whose non-empty buckets, ascending, have these hashes. */
-function computeRoot(
-  workspace: string,
-  buckets: Iterable<
-    readonly [index: number, bucket: { readonly hash: Uint8Array }]
-  >,
-): string {
-  return hashRoot(workspace, digestsOf(buckets));
-}
-
 function digestsOf(
   buckets: Iterable<
     readonly [index: number, bucket: { readonly hash: Uint8Array }]

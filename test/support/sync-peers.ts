@@ -149,6 +149,7 @@ export class PuppetNode implements Disposable {
   readonly #client: GrpcClient;
   readonly #call: BidiClientCall<Method>;
   readonly #abort = new AbortController();
+  #sending: Promise<void> = Promise.resolve();
 
   constructor(address: HostPort, options: { readonly reads?: boolean } = {}) {
     this.#client = new GrpcClient(address);
@@ -174,9 +175,9 @@ export class PuppetNode implements Disposable {
       message instanceof Uint8Array
         ? message
         : create(ConnectRequestSchema, { message });
-    void sendMessage(this.#call, whole, this.#abort.signal).catch(
-      () => undefined,
-    );
+    this.#sending = this.#sending
+      .then(() => sendMessage(this.#call, whole, this.#abort.signal))
+      .catch(() => undefined);
     return this;
   }
 
