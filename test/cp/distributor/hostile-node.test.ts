@@ -1,0 +1,287 @@
+import { randomBytes } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import {
+  GoodbyeReason,
+  NackClass,
+  type BucketDigest,
+} from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
+import { LIMITS } from "../../../src/sync/limits.ts";
+import { cursor } from "../../support/cursors.ts";
+import { eventually } from "../../support/eventually.ts";
+import {
+  service,
+  TestControlPlane,
+  TestNode,
+} from "../../support/link-harness.ts";
+import { PuppetNode } from "../../support/sync-peers.ts";
+import { TempDir } from "../../support/temp-dir.ts";
+
+function inSync(cp: TestControlPlane): Promise<true> {
+  return eventually(
+    () => cp.nodes.get("default", "node")?.inSync === true || undefined,
+    "the good node in sync",
+  );
+}
+
+/** A control plane with a node that behaves, which must not notice anything. */
+async function withGoodNode(
+  run: (cp: TestControlPlane) => Promise<void>,
+): Promise<void> {
+  await using dir = await TempDir.make();
+  await using cp = await TestControlPlane.start(dir);
+  await cp.put(service("a"), service("b"));
+  await using node = await TestNode.start(dir, cp.address);
+  await inSync(cp);
+  await run(cp);
+  const revision = await cp.put(service("c"));
+  await eventually(
+    () => node.client.serving?.revision === revision || undefined,
+    "the next revision on the good node",
+  );
+  await inSync(cp);
+  // On the same stream as ever.
+  expect((await node.messages())["out hello"]).toBe(1);
+}
+
+const hello = (id: string) => ({
+  case: "hello" as const,
+  value: { node: { id, boot: "b", build: "b", hostname: "h" } },
+});
+const snapshotRequest = { case: "snapshotRequest" as const, value: {} };
+
+describe("what a node may not do ends its stream, and nothing else", () => {
+  type Act = (node: PuppetNode) => Promise<unknown>;
+  /** Greets, and waits for the manifest. */
+  const greeted = async (node: PuppetNode) => {
+    node.greet("bad");
+    return node.heard("manifest");
+  };
+  const protocol: Readonly<Record<string, Act>> = {
+    "an empty message": async (n) => n.send(new Uint8Array()),
+    "an Ack before Hello": async (n) =>
+      n.send({ case: "ack", value: { seq: 1n, cursor: cursor(1) } }),
+    "a Hello without node": async (n) => n.send({ case: "hello", value: {} }),
+    "a Hello with an id that cannot be": async (n) => n.send(hello("a/../b")),
+    "a second Hello": async (n) => n.send(hello("bad")).send(hello("bad")),
+    "a second SnapshotRequest": async (n) => {
+      await greeted(n);
+      n.send(snapshotRequest);
+    },
+    "an Ack of a frame that was not sent": async (n) => {
+      const { cursor: offered } = await greeted(n);
+      n.send({ case: "ack", value: { seq: 9n, cursor: offered } });
+    },
+    "an Ack of another state than was sent": async (n) => {
+      await greeted(n);
+      n.send({ case: "ack", value: { seq: 1n, cursor: cursor(77) } });
+    },
+    "an Ack without cursor": async (n) => {
+      await greeted(n);
+      n.send({ case: "ack", value: { seq: 1n } });
+    },
+    "a Nack of no known class": async (n) => {
+      const { cursor: offered } = await greeted(n);
+      n.send({
+        case: "nack",
+        value: { seq: 1n, cursor: offered, class: 99 as NackClass },
+      });
+    },
+    "a request for buckets that were not offered": async (n) => {
+      await greeted(n);
+      n.send({
+        case: "bucketRequest",
+        value: { seq: 1n, buckets: [{ index: 3, hash: randomBytes(32) }] },
+      });
+    },
+    "a request with more buckets than there are": async (n) => {
+      await greeted(n);
+      n.send({
+        case: "bucketRequest",
+        value: {
+          seq: 1n,
+          buckets: Array.from({ length: 1025 }, (_, i) => ({
+            index: i % 1024,
+            hash: Buffer.alloc(32),
+          })),
+        },
+      });
+    },
+    "a third ROOT_MISMATCH": async (n) => {
+      await greeted(n);
+      for (let seq = 1n; seq <= 3n; seq++) {
+        const offered = await eventually(
+          () =>
+            n.received.find(
+              ({ message }) =>
+                message.case === "manifest" && message.value.seq === seq,
+            )?.message,
+          `manifest ${seq}`,
+        );
+        n.send({
+          case: "nack",
+          value: {
+            seq,
+            cursor:
+              offered.case === "manifest" ? offered.value.cursor : undefined,
+            class: NackClass.ROOT_MISMATCH,
+          },
+        });
+      }
+    },
+  };
+  test.each(Object.entries(protocol))("%s", async (_name, act) => {
+    await withGoodNode(async (cp) => {
+      using bad = new PuppetNode(cp.address);
+      await act(bad);
+      const goodbye = await bad.heard("goodbye");
+      expect(goodbye.reason).toBe(GoodbyeReason.PROTOCOL);
+      expect(goodbye.message).not.toBe("");
+      await eventually(() => bad.ended, "the end of the stream");
+    });
+  });
+
+  test.each([
+    ["bytes that are no message", Buffer.from("this is not protobuf at all")],
+    [
+      "a message larger than any may be",
+      Buffer.alloc(LIMITS.messageBytes + 1, 0x0a),
+    ],
+  ])("%s", async (_name, bytes) => {
+    await withGoodNode(async (cp) => {
+      using bad = new PuppetNode(cp.address);
+      bad.greet("bad");
+      await bad.heard("manifest");
+      bad.send(bytes);
+      await eventually(() => bad.ended, "the end of the stream");
+    });
+  });
+});
+
+test("a node of a workspace that is not there is told so, and to stay away", async () => {
+  await withGoodNode(async (cp) => {
+    using bad = new PuppetNode(cp.address);
+    bad.send({
+      case: "hello",
+      value: { ...hello("bad").value, workspace: "nowhere" },
+    });
+    const goodbye = await bad.heard("goodbye");
+    expect(goodbye).toMatchObject({
+      reason: GoodbyeReason.NOT_FOUND,
+      message: 'there is no workspace "nowhere"',
+      retryAfter: { seconds: 300n },
+    });
+  });
+});
+
+describe("a node that takes more than its share", () => {
+  /** About 3 MiB that do not compress, in buckets of their own. */
+  async function fill(cp: TestControlPlane): Promise<void> {
+    const resources = Array.from({ length: 300 }, (_, i) => {
+      const resource = service(`large-${i}`);
+      if (resource.kind.case === "service")
+        resource.kind.value.tags = Array.from({ length: 50 }, () =>
+          randomBytes(75).toString("hex"),
+        );
+      return resource;
+    });
+    for (let at = 0; at < resources.length; at += 100)
+      await cp.put(...resources.slice(at, at + 100));
+  }
+
+  async function gauge(cp: TestControlPlane): Promise<number> {
+    const metric = cp.metrics.getSingleMetric(
+      "holdfast_cp_sync_undrained_bytes",
+    );
+    return (await metric?.get())?.values[0]?.value ?? 0;
+  }
+
+  test("by asking for the same buckets again and again gets Goodbye, or no more than it may have at a time", async () => {
+    await withGoodNode(async (cp) => {
+      await fill(cp);
+      using bad = new PuppetNode(cp.address, { reads: true });
+      bad.greet("bad");
+      const manifest = await bad.heard("manifest");
+      const buckets: readonly BucketDigest[] = manifest.buckets;
+      for (let i = 0; i < 200; i++)
+        bad.send({
+          case: "bucketRequest",
+          value: {
+            seq: manifest.seq,
+            buckets: buckets.map(({ index, hash }) => ({ index, hash })),
+          },
+        });
+      expect((await bad.heard("goodbye")).reason).toBe(GoodbyeReason.PROTOCOL);
+    });
+  }, 30_000);
+
+  test("by never reading holds a frame or two, and nobody up", async () => {
+    await withGoodNode(async (cp) => {
+      await fill(cp);
+      await inSync(cp);
+      const before = process.memoryUsage().rss;
+      const bad: PuppetNode[] = [];
+      try {
+        // The manifest of one that reads is that of those that do not.
+        using reader = new PuppetNode(cp.address);
+        reader.greet("reader");
+        const manifest = await reader.heard("manifest");
+        for (let i = 0; i < 20; i++) {
+          const node = new PuppetNode(cp.address, { reads: false });
+          bad.push(node);
+          node.greet(`deaf-${i}`).send({
+            case: "bucketRequest",
+            value: {
+              seq: 1n,
+              buckets: manifest.buckets
+                .slice(0, 100)
+                .map(({ index, hash }) => ({ index, hash })),
+            },
+          });
+        }
+        await eventually(
+          () =>
+            cp.nodes.list("default").filter(({ id }) => id.startsWith("deaf"))
+              .length === 20 || undefined,
+          "all of them connected",
+        );
+        for (let i = 0; i < 20; i++) await cp.put(service("hot", i + 1));
+        await inSync(cp);
+        expect(await gauge(cp)).toBeLessThanOrEqual(20 * LIMITS.deltaBytes);
+        expect(process.memoryUsage().rss - before).toBeLessThan(300 << 20);
+      } finally {
+        for (const node of bad) node[Symbol.dispose]();
+      }
+      await eventually(
+        async () => (await gauge(cp)) === 0 || undefined,
+        "all that was held to be given back",
+      );
+    });
+  }, 60_000);
+
+  test("by reporting without end is listened to, and nobody waits for it", async () => {
+    await withGoodNode(async (cp) => {
+      using bad = new PuppetNode(cp.address);
+      bad.greet("bad");
+      await bad.heard("manifest");
+      for (let i = 0; i < 2_000; i++)
+        bad.send({
+          case: "report",
+          value: {
+            counters: [
+              { revision: BigInt(i), requests: 2n ** 64n - 1n, errors: 1n },
+            ],
+          },
+        });
+      await eventually(
+        () =>
+          (cp.nodes.get("default", "bad")?.requests.length ?? 0) > 0 ||
+          undefined,
+        "its counters",
+      );
+      expect(
+        cp.nodes.get("default", "bad")?.requests.length,
+      ).toBeLessThanOrEqual(16);
+      expect(bad.ended).toBeUndefined();
+    });
+  }, 30_000);
+});
