@@ -1,0 +1,49 @@
+import { propagate } from "./propagate.ts";
+import { size } from "./size.ts";
+import { describeMachine } from "./support/machine.ts";
+import { playRole } from "./support/roles.ts";
+
+interface Bench {
+  readonly about: string;
+  /** `scale` 1 is what the published figures were measured with; less makes it shorter. */
+  readonly run: (print: (text: string) => void, scale: number) => Promise<void>;
+}
+
+const BENCHES: Readonly<Record<string, Bench>> = {
+  propagate: {
+    about: "commit to served by all, beside a bare grpc-js stream",
+    run: propagate,
+  },
+  size: {
+    about: "what grows with the number of entries: 1k, 10k, 100k",
+    run: size,
+  },
+};
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+async function main([first, second]: readonly string[]): Promise<number> {
+  if (first === "role") {
+    await playRole(second ?? "");
+    return 0;
+  }
+  const scale = Number(process.env["BENCH_SCALE"] ?? "1");
+  const names = first === undefined ? Object.keys(BENCHES) : [first];
+  const unknown = names.filter((name) => !(name in BENCHES));
+  if (unknown.length > 0 || !(scale > 0)) {
+    print(`usage: npm run bench -- [${Object.keys(BENCHES).join("|")}]`);
+    return 2;
+  }
+  for (const [name, { about }] of Object.entries(BENCHES))
+    print(`${names.includes(name) ? "*" : " "} ${name}: ${about}`);
+  print(describeMachine());
+  for (const name of names) {
+    print(`\n## ${name}`);
+    await BENCHES[name]?.run(print, scale);
+  }
+  return 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));

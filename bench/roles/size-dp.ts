@@ -1,0 +1,144 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Gateway, type Prepared } from "../../src/dp/gateway/gateway.ts";
+import { ReplicaStore } from "../../src/dp/replica/replica-store.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { silentLogger } from "../../src/runtime/logger.ts";
+import { BenchNode } from "../support/data-plane.ts";
+import { memoryNow, type Memory } from "../support/memory.ts";
+import { StallMeter, type Stalls } from "../support/stall-meter.ts";
+import type { Calls } from "../support/child.ts";
+
+/** How long an apply took, by step. Milliseconds. */
+export interface Steps {
+  readonly receive: number;
+  readonly verify: number;
+  readonly prepare: number;
+  readonly persist: number;
+  readonly commit: number;
+}
+
+export interface SizeDataPlane {
+  /** Opens what is in the directory, serves it, and listens. */
+  readonly open: (directory: string) => Promise<{
+    readonly port: number;
+    readonly loadMs: number;
+    readonly compileMs: number;
+  }>;
+  /** Connects; resolves when a revision or a later one is served. */
+  readonly connect: (
+    controlPlanePort: number,
+    revision: bigint,
+  ) => Promise<{ readonly ms: number }>;
+  readonly disconnect: () => Promise<void>;
+  /** How long the applies since the last call took. */
+  readonly takeSteps: () => readonly Steps[];
+  readonly startMeter: () => void;
+  readonly stopMeter: () => Stalls;
+  readonly memory: () => Promise<Memory>;
+  readonly close: () => Promise<void>;
+}
+
+const SERVE_MS = 240_000;
+const POLL_MS = 5;
+
+/** A data plane with gateway and replica, but for its status listener. */
+export function sizeDataPlane(): SizeDataPlane & Calls {
+  let gateway: Gateway;
+  let replica: ReplicaStore;
+  let serving: Prepared | undefined;
+  let node: BenchNode<Prepared> | undefined;
+  let meter: StallMeter | undefined;
+  let steps: Steps[] = [];
+
+  async function disconnect(): Promise<void> {
+    await node?.[Symbol.asyncDispose]();
+    node = undefined;
+  }
+
+  return {
+    open: async (dataDir) => {
+      const beginMs = performance.now();
+      replica = await ReplicaStore.open({
+        dataDir,
+        workspace: "default",
+        clock: systemClock,
+        logger: silentLogger,
+      });
+      const loadedMs = performance.now();
+      gateway = Gateway.create({
+        onUnsupported: "refuse",
+        clock: systemClock,
+        logger: silentLogger,
+      });
+      const createdMs = performance.now();
+      if (replica.loaded !== undefined) {
+        const result = await gateway.prepare(replica.loaded);
+        if (!result.ok) throw new Error("the replica is not servable");
+        gateway.commit(result.prepared);
+        serving = result.prepared;
+      }
+      const compileMs = performance.now() - createdMs;
+      await gateway.open({ host: "127.0.0.1", port: 0 });
+      return {
+        port: portOf(gateway.address),
+        loadMs: loadedMs - beginMs,
+        compileMs,
+      };
+    },
+    connect: async (controlPlanePort, revision) => {
+      const beginMs = performance.now();
+      node = new BenchNode<Prepared>({
+        id: "bench",
+        controlPlane: { host: "127.0.0.1", port: controlPlanePort },
+        activation: {
+          prepare: (state, onProgress) => gateway.prepare(state, onProgress),
+          commit: (prepared) => {
+            gateway.commit(prepared);
+            serving = prepared;
+          },
+        },
+        persistence: replica,
+        served: serving,
+        features: gateway.features,
+        onTimings: (timings) => {
+          steps.push({
+            receive: Number(timings.receiveUs) / 1000,
+            verify: Number(timings.verifyUs) / 1000,
+            prepare: Number(timings.prepareUs) / 1000,
+            persist: Number(timings.persistUs) / 1000,
+            commit: Number(timings.commitUs) / 1000,
+          });
+        },
+      });
+      while ((gateway.serving?.revision ?? -1n) < revision) {
+        if (performance.now() - beginMs > SERVE_MS)
+          throw new Error(`revision ${revision} is not served`);
+        await sleep(POLL_MS);
+      }
+      return { ms: performance.now() - beginMs };
+    },
+    disconnect,
+    takeSteps: () => {
+      const taken = steps;
+      steps = [];
+      return taken;
+    },
+    startMeter: () => {
+      meter = new StallMeter();
+    },
+    stopMeter: () => {
+      if (meter === undefined) throw new Error("the meter was not started");
+      return meter.stop();
+    },
+    memory: memoryNow,
+    close: async () => {
+      await disconnect();
+      await gateway.close();
+      await replica[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(":") + 1));
+}

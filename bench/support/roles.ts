@@ -1,0 +1,22 @@
+import { serveCalls, type Calls } from "./child.ts";
+
+/** The parts that processes of a bench play, and where each is found. */
+const ROLES = {
+  "propagate-cp": async () =>
+    (await import("../roles/propagate-cp.ts")).propagateControlPlane(),
+  "propagate-dp": async () =>
+    (await import("../roles/propagate-dp.ts")).propagateDataPlanes(),
+  "size-cp": async () =>
+    (await import("../roles/size-cp.ts")).sizeControlPlane(),
+  "size-dp": async () => (await import("../roles/size-dp.ts")).sizeDataPlane(),
+  traffic: async () => (await import("../roles/traffic.ts")).traffic(),
+} satisfies Record<string, () => Promise<Calls>>;
+
+export type RoleName = keyof typeof ROLES;
+
+/** Plays a part until the parent process lets go of this one. */
+export async function playRole(name: string): Promise<void> {
+  const role = Object.entries(ROLES).find(([known]) => known === name);
+  if (role === undefined) throw new TypeError(`there is no role "${name}"`);
+  serveCalls(await role[1]());
+}
