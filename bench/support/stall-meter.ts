@@ -11,7 +11,7 @@ const TICK_MS = 1;
 const GAP_MS = 2;
 
 /** Garbage collections by what they collect. */
-export interface Collections {
+interface Collections {
   readonly count: number;
   readonly totalMs: number;
   readonly longestMs: number;
