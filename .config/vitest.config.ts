@@ -28,6 +28,9 @@ export default defineConfig({
           // Whatever is not one of the others, so that no test file can be overlooked.
           include: ["test/**/*.test.ts"],
           exclude: [conformance, e2e, simulation],
+          // Against hanging, not against slowness: property tests take their time on a busy machine.
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
           sequence: { groupOrder: 0 },
         },
       },
@@ -36,7 +39,7 @@ export default defineConfig({
         test: {
           name: "simulation",
           include: [simulation],
-          testTimeout: 60_000,
+          testTimeout: 120_000,
           sequence: { groupOrder: 1 },
         },
       },
@@ -45,7 +48,7 @@ export default defineConfig({
         test: {
           name: "conformance",
           include: [conformance],
-          testTimeout: 30_000,
+          testTimeout: 60_000,
           sequence: { groupOrder: 2 },
         },
       },
@@ -54,8 +57,8 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: [e2e],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
           // Real processes with real deadlines: they run when nothing else does.
           sequence: { groupOrder: 3 },
         },
