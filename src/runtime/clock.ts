@@ -35,10 +35,16 @@ export const systemClock: Clock = {
   },
   async sleep(delayMs, signal) {
     signal?.throwIfAborted();
-    await sleep(
-      Math.min(delayMs, MAX_DELAY_MS),
-      undefined,
-      signal === undefined ? {} : { signal },
-    );
+    try {
+      await sleep(
+        Math.min(delayMs, MAX_DELAY_MS),
+        undefined,
+        signal === undefined ? {} : { signal },
+      );
+    } catch (error) {
+      // Node's own is an AbortError, with the reason as its cause.
+      signal?.throwIfAborted();
+      throw error;
+    }
   },
 };
