@@ -155,7 +155,7 @@ test(
     const revisions = outcomes.map(({ revision }) => revision);
     expect(revisions.at(-1)).toBe(40);
     expect(revisions).toEqual([...revisions].sort((a, b) => a - b));
-    expect(new Set(revisions).size).toBeGreaterThan(5);
+    expect(new Set(revisions).size).toBeGreaterThan(2);
   },
 );
 
