@@ -3,6 +3,7 @@ import { ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { PLUGINS } from "../../src/dp/plugins/registry.ts";
+import type { Cursor } from "../../src/gen/holdfast/config/v1/cursor_pb.js";
 import {
   ResourceSchema,
   type Resource,
@@ -24,6 +25,7 @@ import {
 import { eventually } from "../support/eventually.ts";
 import { ask, type Asked } from "../support/gateway.ts";
 import {
+  holdfast,
   startCp,
   startDp,
   type HoldfastProcess,
@@ -410,14 +412,14 @@ describe.skipIf(!hasCorpus)(`files from the wild${corpusNote}`, () => {
   for (const [file, verdict] of Object.entries(VERDICTS))
     if ("refused" in verdict)
       test(`${file} is refused, and nothing of it is there`, async () => {
-        const before = await head(client);
+        const before = await cursorOf(client);
         const error = await apply(file).then(
           () => undefined,
           (e: unknown) => ConnectError.from(e),
         );
         const { refused } = verdict;
         expect(error?.rawMessage.slice(0, refused.length)).toBe(refused);
-        expect(await head(client)).toEqual(before);
+        expect(await cursorOf(client)).toEqual(before);
       });
     else
       test(`${file} is applied, once, and each of its routes is answered as it should be`, async () => {
@@ -440,6 +442,28 @@ describe.skipIf(!hasCorpus)(`files from the wild${corpusNote}`, () => {
         const withoutLacking = await askAll(resources, upstreamOf);
         expect({ asItIs, withoutLacking }).toEqual(verdict);
       });
+
+  test("what dump writes, applied to an empty control plane, has the same root", async () => {
+    await using dir = await TempDir.make();
+    await using empty = await startCp(dir.join("cp"));
+    for (const file of ["supabase-docker.yml", "kong-proxy-docker-certs.yml"]) {
+      await apply(file);
+      const out = dir.join(file);
+      expect(
+        await holdfast("dump", "-o", out, "--admin", cp.url("admin")),
+      ).toMatchObject({ code: 0 });
+      expect(
+        await holdfast(
+          ...["apply", "-f", out, "--prune", "--yes"],
+          ...["--admin", empty.url("admin")],
+        ),
+      ).toMatchObject({ code: 0 });
+      const root = (await cursorOf(client))?.root;
+      expect((await cursorOf(adminClient(empty.url("admin"))))?.root).toBe(
+        root,
+      );
+    }
+  });
 
   test("a data plane that refuses what it lacks a plugin for keeps what it has, and the answer and its node say what it lacks", async () => {
     const { revision } = await apply("kong-dbless-sample.json");
@@ -559,10 +583,10 @@ async function servedBy(dp: HoldfastProcess): Promise<string | undefined> {
   return cursor?.revision;
 }
 
-/** The newest revision. */
-async function head({ config }: AdminClient): Promise<bigint> {
+/** The newest revision's; undefined before the first. */
+async function cursorOf({ config }: AdminClient): Promise<Cursor | undefined> {
   const { revisions } = await config.listRevisions({ pageSize: 1 });
-  return revisions[0]?.cursor?.revision ?? 0n;
+  return revisions[0]?.cursor;
 }
 
 function message(answer: Asked): unknown {
