@@ -290,19 +290,27 @@ describe("a gRPC stream", () => {
   test("holds the sender back while the peer does not read", async () => {
     let sent = 0;
     const { server } = await serve(async (stream, signal) => {
-      for (; sent < 1000; sent++)
-        await sendMessage(stream, goodbye("x".repeat(65_536)), signal);
+      for await (const request of messagesOf(stream)) {
+        if (request.message.case === "snapshotRequest")
+          await sendMessage(stream, goodbye("echo"), signal);
+        else
+          for (; sent < 1000; sent++)
+            await sendMessage(stream, goodbye("x".repeat(65_536)), signal);
+      }
     });
     const { stream } = call(server);
-    stream.write({ message: { case: "snapshotRequest", value: {} } });
+    stream.write({ message: { case: "report", value: {} } });
     await once(stream, "readable");
-    let before = -1;
-    while (before !== sent) {
-      before = sent;
-      await new Promise((resolve) => setTimeout(resolve, 100));
+    // Time enough for a sender that is not held back: 300 round trips of another stream of the same server.
+    const other = call(server);
+    for (let i = 0; i < 300; i++) {
+      const answered = once(other.stream, "data");
+      other.stream.write({ message: { case: "snapshotRequest", value: {} } });
+      await answered;
     }
     expect(sent).toBeLessThan(50);
     stream.cancel();
+    other.stream.cancel();
   });
 
   test("is found dead by keepalive when the peer goes silent", async () => {

@@ -9,7 +9,7 @@ export interface BalancerTarget {
 
 /**
  * Deals requests out to targets in proportion to their weights, as evenly as whole requests allow (smooth weighted
- * round-robin). All algorithms but round-robin are served by this one for now: nobody goes without an answer, only the
+ * round-robin). Upstreams with another algorithm are dealt out like this too: nobody goes without an answer, only the
  * choice of the target is another; `compile` warns about each such upstream.
  */
 export class Balancer {
