@@ -129,7 +129,7 @@ export type Node = Message<"holdfast.admin.v1.Node"> & {
   requests: NodeRequests[];
 
   /**
-   * Features the newest state needs that the node lacks, each as "name: what it means".
+   * Features the newest state needs that the node lacks, a sentence each: which, what needs it, and what it means.
    *
    * @generated from field: repeated string missing_features = 19;
    */
