@@ -1,3 +1,4 @@
+import "./exact-text.ts";
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import {
   ResourceSchema,

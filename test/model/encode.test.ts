@@ -96,3 +96,17 @@ describe("the encoding of a resource", () => {
     expect(() => encodeResource(newer)).toThrow("unknown fields");
   });
 });
+
+test("a text that begins with a byte order mark is read back with it", () => {
+  const marked = create(ResourceSchema, {
+    kind: {
+      case: "consumer",
+      value: { username: "\ufeffann", tags: ["\ufeff"] },
+    },
+  });
+  const read = fromBinary(ResourceSchema, encodeResource(marked));
+  expect(read).toEqual(marked);
+  expect(fromBinary(ResourceSchema, toBinary(ResourceSchema, marked))).toEqual(
+    marked,
+  );
+});

@@ -1,7 +1,7 @@
-import { equals, type JsonValue } from "@bufbuild/protobuf";
+import type { JsonValue } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { ResourceSchema } from "../../src/gen/holdfast/config/v1/resource_pb.js";
+import { encodeResource } from "../../src/model/encode.ts";
 import {
   resourceFromJson,
   resourceToJson,
@@ -25,7 +25,8 @@ describe("the JSON form of a resource", () => {
           JSON.parse(JSON.stringify(resourceToJson(resource))) as JsonValue,
         );
         if (!read.ok) throw new Error(JSON.stringify(read.violations));
-        expect(equals(ResourceSchema, read.resource, resource)).toBe(true);
+        // By what is stored: JSON has no -0, and neither has the store.
+        expect(encodeResource(read.resource)).toEqual(encodeResource(resource));
       }),
     );
   });

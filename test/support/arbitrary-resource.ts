@@ -148,7 +148,11 @@ function arbitraryScalar(
         ),
       );
     case ScalarType.DOUBLE:
-      return or(fc.double({ noNaN: true, noDefaultInfinity: true }));
+      return or(
+        fc
+          .double({ noNaN: true, noDefaultInfinity: true })
+          .map((number) => storedNumber(number, nature)),
+      );
     case ScalarType.UINT64:
       return fc.bigInt({
         min: nature.storable ? 0n : -1n,
@@ -157,6 +161,11 @@ function arbitraryScalar(
     default:
       throw new TypeError(`no arbitrary for scalar ${String(type)}`);
   }
+}
+
+/** -0 is stored as 0, so what is read back is not what was given. */
+function storedNumber(number: number, { storable }: Nature): number {
+  return storable ? number + 0 : number;
 }
 
 function arbitraryKey(nature: Nature): fc.Arbitrary<string> {
@@ -175,10 +184,12 @@ function arbitraryStruct(nature: Nature): fc.Arbitrary<JsonObject> {
       fc.constant(null),
       fc.boolean(),
       arbitraryText(nature),
-      fc.double({
-        noNaN: nature.storable,
-        noDefaultInfinity: nature.storable,
-      }),
+      fc
+        .double({
+          noNaN: nature.storable,
+          noDefaultInfinity: nature.storable,
+        })
+        .map((number) => storedNumber(number, nature)),
       fc.array(tie("value"), { maxLength: 3 }),
       fc.dictionary(key, tie("value"), { maxKeys: 3, noNullPrototype: true }),
     ),
