@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/admin/v1/node_service.proto.
  */
 export const file_holdfast_admin_v1_node_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRob2xkZmFzdC9hZG1pbi92MS9ub2RlX3NlcnZpY2UucHJvdG8SEWhvbGRmYXN0LmFkbWluLnYxIpkFCgROb2RlEgoKAmlkGAEgASgJEgwKBGJvb3QYAiABKAkSEAoIaG9zdG5hbWUYAyABKAkSCgoCaXAYBCABKAkSDQoFYnVpbGQYBSABKAkSMwoGbGFiZWxzGAYgAygLMiMuaG9sZGZhc3QuYWRtaW4udjEuTm9kZS5MYWJlbHNFbnRyeRIRCgl3b3Jrc3BhY2UYByABKAkSEQoJY29ubmVjdGVkGAggASgIEjAKDGNvbm5lY3RlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPZGlzY29ubmVjdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglsYXN0X3NlZW4YCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3NlcnZpbmcYDCABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEioKBndhbnRlZBgNIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISDwoHaW5fc3luYxgOIAEoCBIOCgZyZWFzb24YDyABKAkSLgoJbGFzdF9uYWNrGBAgASgLMhsuaG9sZGZhc3QuYWRtaW4udjEuTGFzdE5hY2sSMwoKbGFzdF9hcHBseRgRIAEoCzIfLmhvbGRmYXN0LmFkbWluLnYxLkFwcGx5VGltaW5ncxIxCghyZXF1ZXN0cxgSIAMoCzIfLmhvbGRmYXN0LmFkbWluLnYxLk5vZGVSZXF1ZXN0cxIYChBtaXNzaW5nX2ZlYXR1cmVzGBMgAygJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiowEKCExhc3ROYWNrEg0KBWNsYXNzGAEgASgJEioKBmN1cnNvchgCIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKCnZpb2xhdGlvbnMYBCADKAsyIC5ob2xkZmFzdC5hZG1pbi52MS5OYWNrVmlvbGF0aW9uIjsKDU5hY2tWaW9sYXRpb24SCwoDa2V5GAEgASgJEg0KBWZpZWxkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSKXAgoMQXBwbHlUaW1pbmdzEioKB3JlY2VpdmUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKQoGdmVyaWZ5GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKB3ByZXBhcmUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoHcGVyc2lzdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZjb21taXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKcm91bmRfdHJpcBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCgxOb2RlUmVxdWVzdHMSEAoIcmV2aXNpb24YASABKAQSEAoIcmVxdWVzdHMYAiABKAQSDgoGZXJyb3JzGAMgASgEIiUKEExpc3ROb2Rlc1JlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJIjsKEUxpc3ROb2Rlc1Jlc3BvbnNlEiYKBW5vZGVzGAEgAygLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSIvCg5HZXROb2RlUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSCgoCaWQYAiABKAkiOAoPR2V0Tm9kZVJlc3BvbnNlEiUKBG5vZGUYASABKAsyFy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlIiYKEVdhdGNoTm9kZXNSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCSJMChJXYXRjaE5vZGVzUmVzcG9uc2USJQoEbm9kZRgBIAEoCzIXLmhvbGRmYXN0LmFkbWluLnYxLk5vZGUSDwoHcmVtb3ZlZBgCIAEoCCItCgxSZXRyeVJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgoKAmlkGAIgASgJIjYKDVJldHJ5UmVzcG9uc2USJQoEbm9kZRgBIAEoCzIXLmhvbGRmYXN0LmFkbWluLnYxLk5vZGUy7wIKC05vZGVTZXJ2aWNlElsKCUxpc3ROb2RlcxIjLmhvbGRmYXN0LmFkbWluLnYxLkxpc3ROb2Rlc1JlcXVlc3QaJC5ob2xkZmFzdC5hZG1pbi52MS5MaXN0Tm9kZXNSZXNwb25zZSIDkAIBElUKB0dldE5vZGUSIS5ob2xkZmFzdC5hZG1pbi52MS5HZXROb2RlUmVxdWVzdBoiLmhvbGRmYXN0LmFkbWluLnYxLkdldE5vZGVSZXNwb25zZSIDkAIBEmAKCldhdGNoTm9kZXMSJC5ob2xkZmFzdC5hZG1pbi52MS5XYXRjaE5vZGVzUmVxdWVzdBolLmhvbGRmYXN0LmFkbWluLnYxLldhdGNoTm9kZXNSZXNwb25zZSIDkAIBMAESSgoFUmV0cnkSHy5ob2xkZmFzdC5hZG1pbi52MS5SZXRyeVJlcXVlc3QaIC5ob2xkZmFzdC5hZG1pbi52MS5SZXRyeVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_holdfast_config_v1_cursor]);
+  fileDesc("CiRob2xkZmFzdC9hZG1pbi92MS9ub2RlX3NlcnZpY2UucHJvdG8SEWhvbGRmYXN0LmFkbWluLnYxIssGCgROb2RlEgoKAmlkGAEgASgJEgwKBGJvb3QYAiABKAkSEAoIaG9zdG5hbWUYAyABKAkSCgoCaXAYBCABKAkSDQoFYnVpbGQYBSABKAkSMwoGbGFiZWxzGAYgAygLMiMuaG9sZGZhc3QuYWRtaW4udjEuTm9kZS5MYWJlbHNFbnRyeRIRCgl3b3Jrc3BhY2UYByABKAkSEQoJY29ubmVjdGVkGAggASgIEjAKDGNvbm5lY3RlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPZGlzY29ubmVjdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglsYXN0X3NlZW4YCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3NlcnZpbmcYDCABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEioKBndhbnRlZBgNIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISDwoHaW5fc3luYxgOIAEoCBIOCgZyZWFzb24YDyABKAkSLgoJbGFzdF9uYWNrGBAgASgLMhsuaG9sZGZhc3QuYWRtaW4udjEuTGFzdE5hY2sSMwoKbGFzdF9hcHBseRgRIAEoCzIfLmhvbGRmYXN0LmFkbWluLnYxLkFwcGx5VGltaW5ncxIxCghyZXF1ZXN0cxgSIAMoCzIfLmhvbGRmYXN0LmFkbWluLnYxLk5vZGVSZXF1ZXN0cxIYChBtaXNzaW5nX2ZlYXR1cmVzGBMgAygJEhIKCmNvbmRpdGlvbnMYFCADKAkSMQoIcHJvZ3Jlc3MYFSABKAsyHy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlUHJvZ3Jlc3MSNwoLY2VydGlmaWNhdGUYFiABKAsyIi5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlQ2VydGlmaWNhdGUSMAoMYWNrbm93bGVkZ2VkGBcgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIksKDE5vZGVQcm9ncmVzcxIQCghyZXZpc2lvbhgBIAEoBBIMCgRzdGVwGAIgASgJEgwKBGRvbmUYAyABKAQSDQoFdG90YWwYBCABKAQidQoPTm9kZUNlcnRpZmljYXRlEgwKBG5hbWUYASABKAkSDwoHbm9kZV9pZBgCIAEoCRIuCgpleHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtmaW5nZXJwcmludBgEIAEoCSKjAQoITGFzdE5hY2sSDQoFY2xhc3MYASABKAkSKgoGY3Vyc29yGAIgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchImCgJhdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoKdmlvbGF0aW9ucxgEIAMoCzIgLmhvbGRmYXN0LmFkbWluLnYxLk5hY2tWaW9sYXRpb24iOwoNTmFja1Zpb2xhdGlvbhILCgNrZXkYASABKAkSDQoFZmllbGQYAiABKAkSDgoGcmVhc29uGAMgASgJIpcCCgxBcHBseVRpbWluZ3MSKgoHcmVjZWl2ZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZ2ZXJpZnkYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoHcHJlcGFyZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIqCgdwZXJzaXN0GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBmNvbW1pdBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhItCgpyb3VuZF90cmlwGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkIKDE5vZGVSZXF1ZXN0cxIQCghyZXZpc2lvbhgBIAEoBBIQCghyZXF1ZXN0cxgCIAEoBBIOCgZlcnJvcnMYAyABKAQiJQoQTGlzdE5vZGVzUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkiOwoRTGlzdE5vZGVzUmVzcG9uc2USJgoFbm9kZXMYASADKAsyFy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlIi8KDkdldE5vZGVSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCSI4Cg9HZXROb2RlUmVzcG9uc2USJQoEbm9kZRgBIAEoCzIXLmhvbGRmYXN0LmFkbWluLnYxLk5vZGUiJgoRV2F0Y2hOb2Rlc1JlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJIkwKEldhdGNoTm9kZXNSZXNwb25zZRIlCgRub2RlGAEgASgLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZRIPCgdyZW1vdmVkGAIgASgIIi0KDFJldHJ5UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSCgoCaWQYAiABKAkiNgoNUmV0cnlSZXNwb25zZRIlCgRub2RlGAEgASgLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSItCgxBbGxvd1JlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgoKAmlkGAIgASgJIjYKDUFsbG93UmVzcG9uc2USJQoEbm9kZRgBIAEoCzIXLmhvbGRmYXN0LmFkbWluLnYxLk5vZGUiLgoNRm9yZ2V0UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSCgoCaWQYAiABKAkiEAoORm9yZ2V0UmVzcG9uc2UyigQKC05vZGVTZXJ2aWNlElsKCUxpc3ROb2RlcxIjLmhvbGRmYXN0LmFkbWluLnYxLkxpc3ROb2Rlc1JlcXVlc3QaJC5ob2xkZmFzdC5hZG1pbi52MS5MaXN0Tm9kZXNSZXNwb25zZSIDkAIBElUKB0dldE5vZGUSIS5ob2xkZmFzdC5hZG1pbi52MS5HZXROb2RlUmVxdWVzdBoiLmhvbGRmYXN0LmFkbWluLnYxLkdldE5vZGVSZXNwb25zZSIDkAIBEmAKCldhdGNoTm9kZXMSJC5ob2xkZmFzdC5hZG1pbi52MS5XYXRjaE5vZGVzUmVxdWVzdBolLmhvbGRmYXN0LmFkbWluLnYxLldhdGNoTm9kZXNSZXNwb25zZSIDkAIBMAESSgoFUmV0cnkSHy5ob2xkZmFzdC5hZG1pbi52MS5SZXRyeVJlcXVlc3QaIC5ob2xkZmFzdC5hZG1pbi52MS5SZXRyeVJlc3BvbnNlEkoKBUFsbG93Eh8uaG9sZGZhc3QuYWRtaW4udjEuQWxsb3dSZXF1ZXN0GiAuaG9sZGZhc3QuYWRtaW4udjEuQWxsb3dSZXNwb25zZRJNCgZGb3JnZXQSIC5ob2xkZmFzdC5hZG1pbi52MS5Gb3JnZXRSZXF1ZXN0GiEuaG9sZGZhc3QuYWRtaW4udjEuRm9yZ2V0UmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_holdfast_config_v1_cursor]);
 
 /**
  * Node is one data plane, as this control plane knows it.
@@ -134,6 +134,37 @@ export type Node = Message<"holdfast.admin.v1.Node"> & {
    * @generated from field: repeated string missing_features = 19;
    */
   missingFeatures: string[];
+
+  /**
+   * What somebody should know of it: "forked" (it serves a state that this history does not have), "held" (it waits to be
+   * allowed to lose more than half of its entries), "quarantined" (it crashed repeatedly on a state), "refused" (it
+   * refuses the newest state), "regressed" (it serves less than it had acknowledged), "degraded" (it lacks a feature and
+   * answers 503 on the routes concerned), "lacking" (it lacks a feature and is not sent the newest state).
+   *
+   * @generated from field: repeated string conditions = 20;
+   */
+  conditions: string[];
+
+  /**
+   * The apply that is going on. Absent when none is, or the node has not said.
+   *
+   * @generated from field: holdfast.admin.v1.NodeProgress progress = 21;
+   */
+  progress?: NodeProgress | undefined;
+
+  /**
+   * The certificate it connects with. Absent without TLS.
+   *
+   * @generated from field: holdfast.admin.v1.NodeCertificate certificate = 22;
+   */
+  certificate?: NodeCertificate | undefined;
+
+  /**
+   * The newest state it ever acknowledged.
+   *
+   * @generated from field: holdfast.config.v1.Cursor acknowledged = 23;
+   */
+  acknowledged?: Cursor | undefined;
 };
 
 /**
@@ -142,6 +173,84 @@ export type Node = Message<"holdfast.admin.v1.Node"> & {
  */
 export const NodeSchema: GenMessage<Node> = /*@__PURE__*/
   messageDesc(file_holdfast_admin_v1_node_service, 0);
+
+/**
+ * NodeProgress says how far an apply has come.
+ *
+ * @generated from message holdfast.admin.v1.NodeProgress
+ */
+export type NodeProgress = Message<"holdfast.admin.v1.NodeProgress"> & {
+  /**
+   * @generated from field: uint64 revision = 1;
+   */
+  revision: bigint;
+
+  /**
+   * "receive", "verify", "prepare", "persist" or "commit".
+   *
+   * @generated from field: string step = 2;
+   */
+  step: string;
+
+  /**
+   * Entries handled in this step, and to handle; 0 when not known.
+   *
+   * @generated from field: uint64 done = 3;
+   */
+  done: bigint;
+
+  /**
+   * @generated from field: uint64 total = 4;
+   */
+  total: bigint;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.NodeProgress.
+ * Use `create(NodeProgressSchema)` to create a new message.
+ */
+export const NodeProgressSchema: GenMessage<NodeProgress> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 1);
+
+/**
+ * NodeCertificate is what a node proves itself with.
+ *
+ * @generated from message holdfast.admin.v1.NodeCertificate
+ */
+export type NodeCertificate = Message<"holdfast.admin.v1.NodeCertificate"> & {
+  /**
+   * The subject's common name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The id that the certificate binds the node to. Empty when it binds to none.
+   *
+   * @generated from field: string node_id = 2;
+   */
+  nodeId: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * SHA-256 of the certificate, lower-case hexadecimal.
+   *
+   * @generated from field: string fingerprint = 4;
+   */
+  fingerprint: string;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.NodeCertificate.
+ * Use `create(NodeCertificateSchema)` to create a new message.
+ */
+export const NodeCertificateSchema: GenMessage<NodeCertificate> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 2);
 
 /**
  * LastNack is the last state a node did not apply.
@@ -177,7 +286,7 @@ export type LastNack = Message<"holdfast.admin.v1.LastNack"> & {
  * Use `create(LastNackSchema)` to create a new message.
  */
 export const LastNackSchema: GenMessage<LastNack> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 1);
+  messageDesc(file_holdfast_admin_v1_node_service, 3);
 
 /**
  * NackViolation is one thing wrong with a state, as a node reports it.
@@ -206,7 +315,7 @@ export type NackViolation = Message<"holdfast.admin.v1.NackViolation"> & {
  * Use `create(NackViolationSchema)` to create a new message.
  */
 export const NackViolationSchema: GenMessage<NackViolation> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 2);
+  messageDesc(file_holdfast_admin_v1_node_service, 4);
 
 /**
  * ApplyTimings says how long the steps of an apply took on the node, and as a whole seen from the control plane.
@@ -252,7 +361,7 @@ export type ApplyTimings = Message<"holdfast.admin.v1.ApplyTimings"> & {
  * Use `create(ApplyTimingsSchema)` to create a new message.
  */
 export const ApplyTimingsSchema: GenMessage<ApplyTimings> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 3);
+  messageDesc(file_holdfast_admin_v1_node_service, 5);
 
 /**
  * NodeRequests counts the requests that one revision served on a node.
@@ -283,7 +392,7 @@ export type NodeRequests = Message<"holdfast.admin.v1.NodeRequests"> & {
  * Use `create(NodeRequestsSchema)` to create a new message.
  */
 export const NodeRequestsSchema: GenMessage<NodeRequests> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 4);
+  messageDesc(file_holdfast_admin_v1_node_service, 6);
 
 /**
  * @generated from message holdfast.admin.v1.ListNodesRequest
@@ -300,7 +409,7 @@ export type ListNodesRequest = Message<"holdfast.admin.v1.ListNodesRequest"> & {
  * Use `create(ListNodesRequestSchema)` to create a new message.
  */
 export const ListNodesRequestSchema: GenMessage<ListNodesRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 5);
+  messageDesc(file_holdfast_admin_v1_node_service, 7);
 
 /**
  * @generated from message holdfast.admin.v1.ListNodesResponse
@@ -319,7 +428,7 @@ export type ListNodesResponse = Message<"holdfast.admin.v1.ListNodesResponse"> &
  * Use `create(ListNodesResponseSchema)` to create a new message.
  */
 export const ListNodesResponseSchema: GenMessage<ListNodesResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 6);
+  messageDesc(file_holdfast_admin_v1_node_service, 8);
 
 /**
  * @generated from message holdfast.admin.v1.GetNodeRequest
@@ -341,7 +450,7 @@ export type GetNodeRequest = Message<"holdfast.admin.v1.GetNodeRequest"> & {
  * Use `create(GetNodeRequestSchema)` to create a new message.
  */
 export const GetNodeRequestSchema: GenMessage<GetNodeRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 7);
+  messageDesc(file_holdfast_admin_v1_node_service, 9);
 
 /**
  * @generated from message holdfast.admin.v1.GetNodeResponse
@@ -358,7 +467,7 @@ export type GetNodeResponse = Message<"holdfast.admin.v1.GetNodeResponse"> & {
  * Use `create(GetNodeResponseSchema)` to create a new message.
  */
 export const GetNodeResponseSchema: GenMessage<GetNodeResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 8);
+  messageDesc(file_holdfast_admin_v1_node_service, 10);
 
 /**
  * @generated from message holdfast.admin.v1.WatchNodesRequest
@@ -375,7 +484,7 @@ export type WatchNodesRequest = Message<"holdfast.admin.v1.WatchNodesRequest"> &
  * Use `create(WatchNodesRequestSchema)` to create a new message.
  */
 export const WatchNodesRequestSchema: GenMessage<WatchNodesRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 9);
+  messageDesc(file_holdfast_admin_v1_node_service, 11);
 
 /**
  * @generated from message holdfast.admin.v1.WatchNodesResponse
@@ -399,7 +508,7 @@ export type WatchNodesResponse = Message<"holdfast.admin.v1.WatchNodesResponse">
  * Use `create(WatchNodesResponseSchema)` to create a new message.
  */
 export const WatchNodesResponseSchema: GenMessage<WatchNodesResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 10);
+  messageDesc(file_holdfast_admin_v1_node_service, 12);
 
 /**
  * @generated from message holdfast.admin.v1.RetryRequest
@@ -421,7 +530,7 @@ export type RetryRequest = Message<"holdfast.admin.v1.RetryRequest"> & {
  * Use `create(RetryRequestSchema)` to create a new message.
  */
 export const RetryRequestSchema: GenMessage<RetryRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 11);
+  messageDesc(file_holdfast_admin_v1_node_service, 13);
 
 /**
  * @generated from message holdfast.admin.v1.RetryResponse
@@ -438,7 +547,81 @@ export type RetryResponse = Message<"holdfast.admin.v1.RetryResponse"> & {
  * Use `create(RetryResponseSchema)` to create a new message.
  */
 export const RetryResponseSchema: GenMessage<RetryResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 12);
+  messageDesc(file_holdfast_admin_v1_node_service, 14);
+
+/**
+ * @generated from message holdfast.admin.v1.AllowRequest
+ */
+export type AllowRequest = Message<"holdfast.admin.v1.AllowRequest"> & {
+  /**
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.AllowRequest.
+ * Use `create(AllowRequestSchema)` to create a new message.
+ */
+export const AllowRequestSchema: GenMessage<AllowRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 15);
+
+/**
+ * @generated from message holdfast.admin.v1.AllowResponse
+ */
+export type AllowResponse = Message<"holdfast.admin.v1.AllowResponse"> & {
+  /**
+   * @generated from field: holdfast.admin.v1.Node node = 1;
+   */
+  node?: Node | undefined;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.AllowResponse.
+ * Use `create(AllowResponseSchema)` to create a new message.
+ */
+export const AllowResponseSchema: GenMessage<AllowResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 16);
+
+/**
+ * @generated from message holdfast.admin.v1.ForgetRequest
+ */
+export type ForgetRequest = Message<"holdfast.admin.v1.ForgetRequest"> & {
+  /**
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.ForgetRequest.
+ * Use `create(ForgetRequestSchema)` to create a new message.
+ */
+export const ForgetRequestSchema: GenMessage<ForgetRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 17);
+
+/**
+ * @generated from message holdfast.admin.v1.ForgetResponse
+ */
+export type ForgetResponse = Message<"holdfast.admin.v1.ForgetResponse"> & {
+};
+
+/**
+ * Describes the message holdfast.admin.v1.ForgetResponse.
+ * Use `create(ForgetResponseSchema)` to create a new message.
+ */
+export const ForgetResponseSchema: GenMessage<ForgetResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 18);
 
 /**
  * NodeService shows the data planes of a workspace.
@@ -485,6 +668,27 @@ export const NodeService: GenService<{
     methodKind: "unary";
     input: typeof RetryRequestSchema;
     output: typeof RetryResponseSchema;
+  },
+  /**
+   * Allow lets a node follow this history although it would remove more than half of the node's entries (HELD). It holds
+   * for the present epoch, once, and is remembered for a node that is not connected.
+   *
+   * @generated from rpc holdfast.admin.v1.NodeService.Allow
+   */
+  allow: {
+    methodKind: "unary";
+    input: typeof AllowRequestSchema;
+    output: typeof AllowResponseSchema;
+  },
+  /**
+   * Forget drops a node that is not connected from the list.
+   *
+   * @generated from rpc holdfast.admin.v1.NodeService.Forget
+   */
+  forget: {
+    methodKind: "unary";
+    input: typeof ForgetRequestSchema;
+    output: typeof ForgetResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_holdfast_admin_v1_node_service, 0);

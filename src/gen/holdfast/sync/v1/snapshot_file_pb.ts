@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/sync/v1/snapshot_file.proto.
  */
 export const file_holdfast_sync_v1_snapshot_file: GenFile = /*@__PURE__*/
-  fileDesc("CiRob2xkZmFzdC9zeW5jL3YxL3NuYXBzaG90X2ZpbGUucHJvdG8SEGhvbGRmYXN0LnN5bmMudjEi2AEKElNuYXBzaG90RmlsZUhlYWRlchIRCgl3b3Jrc3BhY2UYASABKAkSKgoGY3Vyc29yGAIgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIvCgdidWNrZXRzGAMgAygLMh4uaG9sZGZhc3Quc3luYy52MS5CdWNrZXREaWdlc3QSKAoGdG90YWxzGAQgASgLMhguaG9sZGZhc3Quc3luYy52MS5Ub3RhbHMSKAoEdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_timestamp, file_holdfast_config_v1_cursor, file_holdfast_sync_v1_sync]);
+  fileDesc("CiRob2xkZmFzdC9zeW5jL3YxL3NuYXBzaG90X2ZpbGUucHJvdG8SEGhvbGRmYXN0LnN5bmMudjEikAIKElNuYXBzaG90RmlsZUhlYWRlchIRCgl3b3Jrc3BhY2UYASABKAkSKgoGY3Vyc29yGAIgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIvCgdidWNrZXRzGAMgAygLMh4uaG9sZGZhc3Quc3luYy52MS5CdWNrZXREaWdlc3QSKAoGdG90YWxzGAQgASgLMhguaG9sZGZhc3Quc3luYy52MS5Ub3RhbHMSKAoEdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNgoJc2lnbmF0dXJlGAYgASgLMiMuaG9sZGZhc3Quc3luYy52MS5TbmFwc2hvdFNpZ25hdHVyZSI2ChFTbmFwc2hvdFNpZ25hdHVyZRIOCgZrZXlfaWQYASABKAkSEQoJc2lnbmF0dXJlGAIgASgMYgZwcm90bzM", [file_google_protobuf_timestamp, file_holdfast_config_v1_cursor, file_holdfast_sync_v1_sync]);
 
 /**
  * SnapshotFileHeader begins a snapshot file (".hfs"): a whole state of a workspace, to start a data plane from.
@@ -57,6 +57,13 @@ export type SnapshotFileHeader = Message<"holdfast.sync.v1.SnapshotFileHeader"> 
    * @generated from field: google.protobuf.Timestamp time = 5;
    */
   time?: Timestamp | undefined;
+
+  /**
+   * Who vouches for it. Absent: nobody.
+   *
+   * @generated from field: holdfast.sync.v1.SnapshotSignature signature = 6;
+   */
+  signature?: SnapshotSignature | undefined;
 };
 
 /**
@@ -65,4 +72,34 @@ export type SnapshotFileHeader = Message<"holdfast.sync.v1.SnapshotFileHeader"> 
  */
 export const SnapshotFileHeaderSchema: GenMessage<SnapshotFileHeader> = /*@__PURE__*/
   messageDesc(file_holdfast_sync_v1_snapshot_file, 0);
+
+/**
+ * SnapshotSignature vouches for a snapshot file. What is signed is SHA-256 of: "holdfast.snapshot.v1" | one zero byte |
+ * u32 length of workspace | workspace | u32 length of epoch | epoch | u64 revision | root (32 bytes) | u64 time in
+ * milliseconds since the Unix epoch. The root stands for the whole content.
+ *
+ * @generated from message holdfast.sync.v1.SnapshotSignature
+ */
+export type SnapshotSignature = Message<"holdfast.sync.v1.SnapshotSignature"> & {
+  /**
+   * The first 16 hexadecimal digits of SHA-256 of the public key, DER encoded (SubjectPublicKeyInfo).
+   *
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * Ed25519, 64 bytes.
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message holdfast.sync.v1.SnapshotSignature.
+ * Use `create(SnapshotSignatureSchema)` to create a new message.
+ */
+export const SnapshotSignatureSchema: GenMessage<SnapshotSignature> = /*@__PURE__*/
+  messageDesc(file_holdfast_sync_v1_snapshot_file, 1);
 
