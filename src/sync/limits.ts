@@ -40,6 +40,14 @@ export const LIMITS = {
   rememberedReasonChars: 256,
   /** ROOT_MISMATCH answers in a row that end the stream. */
   mismatches: 3,
+  /** States that are kept for nodes that pull them. */
+  pinnedStates: 8,
+  /** Manifests replaced in a row after which a node's state stays kept until it has it. */
+  replacements: 3,
+  /** Connections at a time that are in handshake or have no Welcome yet. */
+  greetings: 64,
+  /** Snapshot data written and not drained, over all sessions of a control plane. */
+  snapshotBytesInFlight: 32 * MIB,
   /** How often each side says something. */
   heartbeatMs: 10 * SECOND,
   /** Silence after which the other side is taken for dead. */

@@ -19,6 +19,10 @@ export type Frame =
       readonly to: Cursor;
       readonly buckets: readonly BucketDigest[];
       readonly totals: Pick<Totals, "buckets" | "entries" | "bytes">;
+      /** Epochs that the state's epoch has replaced on purpose. */
+      readonly predecessors: readonly string[];
+      /** Somebody has allowed this node to lose more than half of its entries. */
+      readonly allowed: boolean;
     }
   | {
       readonly type: "delta";
@@ -58,7 +62,11 @@ export interface Replica {
 /** What happens to a replica. All times are of one monotonic clock. */
 export type ReplicaEvent = { readonly nowMs: number } & (
   | { readonly type: "connected" }
-  | { readonly type: "welcomed" }
+  | {
+      readonly type: "welcomed";
+      /** The control plane's newest state. */
+      readonly head?: Cursor;
+    }
   | { readonly type: "arrived"; readonly frame: Frame }
   | {
       /** The answer to `takeUp`. */
@@ -78,6 +86,11 @@ export type ReplicaEvent = { readonly nowMs: number } & (
       readonly type: "verified";
       readonly seq: bigint;
       readonly damage?: string;
+      /**
+       * How many entries of what is served the new state does not have, and how many are served. To be told whenever the
+       * state's epoch is not the served one.
+       */
+      readonly loses?: { readonly removed: number; readonly held: number };
     }
   | { readonly type: "prepared"; readonly seq: bigint }
   | {
@@ -93,7 +106,11 @@ export type ReplicaEvent = { readonly nowMs: number } & (
     }
   | { readonly type: "retryDue"; readonly seq: bigint }
   | { readonly type: "committed"; readonly seq: bigint }
-  | { readonly type: "heard" }
+  | {
+      readonly type: "heard";
+      /** The control plane's newest state, when it said so. */
+      readonly head?: Cursor;
+    }
   | { readonly type: "ticked" }
   | { readonly type: "disconnected" }
 );
@@ -134,6 +151,8 @@ export type ReplicaEffect =
   /** Forget what was prepared for this frame. Buckets that arrived are kept: another manifest may need them. */
   | { readonly type: "discard"; readonly frame: Frame }
   | { readonly type: "report" }
+  /** The control plane has just said that what is served is its newest state. */
+  | { readonly type: "confirmed"; readonly cursor: Cursor }
   /** End the stream; the shell connects again. */
   | { readonly type: "hangUp"; readonly reason: string };
 
@@ -185,7 +204,7 @@ export function stepReplica(
     case "welcomed":
       if (replica.at !== "greeting")
         return hangUp(replica, "Welcome came out of turn");
-      return still({ ...heard, at: "online" });
+      return confirm({ ...heard, at: "online" }, event.head);
     case "arrived":
       return arrive(heard, event.frame);
     case "takenUp":
@@ -195,11 +214,14 @@ export function stepReplica(
     case "bucketArrived":
       return receiveBucket(heard, event.seq, event.index, event.damage);
     case "verified":
-      return advance(replica, event.seq, "verify", (apply) =>
-        event.damage === undefined
+      return advance(replica, event.seq, "verify", (apply) => {
+        if (event.damage !== undefined)
+          return mismatch(replica, apply, event.damage);
+        const loss = lossOf(replica, apply.frame, event.loses);
+        return loss === undefined
           ? enter(replica, { ...apply, phase: "prepare" })
-          : mismatch(replica, apply, event.damage),
-      );
+          : refuse(replica, apply, NackClass.HELD, [violation(loss)]);
+      });
     case "prepared":
       return advance(replica, event.seq, "prepare", (apply) =>
         enter(replica, { ...apply, phase: "persist" }),
@@ -220,12 +242,10 @@ export function stepReplica(
       );
     case "committed":
       return advance(replica, event.seq, "commit", (apply) =>
-        finish({ ...replica, serving: apply.frame.to }, [
-          { type: "ack", seq: apply.frame.seq, cursor: apply.frame.to },
-        ]),
+        committed(replica, apply.frame),
       );
     case "heard":
-      return still(heard);
+      return confirm(heard, event.head);
     case "ticked":
       return tick(replica, nowMs);
     case "disconnected":
@@ -297,6 +317,15 @@ function start(
         ]),
       ],
     };
+  const stale = staleness(replica.serving, frame.to);
+  if (stale !== undefined)
+    return {
+      replica: idle,
+      effects: [
+        { type: "discard", frame },
+        nackOf(idle, frame, NackClass.STALE, [violation(stale)]),
+      ],
+    };
   // Equal cursors, equal content: prepared, durable and served already.
   if (lacking.length === 0 && cursorsEqual(frame.to, replica.serving))
     return {
@@ -304,6 +333,7 @@ function start(
       effects: [
         { type: "ack", seq: frame.seq, cursor: frame.to },
         { type: "discard", frame },
+        { type: "confirmed", cursor: frame.to },
       ],
     };
   return fetchMore(idle, {
@@ -398,6 +428,62 @@ function advance(
   return apply?.frame.seq === seq && apply.phase === phase
     ? next(apply)
     : still(replica);
+}
+
+/** The state is served. What was held back before it, to protect another history, no longer matters. */
+function committed(replica: Replica, frame: Frame): ReplicaStep {
+  const refusals =
+    replica.serving?.epoch === frame.to.epoch
+      ? replica.refusals
+      : replica.refusals.filter(({ class: each }) => each !== NackClass.HELD);
+  return finish({ ...replica, serving: frame.to, refusals }, [
+    { type: "ack", seq: frame.seq, cursor: frame.to },
+    ...(refusals.length === replica.refusals.length
+      ? []
+      : [{ type: "remember" as const, refusals }]),
+    // With another state waiting, or nobody there, it is not known to be the newest.
+    ...(replica.next === undefined && replica.at === "online"
+      ? [{ type: "confirmed" as const, cursor: frame.to }]
+      : []),
+  ]);
+}
+
+function confirm(replica: Replica, head: Cursor | undefined): ReplicaStep {
+  return head !== undefined && cursorsEqual(head, replica.serving)
+    ? { replica, effects: [{ type: "confirmed", cursor: head }] }
+    : still(replica);
+}
+
+/** Why a state would be a step back within one history; undefined when it is none. */
+function staleness(
+  serving: Cursor | undefined,
+  to: Cursor,
+): string | undefined {
+  if (serving?.epoch !== to.epoch) return undefined;
+  if (to.revision < serving.revision)
+    return `revision ${to.revision} is older than the served ${serving.revision} of the same epoch`;
+  if (to.revision === serving.revision && to.root !== serving.root)
+    return `revision ${to.revision} has root ${to.root} and is served with root ${serving.root}`;
+  return undefined;
+}
+
+/** Why a state of a foreign history is held back; undefined when it may be taken. */
+function lossOf(
+  { serving }: Replica,
+  frame: Frame,
+  loses: { readonly removed: number; readonly held: number } | undefined,
+): string | undefined {
+  if (
+    frame.type === "delta" ||
+    serving === undefined ||
+    loses === undefined ||
+    serving.epoch === frame.to.epoch ||
+    frame.predecessors.includes(serving.epoch) ||
+    frame.allowed ||
+    loses.removed * 2 <= loses.held
+  )
+    return undefined;
+  return `epoch ${frame.to.epoch} is not the served ${serving.epoch} and has not replaced it; following it would remove ${loses.removed} of ${loses.held} entries. If that is meant: holdfast nodes allow`;
 }
 
 function mismatch(replica: Replica, apply: Apply, reason: string): ReplicaStep {
@@ -510,7 +596,10 @@ function tick(replica: Replica, nowMs: number): ReplicaStep {
 
 /** What is wrong with a frame's form: checked before anything is allocated for it. */
 function flawOf(frame: Frame): string | undefined {
-  if (frame.type === "delta") return undefined;
+  if (frame.type === "delta")
+    return frame.from.epoch === frame.to.epoch
+      ? undefined
+      : `a delta leads from epoch ${frame.from.epoch} to epoch ${frame.to.epoch}`;
   const { buckets, totals } = frame;
   if (totals.bytes > BigInt(LIMITS.snapshotBytes))
     return `the manifest announces ${totals.bytes} bytes, more than ${LIMITS.snapshotBytes}`;

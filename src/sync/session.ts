@@ -57,6 +57,17 @@ export interface Session {
   readonly lastSeq: bigint;
   /** Roots this build of the node refused. Never offered again on this session, until `retried`. */
   readonly refusedRoots: ReadonlySet<string>;
+  /**
+   * The node serves a state that this history does not have: it is ahead of a control plane that was restored from an
+   * older backup, or its disk is of another one. Nothing is sent, whatever it claims, until the history gets a new epoch.
+   */
+  readonly forked: boolean;
+  /** The state that the node holds back, since it would lose more than half of its entries. */
+  readonly held: Cursor | undefined;
+  /** Somebody has allowed the node to follow all the same; until it has. */
+  readonly allowed: boolean;
+  /** How often in a row a Manifest was replaced because its state was no longer kept. */
+  readonly replaced: number;
   readonly lastNack: Nack | undefined;
   readonly lastAck: Ack | undefined;
   /** ROOT_MISMATCH answers in a row. */
@@ -74,6 +85,10 @@ export type SessionEvent = { readonly nowMs: number } & (
       readonly hello: Hello;
       /** Roots that the control plane remembers this build of this node, with these features, to have refused. */
       readonly refusedRoots: readonly string[];
+      /** Whether `have` is of this epoch and this history does not have it. */
+      readonly forked: boolean;
+      /** Whether somebody has allowed the node to lose more than half of its entries to this epoch. */
+      readonly allowed: boolean;
     }
   | { readonly type: "snapshotRequested" }
   | {
@@ -97,6 +112,12 @@ export type SessionEvent = { readonly nowMs: number } & (
   | { readonly type: "drained" }
   | { readonly type: "ticked" }
   | { readonly type: "retried" }
+  /** A person lets the node follow although it loses more than half of its entries. */
+  | { readonly type: "allowed" }
+  /** The history was looked at again: whether it lacks what the node serves. */
+  | { readonly type: "placed"; readonly forked: boolean }
+  /** The state of the Manifest with this seq is no longer kept for pulling. */
+  | { readonly type: "unpinned"; readonly seq: bigint }
   | {
       readonly type: "dismissed";
       readonly reason: GoodbyeReason;
@@ -120,6 +141,10 @@ export type SessionEffect =
       readonly known: boolean;
       /** Whether the node must fetch every bucket. */
       readonly whole: boolean;
+      /** Whether the node may lose more than half of its entries. */
+      readonly allowed: boolean;
+      /** Whether its state must stay kept until the node has it: it was replaced too often. */
+      readonly priority: boolean;
     }
   | {
       readonly type: "writeBuckets";
@@ -165,6 +190,10 @@ export function openSession(
     inFlight: undefined,
     lastSeq: 0n,
     refusedRoots: new Set(),
+    forked: false,
+    held: undefined,
+    allowed: false,
+    replaced: 0,
     lastNack: undefined,
     lastAck: undefined,
     mismatches: 0,
@@ -184,7 +213,7 @@ export function stepSession(
   switch (event.type) {
     case "greeted":
       return session.at === "opening"
-        ? greet(session, event.hello, event.refusedRoots, nowMs)
+        ? greet(session, event)
         : breach(session, "Hello was sent twice");
     case "snapshotRequested":
       if (session.at !== "greeted")
@@ -203,6 +232,10 @@ export function stepSession(
         {
           ...session,
           head: event.head,
+          // A new epoch replaces what the node was ahead of.
+          forked: session.forked && event.head.epoch === session.head.epoch,
+          // A permission is for one epoch.
+          allowed: session.allowed && event.head.epoch === session.head.epoch,
           needs: event.needs,
           missing: missingOf(event.needs, featuresOf(session)),
           degraded: degradedOf(event.needs, featuresOf(session)),
@@ -243,7 +276,16 @@ export function stepSession(
     case "ticked":
       return tick(session, nowMs);
     case "retried":
-      return offer({ ...session, refusedRoots: new Set() }, nowMs);
+      return offer(
+        { ...session, refusedRoots: new Set(), held: undefined },
+        nowMs,
+      );
+    case "allowed":
+      return offer({ ...session, allowed: true }, nowMs);
+    case "placed":
+      return offer({ ...session, forked: event.forked }, nowMs);
+    case "unpinned":
+      return replace(session, event.seq, nowMs);
     case "dismissed":
       return end(session, event.reason, event.message, event.retryAfterMs);
     case "broke":
@@ -257,15 +299,17 @@ export function stepSession(
 
 function greet(
   session: Session,
-  hello: Hello,
-  remembered: readonly string[],
-  nowMs: number,
+  event: Extract<SessionEvent, { type: "greeted" }>,
 ): SessionStep {
+  const { hello, nowMs, forked, allowed } = event;
   const missing = missingOf(session.needs, hello.features);
-  const refusedRoots = new Set(remembered);
-  for (const refusal of hello.refused)
-    if (refusal.cursor !== undefined && isLasting(refusal.class))
-      refusedRoots.add(refusal.cursor.root);
+  const refusedRoots = new Set(event.refusedRoots);
+  let held: Cursor | undefined;
+  for (const refusal of hello.refused) {
+    if (refusal.cursor === undefined) continue;
+    if (isLasting(refusal.class)) refusedRoots.add(refusal.cursor.root);
+    if (refusal.class === NackClass.HELD) held = refusal.cursor;
+  }
   return {
     session: {
       ...session,
@@ -275,12 +319,18 @@ function greet(
       degraded: degradedOf(session.needs, hello.features),
       acked: hello.have,
       refusedRoots,
+      forked,
+      held,
+      allowed,
       // The Welcome is on its way: nothing follows before it has drained.
       writable: false,
       seenMs: nowMs,
       heartbeatMs: nowMs,
     },
-    effects: [{ type: "welcome", missing }],
+    effects: [
+      { type: "welcome", missing },
+      ...(forked ? [forkAlarm(session.head, hello.have)] : []),
+    ],
   };
 }
 
@@ -293,11 +343,17 @@ function offer(session: Session, nowMs: number): SessionStep {
       return still(session);
   } else if (!session.manifestDue && cursorsEqual(session.acked, head))
     return still(session);
-  if (session.missing.length > 0 || session.refusedRoots.has(head.root))
+  if (
+    session.missing.length > 0 ||
+    session.refusedRoots.has(head.root) ||
+    session.forked ||
+    isHeld(session)
+  )
     return still(session);
 
   const seq = session.lastSeq + 1n;
   const whole = session.mismatches >= 2;
+  const { acked } = session;
   return {
     session: {
       ...session,
@@ -319,12 +375,44 @@ function offer(session: Session, nowMs: number): SessionStep {
       {
         type: "offer",
         seq,
-        from: session.manifestDue ? undefined : session.acked,
+        from:
+          session.manifestDue || acked?.epoch !== head.epoch
+            ? undefined
+            : acked,
         to: head,
-        known: !whole && session.acked?.root === head.root,
+        known: !whole && acked?.root === head.root,
         whole,
+        allowed: session.allowed,
+        priority: session.replaced >= LIMITS.replacements,
       },
     ],
+  };
+}
+
+/** Whether the head is what the node holds back and nobody has allowed it. */
+function isHeld({ held, head, allowed }: Session): boolean {
+  return !allowed && held?.epoch === head.epoch && held.root === head.root;
+}
+
+/** The state being pulled is gone: the head takes its place. What the node has of it is kept where the hashes agree. */
+function replace(session: Session, seq: bigint, nowMs: number): SessionStep {
+  if (session.inFlight?.seq !== seq || session.inFlight.parked)
+    return still(session);
+  return offer(
+    {
+      ...session,
+      inFlight: undefined,
+      manifestDue: true,
+      replaced: session.replaced + 1,
+    },
+    nowMs,
+  );
+}
+
+function forkAlarm(head: Cursor, serving: Cursor | undefined): SessionEffect {
+  return {
+    type: "alarm",
+    message: `the node serves ${describeCursor(serving)}, which this history does not have (head: ${describeCursor(head)}). Nothing is sent to it. Was the control plane restored from an older backup? If its state is the right one: holdfast adopt`,
   };
 }
 
@@ -385,6 +473,9 @@ function answerAck(session: Session, ack: Ack, nowMs: number): SessionStep {
       acked: ack.cursor,
       inFlight: undefined,
       mismatches: 0,
+      replaced: 0,
+      held: undefined,
+      allowed: false,
       lastAck: ack,
       lastNack: undefined,
     },
@@ -427,10 +518,45 @@ function answerNack(session: Session, nack: Nack, nowMs: number): SessionStep {
         effects: [{ type: "alarm", message }, ...ended.effects],
       };
     }
+    case NackClass.STALE: {
+      // It serves something newer than the head, or another state of the same revision: not of this history.
+      const { session: forked } = still({
+        ...known,
+        inFlight: undefined,
+        mismatches: 0,
+        forked: true,
+      });
+      return {
+        session: forked,
+        effects: [forkAlarm(session.head, nack.kept)],
+      };
+    }
+    case NackClass.HELD: {
+      const step = offer(
+        {
+          ...known,
+          inFlight: undefined,
+          mismatches: 0,
+          manifestDue: true,
+          held: inFlight.to,
+          // Held although it was allowed: asking again would go on for ever.
+          allowed: false,
+        },
+        nowMs,
+      );
+      return {
+        ...step,
+        effects: [
+          {
+            type: "alarm",
+            message: `the node holds ${describeCursor(inFlight.to)} back and serves ${describeCursor(nack.kept)}: it would lose more than half of its entries. If that is meant: holdfast nodes allow`,
+          },
+          ...step.effects,
+        ],
+      };
+    }
     case NackClass.INVALID:
     case NackClass.UNSUPPORTED:
-    case NackClass.STALE:
-    case NackClass.HELD:
     case NackClass.CRASHED:
       // The remembered root keeps this from looping: only another head is sent. As a Delta from what is kept.
       return offer(

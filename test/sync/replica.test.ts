@@ -56,6 +56,8 @@ function manifest(
       entries: 1n,
       bytes: BigInt(buckets.reduce((sum, { size }) => sum + size, 0)),
     },
+    predecessors: [],
+    allowed: false,
   };
 }
 
@@ -122,6 +124,15 @@ class Driver {
     });
   }
 
+  /** Proved, and of another epoch than what is served. */
+  loses(removed: number, held: number): this {
+    return this.send({
+      type: "verified",
+      seq: this.seq,
+      loses: { removed, held },
+    });
+  }
+
   verified(damage?: string): this {
     return this.send({
       type: "verified",
@@ -168,8 +179,11 @@ class Driver {
 
   /** What the last event said to do, in a few words. */
   get does(): readonly string[] {
-    return this.effects.map((effect) => {
+    return this.effects.flatMap((effect) => {
       switch (effect.type) {
+        // Has tests of its own: it says nothing of what is done.
+        case "confirmed":
+          return [];
         case "ack":
           return `ack ${effect.seq}`;
         case "nack":
@@ -258,6 +272,7 @@ describe("a state", () => {
     expect(driver.replica.serving).toEqual(A);
     expect(driver.committed().effects).toEqual([
       { type: "ack", seq: 1n, cursor: B },
+      { type: "confirmed", cursor: B },
     ]);
     expect(driver.replica.serving).toEqual(B);
     expect(driver.replica.apply).toBeUndefined();
@@ -276,8 +291,11 @@ describe("a state", () => {
       expect(driver.replica).toMatchObject({ serving, refusals: [] });
     }
     // All three parts count.
-    for (const from of [cursor(1, "other"), cursor(1, "content 1", "other")])
-      expect(new Driver(A).online().offer(delta(1, from, C)).does).toEqual([
+    for (const [from, to] of [
+      [cursor(1, "other"), C],
+      [cursor(1, "content 1", "other"), cursor(3, "content 3", "other")],
+    ] as const)
+      expect(new Driver(A).online().offer(delta(1, from, to)).does).toEqual([
         "discard 1",
         "nack 1 ROOT_MISMATCH",
       ]);
@@ -450,6 +468,101 @@ describe("refusals", () => {
     expect(driver.replica.refusals).toEqual([refusalOf(C)]);
     driver.send({ type: "takenUp", seq: 1n, lacking: [] }).verified();
     expect(driver.refused().replica.refusals).toHaveLength(2);
+  });
+});
+
+describe("rule 6: never backwards by accident", () => {
+  const foreign = cursor(1, "foreign", "another epoch");
+
+  test("an older revision of the served epoch is STALE, and so is the served one with another root", () => {
+    for (const to of [A, cursor(2, "other")]) {
+      const driver = new Driver(B).online().offer(manifest(1, to));
+      expect(driver.does).toEqual(["discard 1", "nack 1 STALE"]);
+      // It says nothing of the state: a node that serves less may take it.
+      expect(driver.replica).toMatchObject({ serving: B, refusals: [] });
+    }
+    expect(
+      new Driver(B).online().offer(delta(1, B, cursor(2, "other"))).does,
+    ).toEqual(["discard 1", "nack 1 STALE"]);
+  });
+
+  test("an older revision of another epoch is not", () => {
+    expect(new Driver(B).online().offer(manifest(1, foreign)).does).toEqual([
+      "verify 1",
+    ]);
+  });
+
+  test("a foreign epoch that would remove more than half of what is served is held back and remembered", () => {
+    const driver = new Driver(B).online().offer(manifest(1, foreign));
+    expect(driver.loses(51, 100).does).toEqual([
+      "discard 1",
+      "remember 1",
+      "nack 1 HELD",
+    ]);
+    expect(driver.replica.serving).toEqual(B);
+    expect(driver.effects.at(-1)).toMatchObject({
+      violations: [{ reason: expect.stringContaining("51 of 100") as string }],
+    });
+  });
+
+  test("one that removes half or less is followed", () => {
+    const driver = new Driver(B).online().offer(manifest(1, foreign));
+    expect(driver.loses(50, 100).does).toEqual(["prepare 1"]);
+  });
+
+  test("one that has replaced the served epoch, or that somebody has allowed, is followed whatever it removes", () => {
+    for (const how of [
+      { predecessors: ["older", "epoch"] },
+      { allowed: true },
+    ]) {
+      const driver = new Driver(B)
+        .online()
+        .offer({ ...manifest(1, foreign), ...how });
+      expect(driver.loses(100, 100).does).toEqual(["prepare 1"]);
+    }
+    const driver = new Driver(B)
+      .online()
+      .offer({ ...manifest(1, foreign), predecessors: ["older"] });
+    expect(driver.loses(100, 100).does).toContain("nack 1 HELD");
+  });
+
+  test("what was held back is forgotten once a state of another epoch is served", () => {
+    const driver = new Driver(B, [
+      refusalOf(foreign, NackClass.HELD),
+      refusalOf(C),
+    ])
+      .online()
+      .offer({ ...manifest(1, cursor(7, "x", "third")), allowed: true });
+    driver.loses(100, 100).prepared().persisted().committed();
+    expect(driver.does).toEqual(["ack 1", "remember 1"]);
+    expect(driver.replica.refusals).toMatchObject([{ cursor: C }]);
+  });
+
+  test("a delta never leads to another epoch", () => {
+    const driver = new Driver(A).online().arrive(delta(1, A, foreign));
+    expect(driver.hangUp).toContain("from epoch");
+  });
+});
+
+describe("what is served is confirmed to be the newest", () => {
+  const confirmed = (driver: Driver): boolean =>
+    driver.effects.some((effect) => effect.type === "confirmed");
+
+  test("by a Welcome or a Heartbeat that names it, not by one that names something else or nothing", () => {
+    const driver = new Driver(A).connect();
+    expect(confirmed(driver.send({ type: "welcomed", head: A }))).toBe(true);
+    expect(confirmed(driver.send({ type: "heard", head: A }))).toBe(true);
+    expect(confirmed(driver.send({ type: "heard", head: B }))).toBe(false);
+    expect(confirmed(driver.send({ type: "heard" }))).toBe(false);
+    expect(confirmed(new Driver().online())).toBe(false);
+  });
+
+  test("by a manifest of it, and when a state is served after which nothing has come", () => {
+    expect(confirmed(new Driver(A).online().offer(manifest(1, A)))).toBe(true);
+    expect(confirmed(applying("commit").committed())).toBe(true);
+    expect(
+      confirmed(applying("commit").arrive(manifest(2, C)).committed()),
+    ).toBe(false);
   });
 });
 

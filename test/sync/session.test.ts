@@ -46,24 +46,43 @@ class Driver {
 
   greet(
     have?: Cursor,
-    options: { readonly refused?: readonly Cursor[] } = {},
+    options: {
+      readonly refused?: readonly Cursor[];
+      readonly held?: readonly Cursor[];
+      readonly forked?: boolean;
+      readonly allowed?: boolean;
+    } = {},
   ): this {
     return this.send({
       type: "greeted",
       hello: create(HelloSchema, {
         node: { id: "n", boot: "b" },
         have,
-        refused: (options.refused ?? []).map((refused) => ({
-          class: NackClass.INVALID,
-          cursor: refused,
-        })),
+        refused: [
+          ...(options.refused ?? []).map((refused) => ({
+            class: NackClass.INVALID,
+            cursor: refused,
+          })),
+          ...(options.held ?? []).map((held) => ({
+            class: NackClass.HELD,
+            cursor: held,
+          })),
+        ],
       }),
       refusedRoots: [],
+      forked: options.forked ?? false,
+      allowed: options.allowed ?? false,
     }).send({ type: "drained" });
   }
 
   active(have?: Cursor): this {
     return this.greet(have).send({ type: "snapshotRequested" });
+  }
+
+  get alarms(): readonly string[] {
+    return this.effects.flatMap((effect) =>
+      effect.type === "alarm" ? [effect.message] : [],
+    );
   }
 
   ack(seq: bigint, of: Cursor): this {
@@ -113,6 +132,8 @@ describe("rule 1: full snapshot on connect", () => {
         to: A,
         known: false,
         whole: false,
+        allowed: false,
+        priority: false,
       },
     ]);
   });
@@ -248,6 +269,38 @@ describe("rule 3: one outstanding frame", () => {
   });
 });
 
+describe("rule 3: a state that is no longer kept for pulling", () => {
+  test("is replaced by the head as a manifest, at once", () => {
+    const driver = new Driver(A).active().send({ type: "drained" }).publish(B);
+    expect(driver.offers).toEqual([]);
+    expect(driver.send({ type: "unpinned", seq: 1n }).offers).toMatchObject([
+      { seq: 2n, from: undefined, to: B, priority: false },
+    ]);
+    // What the node says of the one that was replaced is late.
+    driver.ack(1n, A);
+    expect(driver.session).toMatchObject({
+      acked: undefined,
+      inFlight: { seq: 2n },
+    });
+  });
+
+  test("gets priority when it was replaced three times in a row, until one arrives", () => {
+    const driver = new Driver(A).active();
+    for (const seq of [1n, 2n, 3n])
+      driver.send({ type: "drained" }).send({ type: "unpinned", seq });
+    expect(driver.offers).toMatchObject([{ seq: 4n, priority: true }]);
+    driver.ack(4n, A).send({ type: "drained" });
+    expect(driver.publish(B).offers).toMatchObject([{ priority: false }]);
+  });
+
+  test("of an earlier frame, or one that is answered, changes nothing", () => {
+    const driver = new Driver(A).active().send({ type: "drained" });
+    expect(driver.send({ type: "unpinned", seq: 9n }).offers).toEqual([]);
+    driver.ack(1n, A);
+    expect(driver.send({ type: "unpinned", seq: 1n }).offers).toEqual([]);
+  });
+});
+
 describe("rule 5: refusals", () => {
   test.each([NackClass.INVALID, NackClass.UNSUPPORTED, NackClass.CRASHED])(
     "a root refused with class %i is not sent again, another head is, as a delta from what was kept",
@@ -318,6 +371,110 @@ describe("rule 5: refusals", () => {
   });
 });
 
+describe("rule 6: never backwards by accident", () => {
+  const ahead = cursor(9, "ahead");
+  const foreign = cursor(5, "foreign", "another epoch");
+
+  test("a node that serves what this history does not have is sent nothing, whatever is committed, and somebody is told", () => {
+    const driver = new Driver(A).greet(ahead, { forked: true });
+    driver.send({ type: "snapshotRequested" });
+    expect(driver.offers).toEqual([]);
+    expect(driver.publish(B).offers).toEqual([]);
+    expect(driver.publish(cursor(10)).offers).toEqual([]);
+    expect(driver.session.forked).toBe(true);
+    expect(
+      new Driver(A).send({
+        type: "greeted",
+        hello: create(HelloSchema, {
+          node: { id: "n", boot: "b" },
+          have: ahead,
+        }),
+        refusedRoots: [],
+        forked: true,
+        allowed: false,
+      }).alarms,
+    ).toEqual([expect.stringContaining("holdfast adopt")]);
+  });
+
+  test("a new epoch ends it: the node is sent a manifest", () => {
+    const driver = new Driver(A).greet(ahead, { forked: true });
+    driver.send({ type: "snapshotRequested" });
+    const adopted = cursor(1, "content 1", "adopted");
+    expect(driver.publish(adopted).offers).toMatchObject([
+      { from: undefined, to: adopted },
+    ]);
+    expect(driver.session.forked).toBe(false);
+  });
+
+  test("what the node serves may turn up in the history after all", () => {
+    const driver = new Driver(A).greet(B, { forked: true });
+    driver.send({ type: "snapshotRequested" });
+    expect(driver.publish(C).offers).toEqual([]);
+    expect(driver.send({ type: "placed", forked: false }).offers).toMatchObject(
+      [{ to: C }],
+    );
+  });
+
+  test("STALE means that the node is ahead: nothing more is sent and somebody is told", () => {
+    const driver = new Driver(A).active();
+    driver.nack(1n, A, NackClass.STALE, ahead);
+    expect(driver.alarms).toEqual([expect.stringContaining("revision 9")]);
+    expect(driver.session).toMatchObject({ forked: true, acked: ahead });
+    expect(driver.publish(B).offers).toEqual([]);
+  });
+
+  test("another epoch is never sent as a delta", () => {
+    const driver = new Driver(A).active().ack(1n, A).send({ type: "drained" });
+    const adopted = cursor(1, "content 1", "adopted");
+    expect(driver.publish(adopted).offers).toMatchObject([
+      { from: undefined, to: adopted, known: true },
+    ]);
+  });
+
+  test("what a node holds back is not offered again until somebody allows it, and then as a manifest that says so", () => {
+    const driver = new Driver(A).active(foreign).send({ type: "drained" });
+    driver.nack(1n, A, NackClass.HELD, foreign);
+    expect(driver.alarms).toEqual([expect.stringContaining("nodes allow")]);
+    expect(driver.offers).toEqual([]);
+    expect(driver.publish(A).offers).toEqual([]);
+    expect(driver.send({ type: "allowed" }).offers).toMatchObject([
+      { seq: 2n, to: A, from: undefined, allowed: true },
+    ]);
+    driver.ack(2n, A).send({ type: "drained" });
+    expect(driver.publish(B).offers).toMatchObject([{ allowed: false }]);
+  });
+
+  test("another state than the one held back is offered: it may remove less", () => {
+    const driver = new Driver(A).active(foreign).send({ type: "drained" });
+    driver.nack(1n, A, NackClass.HELD, foreign);
+    expect(driver.publish(B).offers).toMatchObject([
+      { to: B, from: undefined, allowed: false },
+    ]);
+  });
+
+  test("a node that says Hello and holds the head back is not offered it; one that was allowed meanwhile is", () => {
+    const held = new Driver(A).greet(foreign, { held: [A] });
+    expect(held.send({ type: "snapshotRequested" }).offers).toEqual([]);
+    const allowed = new Driver(A).greet(foreign, { held: [A], allowed: true });
+    expect(allowed.send({ type: "snapshotRequested" }).offers).toMatchObject([
+      { to: A, allowed: true },
+    ]);
+  });
+
+  test("HELD in spite of a permission uses it up: it is not offered for ever", () => {
+    const driver = new Driver(A).greet(foreign, { allowed: true });
+    driver.send({ type: "snapshotRequested" }).send({ type: "drained" });
+    driver.nack(1n, A, NackClass.HELD, foreign);
+    expect(driver.offers).toEqual([]);
+    expect(driver.session.allowed).toBe(false);
+  });
+
+  test("a permission is for one epoch", () => {
+    const driver = new Driver(A).greet(foreign, { allowed: true });
+    expect(driver.publish(cursor(1, "x", "third")).session.allowed).toBe(false);
+  });
+});
+
 describe("rule 8: liveness and progress", () => {
   test("a node that is silent for 30 s is given up", () => {
     const driver = new Driver(A).active(A).send({ type: "drained" });
@@ -383,6 +540,8 @@ describe("rule 11: nothing is withheld or rewritten", () => {
       type: "greeted",
       hello: create(HelloSchema, { node: { id: "n", boot: "b" } }),
       refusedRoots: [],
+      forked: false,
+      allowed: false,
     });
     expect(driver.effects).toMatchObject([
       {
@@ -412,6 +571,8 @@ describe("rule 11: nothing is withheld or rewritten", () => {
             features: [{ name: "config/fail-route", version: 1 }],
           }),
           refusedRoots: [],
+          forked: false,
+          allowed: false,
         })
         .send({ type: "drained" })
         .send({ type: "snapshotRequested" });
@@ -437,6 +598,8 @@ describe("rule 11: nothing is withheld or rewritten", () => {
             features: [{ name: "plugin/acl", version }],
           }),
           refusedRoots: [],
+          forked: false,
+          allowed: false,
         })
         .send({ type: "drained" })
         .send({ type: "snapshotRequested" }).offers.length;
@@ -454,6 +617,8 @@ describe("every state says what it does with every event", () => {
       type: "greeted",
       hello: create(HelloSchema, { node: { id: "n", boot: "b" } }),
       refusedRoots: [],
+      forked: false,
+      allowed: false,
     },
     snapshotRequested: { type: "snapshotRequested" },
     published: { type: "published", head: B, needs: [] },
@@ -478,6 +643,9 @@ describe("every state says what it does with every event", () => {
     drained: { type: "drained" },
     ticked: { type: "ticked" },
     retried: { type: "retried" },
+    allowed: { type: "allowed" },
+    placed: { type: "placed", forked: false },
+    unpinned: { type: "unpinned", seq: 1n },
     dismissed: {
       type: "dismissed",
       reason: GoodbyeReason.DRAIN,
@@ -499,6 +667,9 @@ describe("every state says what it does with every event", () => {
       drained: "goes on",
       ticked: "goes on",
       retried: "goes on",
+      allowed: "goes on",
+      placed: "goes on",
+      unpinned: "goes on",
       dismissed: "ended",
       broke: "breach",
       disconnected: "ended",
@@ -515,6 +686,9 @@ describe("every state says what it does with every event", () => {
       drained: "goes on",
       ticked: "goes on",
       retried: "goes on",
+      allowed: "goes on",
+      placed: "goes on",
+      unpinned: "goes on",
       dismissed: "ended",
       broke: "breach",
       disconnected: "ended",
@@ -531,6 +705,9 @@ describe("every state says what it does with every event", () => {
       drained: "goes on",
       ticked: "goes on",
       retried: "goes on",
+      allowed: "goes on",
+      placed: "goes on",
+      unpinned: "goes on",
       dismissed: "ended",
       broke: "breach",
       disconnected: "ended",
@@ -547,6 +724,9 @@ describe("every state says what it does with every event", () => {
       drained: "ended",
       ticked: "ended",
       retried: "ended",
+      allowed: "ended",
+      placed: "ended",
+      unpinned: "ended",
       dismissed: "ended",
       broke: "ended",
       disconnected: "ended",

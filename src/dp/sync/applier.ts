@@ -120,6 +120,8 @@ export class Applier<P> {
             to: required(message.cursor, "Manifest.cursor"),
             buckets: message.buckets,
             totals: message.totals ?? { buckets: 0, entries: 0n, bytes: 0n },
+            predecessors: message.predecessors,
+            allowed: message.allowed,
           }
         : {
             type: "delta",

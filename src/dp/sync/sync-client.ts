@@ -477,6 +477,8 @@ export class SyncClient<P> {
       case "report":
         this.#report();
         return;
+      case "confirmed":
+        return;
       case "hangUp":
         this.#hangUp(effect.reason);
         return;

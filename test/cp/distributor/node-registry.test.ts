@@ -158,7 +158,13 @@ class TestSession {
     this.id = hello.node?.id ?? "";
     this.session = openSession(world.head, needs, world.clock.monotonic());
     const refusedRoots = world.registry.refusedRoots(hello);
-    this.#step({ type: "greeted", hello, refusedRoots });
+    this.#step({
+      type: "greeted",
+      hello,
+      refusedRoots,
+      forked: false,
+      allowed: false,
+    });
     world.registry.join(hello, "192.0.2.1", this.session);
     this.send({ type: "drained" });
     this.send({ type: "snapshotRequested" });

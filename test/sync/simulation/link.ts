@@ -237,6 +237,8 @@ export class Link {
                   to,
                   buckets: known ? [] : [digest],
                   totals: { buckets: 1, entries: 1n, bytes: 10n },
+                  predecessors: [],
+                  allowed: false,
                 }
               : { type: "delta", seq, from, to },
         });
@@ -313,6 +315,8 @@ export class Link {
               refused: [...effect.refused],
             }),
             refusedRoots: this.#remembered,
+            forked: false,
+            allowed: false,
           },
           { type: "snapshotRequested" },
         );
@@ -378,6 +382,7 @@ export class Link {
         return;
       case "retryLater":
       case "report":
+      case "confirmed":
         return;
       default:
         effect satisfies never;
