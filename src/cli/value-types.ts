@@ -1,5 +1,6 @@
 import {
   formatHostPort,
+  isLoopback,
   parseHostPort,
   type HostPort,
 } from "../runtime/host-port.ts";
@@ -60,15 +61,6 @@ export const loopbackHostPort: ValueType<HostPort> = {
     );
   },
 };
-
-/** Whether only this machine can connect to it. */
-function isLoopback(host: string): boolean {
-  return (
-    host === "localhost" ||
-    host === "::1" ||
-    /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host)
-  );
-}
 
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/;

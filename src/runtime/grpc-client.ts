@@ -17,6 +17,9 @@ export interface GrpcClientOptions {
   readonly keepalive?: Keepalive;
 }
 
+/** How long finding out why it cannot connect may take. */
+const WHY_MS = 1_000;
+
 /** A cleartext gRPC connection to one peer. It connects when it is first called; a failed call is not repeated. */
 export class GrpcClient implements Disposable {
   readonly #client: grpc.Client;
@@ -42,20 +45,56 @@ export class GrpcClient implements Disposable {
   }
 
   /**
-   * Connects, and resolves when that has worked. Rejects when it has not within `timeoutMs`, or with the signal's reason.
+   * Connects, and resolves when that has worked. Rejects as soon as it is known that it does not, when it has not within
+   * `timeoutMs`, or with the signal's reason.
    */
   async connect(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => {
-        reject(reasonOf(signal));
-      };
-      signal.addEventListener("abort", onAbort, { once: true });
-      this.#client.waitForReady(Date.now() + timeoutMs, (error) => {
-        signal.removeEventListener("abort", onAbort);
-        if (error === undefined) resolve();
-        else reject(error);
+    const channel = this.#client.getChannel();
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      signal.throwIfAborted();
+      const state = channel.getConnectivityState(true);
+      if (state === grpc.connectivityState.READY) return;
+      if (state === grpc.connectivityState.TRANSIENT_FAILURE)
+        throw await this.#whyNot();
+      if (state === grpc.connectivityState.SHUTDOWN)
+        throw new Error("the connection was closed");
+      await new Promise<void>((resolve, reject) => {
+        const onAbort = (): void => {
+          reject(reasonOf(signal));
+        };
+        signal.addEventListener("abort", onAbort, { once: true });
+        channel.watchConnectivityState(state, deadline, (error) => {
+          signal.removeEventListener("abort", onAbort);
+          if (error === undefined) resolve();
+          else reject(new Error(`no connection within ${timeoutMs} ms`));
+        });
       });
+    }
+  }
+
+  /** A channel does not say why it cannot connect; a call over it does. */
+  #whyNot(): Promise<Error> {
+    return new Promise((resolve) => {
+      const asIs = (bytes: Buffer): Buffer => bytes;
+      this.#client.makeUnaryRequest(
+        "/",
+        asIs,
+        asIs,
+        Buffer.alloc(0),
+        new grpc.Metadata(),
+        { deadline: Date.now() + WHY_MS },
+        (error) => {
+          const details = error?.details ?? "it could not be connected";
+          resolve(
+            new Error(
+              details
+                .replace(/^.*Last error: (?:Error: )?/, "")
+                .replace(/\. Resolution note: *$/, ""),
+            ),
+          );
+        },
+      );
     });
   }
 
