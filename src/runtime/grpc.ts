@@ -6,9 +6,9 @@ import type {
 } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import type { ObjectWritable } from "@grpc/grpc-js/build/src/object-stream.js";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import type { Readable } from "node:stream";
+import { systemClock, type Clock } from "./clock.ts";
+import { ConnectionListener, type Gatekeeper } from "./connection-listener.ts";
 import {
   DEFAULT_MAX_RECEIVE_BYTES,
   KEEPALIVE,
@@ -17,7 +17,8 @@ import {
 } from "./grpc-channel.ts";
 import { GrpcError, reasonOf } from "./grpc-error.ts";
 import { methodDefinition, type Outgoing } from "./grpc-method.ts";
-import { formatHostPort, ListenError, type HostPort } from "./host-port.ts";
+import type { HostPort } from "./host-port.ts";
+import type { Peer } from "./peer.ts";
 
 /** A method with a stream in both directions. */
 export type BidiMethod = DescMethod & { readonly methodKind: "bidi_streaming" };
@@ -39,13 +40,14 @@ export type BidiClientCall<M extends DescMethod> = OfMethod<M> &
 
 /**
  * Serves one stream and settles when it is done with it. `signal` is aborted when the stream is gone: the peer cancelled,
- * the connection broke or the server was stopped.
+ * the connection broke or the server was stopped. `peer` is who is at the other end.
  *
  * Resolving ends the stream with OK, rejecting with a GrpcError ends it with that status, with anything else with INTERNAL.
  */
 export type BidiHandler<M extends DescMethod> = (
   call: BidiServerCall<M>,
   signal: AbortSignal,
+  peer: Peer,
 ) => Promise<void>;
 
 /** A handler for each method of a service that has bidirectional methods only. */
@@ -55,12 +57,19 @@ export type BidiHandlers<S extends DescService> = {
     : never;
 };
 
+/** What handlers need of the server around them. */
+interface ServiceHost {
+  readonly onFailure: (error: unknown) => void;
+  /** Who has opened a stream, and what to call when it is over; undefined when the peer is gone already. */
+  readonly welcome: (
+    address: string,
+  ) => { readonly peer: Peer; readonly over: () => void } | undefined;
+}
+
 /** A service with its handlers, to be given to GrpcServer.listen. */
 export interface BoundService {
   readonly definition: grpc.ServiceDefinition;
-  implement(
-    onFailure: (error: unknown) => void,
-  ): grpc.UntypedServiceImplementation;
+  implement(host: ServiceHost): grpc.UntypedServiceImplementation;
 }
 
 /** Ties handlers to a service. */
@@ -76,7 +85,7 @@ export function bindBidi<S extends DescService>(
         methodDefinition(method),
       ]),
     ),
-    implement: (onFailure) =>
+    implement: (host) =>
       Object.fromEntries(
         service.methods.map((method) => {
           const handler = byName[method.localName];
@@ -84,7 +93,7 @@ export function bindBidi<S extends DescService>(
             throw new TypeError(`${method.name} has no handler`);
           return [
             method.localName,
-            serve(handler as BidiHandler<DescMethod>, onFailure),
+            serve(handler as BidiHandler<DescMethod>, host),
           ];
         }),
       ),
@@ -98,21 +107,34 @@ export interface GrpcServerOptions {
   readonly maxReceiveBytes?: number;
   /** Default KEEPALIVE. */
   readonly keepalive?: Keepalive;
+  /** Lets connections in. Without one they are in clear text, from whoever comes. */
+  readonly tls?: Gatekeeper | undefined;
+  /**
+   * Connections at a time that are in their handshake or not settled (see Peer); further ones wait, in order, without
+   * being served. Default: no limit.
+   */
+  readonly admission?: number;
+  /** How long a connection may be without a stream. Default 10 s. */
+  readonly idleMs?: number;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
 }
 
 /** How long streams that are still open at a stop get to end by themselves. */
 const CLOSE_GRACE_MS = 2_000;
 
-/** A cleartext gRPC server on one port. */
+/** A gRPC server on one port. */
 export class GrpcServer implements AsyncDisposable {
   /** Where it listens, with the port that the system chose when 0 was asked for. */
   readonly address: HostPort;
   readonly #server: grpc.Server;
+  readonly #listener: ConnectionListener;
   #closing: Promise<void> | undefined;
 
-  private constructor(server: grpc.Server, address: HostPort) {
+  private constructor(server: grpc.Server, listener: ConnectionListener) {
     this.#server = server;
-    this.address = address;
+    this.#listener = listener;
+    this.address = listener.address;
   }
 
   /** @throws ListenError */
@@ -121,30 +143,41 @@ export class GrpcServer implements AsyncDisposable {
     services: readonly BoundService[],
     options: GrpcServerOptions,
   ): Promise<GrpcServer> {
-    // Channelz stays on: with it off forceShutdown does not know the connections and leaves them open.
     const server = new grpc.Server({
       "grpc.max_receive_message_length":
         options.maxReceiveBytes ?? DEFAULT_MAX_RECEIVE_BYTES,
       ...keepaliveOptions(options.keepalive ?? KEEPALIVE),
+      // It keeps books on every message and connection, for a service that is not offered.
+      "grpc.enable_channelz": 0,
     });
+    // The sockets are ours: grpc-js can neither hold connections back nor cut one.
+    const injector = server.createConnectionInjector(
+      grpc.ServerCredentials.createInsecure(),
+    );
+    const listener = await ConnectionListener.listen(listen, {
+      clock: options.clock ?? systemClock,
+      gatekeeper: options.tls,
+      admission: options.admission,
+      idleMs: options.idleMs,
+      serve: (socket) => {
+        injector.injectConnection(socket);
+      },
+    });
+    const host: ServiceHost = {
+      onFailure: options.onFailure,
+      welcome: (address) => {
+        const connection = listener.find(address);
+        return connection && { peer: connection, over: connection.opened() };
+      },
+    };
     for (const service of services)
-      server.addService(
-        service.definition,
-        service.implement(options.onFailure),
-      );
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(
-        formatHostPort(listen),
-        grpc.ServerCredentials.createInsecure(),
-        (error, bound) => {
-          if (error === null) resolve(bound);
-          else reject(error);
-        },
-      );
-    }).catch(async (error: unknown) => {
-      throw new ListenError(listen, await whyNot(listen, error));
-    });
-    return new GrpcServer(server, { host: listen.host, port });
+      server.addService(service.definition, service.implement(host));
+    return new GrpcServer(server, listener);
+  }
+
+  /** Connections that wait to be let in. */
+  get waiting(): number {
+    return this.#listener.waiting;
   }
 
   /**
@@ -152,22 +185,26 @@ export class GrpcServer implements AsyncDisposable {
    * are cut off. Concurrent callers wait for the same closing.
    */
   close(graceMs = CLOSE_GRACE_MS): Promise<void> {
-    this.#closing ??= new Promise((resolve) => {
-      // tryShutdown never completes while a bidirectional stream is open.
-      const force = setTimeout(() => {
-        this.#server.forceShutdown();
-        resolve();
-      }, graceMs);
-      this.#server.tryShutdown(() => {
-        clearTimeout(force);
-        resolve();
-      });
-    });
+    this.#closing ??= this.#close(graceMs);
     return this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    this.#listener.stop();
+    // tryShutdown never completes while a bidirectional stream is open.
+    await new Promise<void>((resolve) => {
+      const force = setTimeout(resolve, graceMs);
+      this.#server.tryShutdown(() => {
+        clearTimeout(force);
+        resolve();
+      });
+    });
+    this.#server.forceShutdown();
+    await this.#listener.cut();
   }
 }
 
@@ -215,23 +252,9 @@ export function sendMessage<T>(
   });
 }
 
-/** grpc-js does not say why it cannot listen; the system does, when asked again. */
-async function whyNot(listen: HostPort, error: unknown): Promise<unknown> {
-  const probe = createServer();
-  try {
-    probe.listen(listen.port, listen.host);
-    await once(probe, "listening");
-    return error;
-  } catch (cause) {
-    return cause;
-  } finally {
-    probe.close();
-  }
-}
-
 function serve(
   handler: BidiHandler<DescMethod>,
-  onFailure: (error: unknown) => void,
+  host: ServiceHost,
 ): grpc.handleBidiStreamingCall<
   MessageShape<DescMessage>,
   Outgoing<DescMessage>
@@ -244,19 +267,26 @@ function serve(
     call.on("cancelled", onGone);
     // A broken stream reports 'error' too; without a listener that would end the process.
     call.on("error", onGone);
-    void handler(call, gone.signal).then(
-      () => {
-        if (!gone.signal.aborted) call.end();
-      },
-      (error: unknown) => {
-        if (!gone.signal.aborted) {
-          call.off("error", onGone);
-          call.emit("error", statusOf(error));
-        }
-        if (!(error instanceof GrpcError) && error !== gone.signal.reason)
-          onFailure(error);
-      },
-    );
+    const welcome = host.welcome(call.getPeer());
+    if (welcome === undefined) {
+      call.end();
+      return;
+    }
+    void handler(call, gone.signal, welcome.peer)
+      .finally(welcome.over)
+      .then(
+        () => {
+          if (!gone.signal.aborted) call.end();
+        },
+        (error: unknown) => {
+          if (!gone.signal.aborted) {
+            call.off("error", onGone);
+            call.emit("error", statusOf(error));
+          }
+          if (!(error instanceof GrpcError) && error !== gone.signal.reason)
+            host.onFailure(error);
+        },
+      );
   };
 }
 
