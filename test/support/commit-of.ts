@@ -8,7 +8,7 @@ import { runSlices } from "../../src/model/slices.ts";
 
 /** The commit of changes on top of a state, and the state they lead to. */
 export function commitOf(
-  { cursor, snapshot }: LoadedWorkspace,
+  { cursor, snapshot, predecessors }: LoadedWorkspace,
   changes: readonly StoredChange[],
   about: Partial<Pick<RevisionRecord, "timeMs" | "author" | "message">> = {},
 ): {
@@ -34,5 +34,8 @@ export function commitOf(
     cursor: moved,
     changes,
   };
-  return { commit: { record }, next: { cursor: moved, snapshot: next } };
+  return {
+    commit: { record },
+    next: { cursor: moved, snapshot: next, predecessors },
+  };
 }

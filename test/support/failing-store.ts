@@ -6,6 +6,7 @@ import type {
   NodeRecord,
   RevisionRecord,
   Store,
+  StoredHead,
 } from "../../src/cp/store/store.ts";
 import { ConfigError } from "../../src/model/violation.ts";
 
@@ -47,6 +48,24 @@ export class FailingStore implements Store {
     if (failure !== "lost") await this.#inner.commit(workspace, commits);
     if (failure !== undefined)
       throw new ConfigError("unavailable", "the disk has failed");
+  }
+
+  head(workspace: string): Promise<StoredHead> {
+    this.#check();
+    return this.#inner.head(workspace);
+  }
+
+  async adopt(
+    workspace: string,
+    options: { readonly from: string },
+  ): Promise<StoredHead> {
+    await this.#gate;
+    const failure = this.failures.shift();
+    if (failure === "lost")
+      throw new ConfigError("unavailable", "the disk has failed");
+    const head = await this.#inner.adopt(workspace, options);
+    if (failure === undefined) return head;
+    throw new ConfigError("unavailable", "the disk has failed");
   }
 
   history(

@@ -17,6 +17,7 @@ export class FakeNodes implements Nodes {
   readonly #nodes = new Map<string, Node>();
   readonly #listeners = new Set<(event: NodeEvent) => void>();
   readonly retried: string[] = [];
+  readonly allowed: string[] = [];
 
   /** How many listen for changes. */
   get listeners(): number {
@@ -39,14 +40,31 @@ export class FakeNodes implements Nodes {
     this.set({ id, serving: { epoch: "e", revision, root: "" } });
   }
 
-  forget(id: string): void {
+  forget(workspace: string, id: string): "forgotten" | "connected" | undefined {
+    const node = this.get(workspace, id);
+    if (node === undefined) return undefined;
+    if (node.connected) return "connected";
+    this.remove(id);
+    return "forgotten";
+  }
+
+  /** The node is not there any more, as after 14 days. */
+  remove(id: string): void {
     const node = this.#nodes.get(id);
     this.#nodes.delete(id);
     if (node !== undefined) this.#tell({ node, removed: true });
   }
 
+  allow(workspace: string, id: string): Node | undefined {
+    this.allowed.push(id);
+    return this.get(workspace, id);
+  }
+
   list(workspace: string): Node[] {
-    return [...this.#nodes.values()].filter((n) => n.workspace === workspace);
+    const place = ({ hostname, id }: Node): string => `${hostname}\0${id}`;
+    return [...this.#nodes.values()]
+      .filter((node) => node.workspace === workspace)
+      .sort((a, b) => (place(a) < place(b) ? -1 : 1));
   }
 
   get(workspace: string, id: string): Node | undefined {

@@ -3,6 +3,7 @@ import { Snapshot } from "../../src/model/snapshot.ts";
 import {
   HISTORY_REVISIONS,
   IDEMPOTENCY_MS,
+  PREDECESSORS,
   type Commit,
   type LoadedWorkspace,
   type RevisionRecord,
@@ -120,6 +121,72 @@ export function testStore(
       await store[Symbol.asyncDispose]();
       await using again = await place.open();
       expect((await again.load(WORKSPACE)).cursor).toEqual(first.next.cursor);
+    });
+
+    test("a new epoch keeps content, revision and records, names what it replaced, and is there after it is opened again", async () => {
+      const { store, place, empty } = await opened();
+      const first = commitOf(empty, [{ key: key(1), after: bytes("one") }]);
+      await store.commit(WORKSPACE, [first.commit]);
+      const { epoch } = empty.cursor;
+      const adopted = await store.adopt(WORKSPACE, { from: epoch });
+      expect(adopted.cursor.epoch).toMatch(/^[0-9a-f]{32}$/);
+      expect(adopted.cursor.epoch).not.toBe(epoch);
+      expect(adopted).toEqual({
+        cursor: { ...first.next.cursor, epoch: adopted.cursor.epoch },
+        predecessors: [epoch],
+      });
+      expect(await store.head(WORKSPACE)).toEqual(adopted);
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      const loaded = await again.load(WORKSPACE);
+      expect(loaded).toMatchObject(adopted);
+      expect([...loaded.snapshot.entries()]).toEqual([
+        { key: key(1), value: Buffer.from("one") },
+      ]);
+      expect((await again.record(WORKSPACE, 1n))?.cursor).toEqual(
+        first.next.cursor,
+      );
+    });
+
+    test("an epoch that is not the present one cannot be replaced, and commits follow the new one only", async () => {
+      const { store, place, empty } = await opened();
+      const from = empty.cursor.epoch;
+      const adopted = await store.adopt(WORKSPACE, { from });
+      await expect(store.adopt(WORKSPACE, { from })).rejects.toMatchObject({
+        name: "ConfigError",
+        code: "aborted",
+      });
+      const late = commitOf(empty, [{ key: key(1), after: bytes("one") }]);
+      await expect(
+        store.commit(WORKSPACE, [late.commit]),
+      ).rejects.toMatchObject({ code: "aborted" });
+      const next = commitOf({ ...adopted, snapshot: empty.snapshot }, [
+        { key: key(1), after: bytes("one") },
+      ]);
+      await store.commit(WORKSPACE, [next.commit]);
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      expect(await again.load(WORKSPACE)).toMatchObject({
+        cursor: next.next.cursor,
+        predecessors: [from],
+      });
+    });
+
+    test("the newest 64 replaced epochs are remembered, oldest first", async () => {
+      const { store, place, empty } = await opened();
+      const epochs = [empty.cursor.epoch];
+      const first = commitOf(empty, [{ key: key(1), after: bytes("one") }]);
+      await store.commit(WORKSPACE, [first.commit]);
+      for (let i = 0; i < PREDECESSORS + 1; i++) {
+        const from = epochs.at(-1) ?? "";
+        const { cursor } = await store.adopt(WORKSPACE, { from });
+        epochs.push(cursor.epoch);
+      }
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      const loaded = await again.load(WORKSPACE);
+      expect(loaded.cursor.epoch).toBe(epochs.pop());
+      expect(loaded.predecessors).toEqual(epochs.slice(-PREDECESSORS));
     });
 
     test("history is read newest first, from any revision down", async () => {

@@ -1,5 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ConfigService } from "../../gen/holdfast/admin/v1/config_service_pb.js";
+import { adopt } from "./adopt.ts";
 import type { AdminDeps } from "./deps.ts";
 import { FileParser } from "./parse-files.ts";
 import {
@@ -42,6 +43,7 @@ export function configService(
     getRevision: (request, call) => getRevision(deps, request, call),
     diff: (request, call) => diffRevisions(deps, request, call),
     rollback: (request, call) => rollback(deps, request, call),
+    adopt: (request) => adopt(deps, request),
     watch: (request, call) => watch(deps, request, call),
     waitForRevision: (request, call) => waitForRevision(deps, request, call),
   };

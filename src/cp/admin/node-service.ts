@@ -2,6 +2,8 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   NodeSchema,
+  type ListNodesRequest,
+  type ListNodesResponseSchema,
   type Node,
   type NodeService,
   type WatchNodesRequest,
@@ -9,9 +11,10 @@ import {
 } from "../../gen/holdfast/admin/v1/node_service_pb.js";
 import { ConfigError } from "../../model/violation.ts";
 import { Doorbell } from "../../runtime/doorbell.ts";
+import { decodePageToken, encodePageToken } from "../catalog/pages.ts";
 import type { AdminDeps } from "./deps.ts";
 import { RequestForm, workspaceOf } from "./request-form.ts";
-import { ANSWER_BYTES, Room } from "./room.ts";
+import { Room } from "./room.ts";
 
 /** Nothing is looked for without an event; this only bounds the wait. */
 const WAIT_MS = 60_000;
@@ -22,16 +25,7 @@ export function nodeService(
 ): Required<ServiceImpl<typeof NodeService>> {
   const { catalog, nodes } = deps;
   return {
-    listNodes: (request, call) => {
-      const listed = nodes.list(workspaceOf(request, catalog.workspace));
-      const fitted = new Room(call).fit(NodeSchema, listed);
-      if (fitted.length < listed.length)
-        throw new ConfigError(
-          "resource_exhausted",
-          `${listed.length} nodes do not fit into one answer of ${ANSWER_BYTES} bytes; WatchNodes streams them`,
-        );
-      return { nodes: fitted };
-    },
+    listNodes: (request, call) => listNodes(deps, request, call),
     getNode: (request) => {
       const workspace = workspaceOf(request, catalog.workspace);
       const id = idOf(request);
@@ -43,7 +37,71 @@ export function nodeService(
       const id = idOf(request);
       return { node: found(nodes.retry(workspace, id), id) };
     },
+    allow: (request) => {
+      const workspace = workspaceOf(request, catalog.workspace);
+      const id = idOf(request);
+      return { node: found(nodes.allow(workspace, id), id) };
+    },
+    forget: (request) => {
+      const workspace = workspaceOf(request, catalog.workspace);
+      const id = idOf(request);
+      const outcome = nodes.forget(workspace, id);
+      if (outcome === undefined) throw notFound(id);
+      if (outcome === "connected")
+        throw ConfigError.of("failed_precondition", [
+          {
+            kind: "",
+            name: "",
+            field: "id",
+            reason: `node ${JSON.stringify(id)} is connected, and would be back at once: stop it first`,
+          },
+        ]);
+      return {};
+    },
   };
+}
+
+/** A page of the nodes. A token names the last node of its page, which may be gone by the time of the next. */
+function listNodes(
+  { catalog, nodes }: AdminDeps,
+  request: ListNodesRequest,
+  call: HandlerContext,
+): MessageInitShape<typeof ListNodesResponseSchema> {
+  const workspace = workspaceOf(request, catalog.workspace);
+  const form = new RequestForm();
+  const { pageSize, pageToken } = request;
+  if (pageSize < 0)
+    form.refuse("page_size", `must not be negative, got ${pageSize}`);
+  form.check();
+  const last = decodePageToken("nodes", pageToken);
+  const listed = nodes.list(workspace);
+  const rest = last === "" ? listed : listed.filter(behind(last));
+  const wanted = pageSize === 0 ? rest : rest.slice(0, pageSize);
+  const page = new Room(call).fit(NodeSchema, wanted);
+  const end = page.at(-1);
+  if (end === undefined || page.length === rest.length) return { nodes: page };
+  return {
+    nodes: page,
+    nextPageToken: encodePageToken(
+      "nodes",
+      JSON.stringify([end.hostname, end.id]),
+    ),
+  };
+}
+
+/** Which nodes come after a place in the list. */
+function behind(place: string): (node: Node) => boolean {
+  let hostname: unknown;
+  let id: unknown;
+  try {
+    [hostname, id] = JSON.parse(place) as unknown[];
+  } catch {
+    // Not one of ours: nothing comes after it.
+  }
+  return (node) =>
+    typeof hostname === "string" &&
+    typeof id === "string" &&
+    (node.hostname > hostname || (node.hostname === hostname && node.id > id));
 }
 
 /**
@@ -93,7 +151,11 @@ function idOf(request: { readonly id: string }): string {
 
 function found(node: Node | undefined, id: string): Node {
   if (node !== undefined) return create(NodeSchema, node);
-  throw ConfigError.of("not_found", [
+  throw notFound(id);
+}
+
+function notFound(id: string): ConfigError {
+  return ConfigError.of("not_found", [
     {
       kind: "",
       name: "",

@@ -168,7 +168,7 @@ export class Batch {
     timeMs: number,
   ): Promise<RevisionRecord> {
     const { drive } = this.#context;
-    const { cursor, snapshot } = this.head;
+    const { cursor, predecessors, snapshot } = this.head;
     const next = await drive(applyChanges(snapshot, plan.changes));
     const root = await drive(next.hashSlices());
     const expected = job.expectedRoot?.();
@@ -179,7 +179,7 @@ export class Batch {
       );
     await drive(plan.layer.mergeSlices(this.#layer));
     const moved = cursorOf(cursor.epoch, cursor.revision + 1n, root);
-    this.#heads.push({ cursor: moved, snapshot: next });
+    this.#heads.push({ cursor: moved, predecessors, snapshot: next });
     return {
       cursor: moved,
       timeMs,

@@ -11,6 +11,7 @@ import { driveSlices } from "../../runtime/slices.ts";
 import type { RevisionRecord, Store } from "../store/store.ts";
 import { applyJob, applyOperations, refuseProblems } from "./apply.ts";
 import type { NodeWarnings } from "./batch.ts";
+import { Past } from "./epochs.ts";
 import { NewIds } from "./new-id.ts";
 import type {
   ApplyOptions,
@@ -65,6 +66,7 @@ export class Catalog implements AsyncDisposable {
   readonly workspace: string;
   readonly #writer: Writer;
   readonly #context: ReadContext;
+  readonly #past: Past;
   readonly #random: (bytes: number) => Uint8Array;
 
   private constructor(
@@ -76,6 +78,7 @@ export class Catalog implements AsyncDisposable {
     this.workspace = workspace;
     this.#writer = writer;
     this.#context = context;
+    this.#past = new Past(context.store);
     this.#random = random;
   }
 
@@ -173,6 +176,25 @@ export class Catalog implements AsyncDisposable {
       },
       expectedRoot: () => root,
     });
+  }
+
+  /**
+   * Gives the history a new epoch, which replaces the present one: content and revision stay. Those who follow the
+   * catalog hear of it as of a commit without records. With an epoch, that is the one to be replaced; when it was
+   * replaced already, nothing is done.
+   */
+  adopt(epoch?: string): Promise<Head> {
+    return this.#writer.adopt(epoch);
+  }
+
+  /**
+   * Whether this history went through exactly this state, under its epoch or one that it replaced. A revision that is
+   * not kept any more counts as such.
+   */
+  async knows(cursor: Cursor): Promise<boolean> {
+    return (
+      this.retained(cursor) !== undefined || this.#past.knows(this.head, cursor)
+    );
   }
 
   /** Reads one resource, by id or else by name. */

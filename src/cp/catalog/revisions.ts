@@ -151,10 +151,14 @@ export async function cursorAt(
   head: Head,
   revision: bigint,
 ): Promise<Cursor> {
-  const { cursor, snapshot } = head;
+  const { cursor, predecessors, snapshot } = head;
   if (revision === cursor.revision) return cursor;
   if (revision === 0n)
-    return cursorOf(cursor.epoch, 0n, Snapshot.empty(snapshot.workspace).root);
+    return cursorOf(
+      predecessors[0] ?? cursor.epoch,
+      0n,
+      Snapshot.empty(snapshot.workspace).root,
+    );
   return (await recordOf(context, head, revision)).cursor;
 }
 

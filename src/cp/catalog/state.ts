@@ -6,6 +6,8 @@ import type { View } from "./view.ts";
 /** The durable state of a workspace at one revision. */
 export interface Head {
   readonly cursor: Cursor;
+  /** The epochs that the cursor's has replaced, oldest first; the newest 64 of them. */
+  readonly predecessors: readonly string[];
   readonly snapshot: Snapshot;
 }
 

@@ -1,13 +1,14 @@
 import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
 import type { Slices } from "../../model/slices.ts";
 import { ConfigError } from "../../model/violation.ts";
-import type { RevisionRecord } from "../store/store.ts";
+import type { RevisionRecord, StoredHead } from "../store/store.ts";
 import {
   applyChanges,
   Batch,
   type BatchContext,
   type Outcome,
 } from "./batch.ts";
+import { replacedAlready } from "./epochs.ts";
 import type { Job } from "./job.ts";
 import type { TransactResult } from "./operation.ts";
 import { sortSlices, type SortedKeys } from "./sorted-keys.ts";
@@ -20,7 +21,7 @@ const BATCH_JOBS = 64;
 /** States kept for those who have not caught up yet. */
 const RETAINED_HEADS = 64;
 
-/** Hears of revisions, in their order, once they are durable and the head has moved. */
+/** Hears of revisions, in their order, once they are durable and the head has moved; of a new epoch, without any. */
 export type CommitListener = (
   head: Head,
   records: readonly RevisionRecord[],
@@ -32,6 +33,12 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** Something that shares its turn with no transaction. */
+interface WaitingAlone {
+  readonly run: () => Promise<void>;
+  readonly reject: (error: unknown) => void;
+}
+
 /** The one writer of a workspace: takes what waits, plans it, makes it durable in one write, and only then moves the head. */
 export class Writer {
   readonly #context: BatchContext;
@@ -39,7 +46,7 @@ export class Writer {
   #state: State;
   readonly #retained: Head[];
   readonly #listeners = new Set<CommitListener>();
-  #waiting: Waiting[] = [];
+  #waiting: (Waiting | WaitingAlone)[] = [];
   #running: Promise<void> | undefined;
   /** Whether a commit failed in a way that may have left it on disk. */
   #uncertain = false;
@@ -94,6 +101,19 @@ export class Writer {
     });
   }
 
+  /**
+   * Gives the history a new epoch, after the transactions before and before those after it. Nothing is done when the one
+   * to be replaced was already.
+   */
+  adopt(epoch: string | undefined): Promise<Head> {
+    if (this.#closed) return Promise.reject(closedError());
+    return new Promise((resolve, reject) => {
+      const run = (): Promise<void> => this.#adopt(epoch).then(resolve, reject);
+      this.#waiting.push({ run, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
   /** Ends after the batch that is being written; what waits behind it is refused. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -105,11 +125,53 @@ export class Writer {
     // What is submitted in the same turn of the event loop shares a batch.
     await Promise.resolve();
     try {
-      while (this.#waiting.length > 0)
-        await this.#runBatch(this.#waiting.splice(0, BATCH_JOBS));
+      while (this.#waiting.length > 0) {
+        const [first] = this.#waiting;
+        if (first !== undefined && "run" in first) {
+          this.#waiting.shift();
+          await first.run();
+        } else await this.#runBatch(this.#nextJobs());
+      }
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /** Takes those that share the next write. */
+  #nextJobs(): Waiting[] {
+    const jobs: Waiting[] = [];
+    for (const waiting of this.#waiting) {
+      if ("run" in waiting || jobs.length === BATCH_JOBS) break;
+      jobs.push(waiting);
+    }
+    this.#waiting.splice(0, jobs.length);
+    return jobs;
+  }
+
+  async #adopt(epoch: string | undefined): Promise<Head> {
+    await this.#catchUp();
+    const { store, logger } = this.#context;
+    const { head, keys, view } = this.#state;
+    if (replacedAlready(head, epoch)) return head;
+    const { workspace } = head.snapshot;
+    const from = head.cursor.epoch;
+    let stored: StoredHead;
+    try {
+      stored = await store.adopt(workspace, { from });
+    } catch (error) {
+      this.#uncertain = true;
+      logger.error("catalog.adopt_failed", { workspace, err: error });
+      throw error;
+    }
+    logger.warn("catalog.adopted", {
+      workspace,
+      from,
+      epoch: stored.cursor.epoch,
+      revision: stored.cursor.revision.toString(),
+    });
+    const next = { ...stored, snapshot: head.snapshot };
+    await this.#moveTo(new Layer(view), keys, [next], [], () => undefined);
+    return next;
   }
 
   async #runBatch(waiting: readonly Waiting[]): Promise<void> {
@@ -149,7 +211,7 @@ export class Writer {
     }
   }
 
-  /** After a failed commit: what it was to write may be there all the same, and then it counts. */
+  /** After a failed write: what was to be written may be there all the same, and then it counts. */
   async #catchUp(): Promise<void> {
     if (!this.#uncertain) return;
     const { store, drive, logger } = this.#context;
@@ -158,8 +220,10 @@ export class Writer {
     const layer = new Layer(view);
     const heads: Head[] = [];
     const records: RevisionRecord[] = [];
-    let { snapshot } = head;
-    let { cursor } = head;
+    let { cursor, snapshot } = head;
+    const { predecessors } = head;
+    // First of all: it opens a database that failed anew.
+    const stored = await store.head(workspace);
     const from = cursor.revision + 1n;
     for await (const record of store.records(workspace, from, MAX_REVISION)) {
       snapshot = await drive(applyChanges(snapshot, record.changes));
@@ -175,9 +239,12 @@ export class Writer {
         );
       for (const { key, after } of record.changes) layer.set(key, after);
       cursor = record.cursor;
-      heads.push({ cursor, snapshot });
+      heads.push({ cursor, predecessors, snapshot });
       records.push(record);
     }
+    // Not a transaction was written, but a new epoch.
+    if (stored.predecessors.includes(cursor.epoch))
+      heads.push({ ...stored, snapshot });
     const keys = await this.#nextKeys(layer);
     this.#uncertain = false;
     logger.info("catalog.recovered", {

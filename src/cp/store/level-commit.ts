@@ -1,4 +1,3 @@
-import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import { describeCursor } from "../../model/cursor.ts";
 import { SLICE_ENTRIES, type Slices } from "../../model/slices.ts";
 import { ConfigError } from "../../model/violation.ts";
@@ -13,6 +12,7 @@ import {
   type Commit,
   type EntryTimes,
   type RevisionRecord,
+  type StoredHead,
 } from "./store.ts";
 
 /** One put, or a removal when there is no value. */
@@ -21,11 +21,12 @@ interface Write {
   readonly value?: Uint8Array;
 }
 
-/** Makes commits durable in one synced batch, with the removal of what they make superfluous. */
+/** Makes commits, and the head they lead to, durable in one synced batch, with the removal of what they make superfluous. */
 export async function writeCommits(
   database: LevelDatabase,
   keys: LevelKeys,
   commits: readonly Commit[],
+  next: StoredHead,
   superfluous: readonly string[],
 ): Promise<void> {
   const created = await createdTimes(database, keys, commits);
@@ -45,6 +46,7 @@ export async function writeCommits(
         },
         keys,
         commits,
+        next,
         created,
       ),
     );
@@ -59,12 +61,13 @@ function* fill(
   write: (write: Write) => void,
   keys: LevelKeys,
   commits: readonly Commit[],
+  next: StoredHead,
   created: Map<string, number>,
 ): Slices<void> {
-  let head: RevisionRecord | undefined;
+  let moved = false;
   for (const { record, idempotency } of commits) {
     if (record !== undefined) {
-      head = record;
+      moved = true;
       yield* fillRecord(write, keys, record, created);
     }
     if (idempotency !== undefined) {
@@ -76,8 +79,7 @@ function* fill(
       });
     }
   }
-  if (head !== undefined)
-    write({ key: keys.head, value: encodeHead(head.cursor) });
+  if (moved) write({ key: keys.head, value: encodeHead(next) });
 }
 
 function* fillRecord(
@@ -139,7 +141,10 @@ async function createdTimes(
 }
 
 /** The head after commits. Refuses those that were not made on top of this one. */
-export function nextHead(head: Cursor, commits: readonly Commit[]): Cursor {
+export function nextHead(
+  { cursor: head, predecessors }: StoredHead,
+  commits: readonly Commit[],
+): StoredHead {
   let next = head;
   for (const { record } of commits) {
     if (record === undefined) continue;
@@ -151,5 +156,5 @@ export function nextHead(head: Cursor, commits: readonly Commit[]): Cursor {
       );
     next = cursor;
   }
-  return next;
+  return { cursor: next, predecessors };
 }

@@ -1,20 +1,21 @@
-import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import { cursorOf } from "../../model/cursor.ts";
-import type { EntryTimes } from "./store.ts";
+import type { EntryTimes, StoredHead } from "./store.ts";
 
 /** A head as it is stored: JSON, so that a person can read it too. */
-export function encodeHead(cursor: Cursor): Buffer {
+export function encodeHead({ cursor, predecessors }: StoredHead): Buffer {
   return Buffer.from(
     JSON.stringify({
       epoch: cursor.epoch,
       revision: cursor.revision.toString(),
       root: cursor.root,
+      // A store that was never adopted is, to the byte, what builds that know nothing of that write.
+      ...(predecessors.length === 0 ? {} : { predecessors }),
     }),
   );
 }
 
 /** Reads a stored head; undefined when it is none. */
-export function decodeHead(bytes: Buffer): Cursor | undefined {
+export function decodeHead(bytes: Buffer): StoredHead | undefined {
   let head: unknown;
   try {
     head = JSON.parse(bytes.toString("utf8"));
@@ -22,13 +23,25 @@ export function decodeHead(bytes: Buffer): Cursor | undefined {
     return undefined;
   }
   if (typeof head !== "object" || head === null) return undefined;
-  const { epoch, revision, root } = head as Record<string, unknown>;
+  const {
+    epoch,
+    revision,
+    root,
+    predecessors = [],
+  } = head as Record<string, unknown>;
   return typeof epoch === "string" &&
     typeof root === "string" &&
     typeof revision === "string" &&
-    /^\d{1,20}$/.test(revision)
-    ? cursorOf(epoch, BigInt(revision), root)
+    /^\d{1,20}$/.test(revision) &&
+    isTexts(predecessors)
+    ? { cursor: cursorOf(epoch, BigInt(revision), root), predecessors }
     : undefined;
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return (
+    Array.isArray(value) && value.every((item) => typeof item === "string")
+  );
 }
 
 const TIMES_BYTES = 16;

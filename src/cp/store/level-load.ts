@@ -1,4 +1,3 @@
-import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
 import { parseKey } from "../../model/kinds.ts";
 import type { Slices } from "../../model/slices.ts";
@@ -8,7 +7,12 @@ import { getValue, type LevelDatabase } from "./level-database.ts";
 import { decodeHead } from "./level-head.ts";
 import type { LevelKeys } from "./level-keys.ts";
 import { decodeRecord } from "./record-codec.ts";
-import type { LoadedWorkspace, RevisionRecord } from "./store.ts";
+import {
+  PREDECESSORS,
+  type LoadedWorkspace,
+  type RevisionRecord,
+  type StoredHead,
+} from "./store.ts";
 
 /** Entries read from the database in one go. */
 const READ_ENTRIES = 512;
@@ -26,7 +30,7 @@ export class DamagedError extends Error {
 export async function readHead(
   database: LevelDatabase,
   keys: LevelKeys,
-): Promise<Cursor | undefined> {
+): Promise<StoredHead | undefined> {
   const bytes = await getValue(database, keys.head);
   if (bytes === undefined) {
     const [orphan] = await database
@@ -56,9 +60,10 @@ export async function readWorkspace(
   database: LevelDatabase,
   keys: LevelKeys,
   workspace: string,
-  cursor: Cursor,
+  head: StoredHead,
 ): Promise<LoadedWorkspace> {
-  await checkLog(database, keys, cursor);
+  const { cursor } = head;
+  await checkLog(database, keys, head);
   const packer = new Packer();
   const { gt, lt } = keys.range("entry");
   const iterator = database.iterator({ gt, lt });
@@ -79,14 +84,14 @@ export async function readWorkspace(
     throw new DamagedError(
       `the ${snapshot.entryCount} entries of workspace "${workspace}" have root ${root}, and its head, ${describeCursor(cursor)}, says ${cursor.root}`,
     );
-  return { cursor, snapshot };
+  return { ...head, snapshot };
 }
 
 /** The newest record must be the head's, and there must be one for every revision since the oldest that is kept. */
 async function checkLog(
   database: LevelDatabase,
   keys: LevelKeys,
-  cursor: Cursor,
+  { cursor, predecessors }: StoredHead,
 ): Promise<void> {
   const { gt, lt } = keys.range("log");
   let expected: bigint | undefined;
@@ -115,7 +120,14 @@ async function checkLog(
   const bytes = await getValue(database, keys.log(newest));
   if (bytes === undefined) return;
   const record = await readRecord(bytes);
-  if (!cursorsEqual(record.cursor, cursor))
+  // An epoch may have been replaced since, or so many that the record's is not remembered any more.
+  const replaced =
+    predecessors.includes(record.cursor.epoch) ||
+    predecessors.length >= PREDECESSORS;
+  const expectedCursor = replaced
+    ? { ...cursor, epoch: record.cursor.epoch }
+    : cursor;
+  if (!cursorsEqual(record.cursor, expectedCursor))
     throw new DamagedError(
       `its newest record led to ${describeCursor(record.cursor)}, and its head is ${describeCursor(cursor)}`,
     );

@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import path from "node:path";
-import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
-import { cursorOf } from "../../model/cursor.ts";
+import { cursorOf, describeCursor } from "../../model/cursor.ts";
 import { Snapshot } from "../../model/snapshot.ts";
 import { ConfigError } from "../../model/violation.ts";
 import { writeFileDurably } from "../../runtime/durable-file.ts";
@@ -14,10 +13,10 @@ import {
   type LevelDatabase,
 } from "./level-database.ts";
 import { damaged, storeError, type StoreAction } from "./level-errors.ts";
-import { checkFormat } from "./level-format.ts";
+import { ADOPTED_FORMAT_VALUE, checkFormat } from "./level-format.ts";
 import { encodeHead } from "./level-head.ts";
 import { decodeAnswer, expiredAnswers } from "./level-idempotency.ts";
-import { LevelKeys } from "./level-keys.ts";
+import { FORMAT_KEY, LevelKeys } from "./level-keys.ts";
 import {
   DamagedError,
   readHead,
@@ -26,14 +25,16 @@ import {
 } from "./level-load.ts";
 import { readHistory, readNodes, readTimes, writeNodes } from "./level-read.ts";
 import { openPrivateDirectory } from "../../runtime/private-directory.ts";
-import type {
-  Commit,
-  EntryTimes,
-  IdempotentAnswer,
-  LoadedWorkspace,
-  NodeRecord,
-  RevisionRecord,
-  Store,
+import {
+  PREDECESSORS,
+  type Commit,
+  type EntryTimes,
+  type IdempotentAnswer,
+  type LoadedWorkspace,
+  type NodeRecord,
+  type RevisionRecord,
+  type Store,
+  type StoredHead,
 } from "./store.ts";
 
 /** Old idempotency answers are looked for this often at most. */
@@ -60,7 +61,7 @@ export class LevelStore implements Store {
   readonly #logger: Logger;
   #database: LevelDatabase;
   /** The heads as they are on disk, of the workspaces known so far. */
-  readonly #heads = new Map<string, Cursor>();
+  readonly #heads = new Map<string, StoredHead>();
   /**
    * Whether a write failed since the database was opened. LevelDB's log may then end in half a record, and what comes
    * after that would be lost at the next start: only opening it again makes it whole.
@@ -98,15 +99,15 @@ export class LevelStore implements Store {
       await this.#reopen();
       return this.#attempt("read", async () => {
         const keys = new LevelKeys(workspace);
-        const cursor = await readHead(this.#database, keys);
-        if (cursor === undefined) return this.#create(workspace, keys);
+        const head = await readHead(this.#database, keys);
+        if (head === undefined) return this.#create(workspace, keys);
         const loaded = await readWorkspace(
           this.#database,
           keys,
           workspace,
-          cursor,
+          head,
         );
-        this.#heads.set(workspace, cursor);
+        this.#heads.set(workspace, head);
         return loaded;
       });
     });
@@ -115,6 +116,47 @@ export class LevelStore implements Store {
   commit(workspace: string, commits: readonly Commit[]): Promise<void> {
     if (commits.length === 0) return Promise.resolve();
     return this.#serially(() => this.#commit(workspace, commits));
+  }
+
+  head(workspace: string): Promise<StoredHead> {
+    return this.#serially(async () => {
+      await this.#reopen();
+      return this.#head(workspace);
+    });
+  }
+
+  adopt(
+    workspace: string,
+    { from }: { readonly from: string },
+  ): Promise<StoredHead> {
+    return this.#serially(async () => {
+      await this.#reopen();
+      const { cursor, predecessors } = await this.#head(workspace);
+      if (cursor.epoch !== from)
+        throw new ConfigError(
+          "aborted",
+          `the store is at ${describeCursor(cursor)}, so epoch ${from} cannot be replaced: read the store again`,
+        );
+      const next: StoredHead = {
+        cursor: cursorOf(this.#newEpoch(), cursor.revision, cursor.root),
+        predecessors: [...predecessors, from].slice(-PREDECESSORS),
+      };
+      await this.#write(() =>
+        this.#database.batch(
+          [
+            {
+              type: "put",
+              key: new LevelKeys(workspace).head,
+              value: encodeHead(next),
+            },
+            { type: "put", key: FORMAT_KEY, value: ADOPTED_FORMAT_VALUE },
+          ],
+          { sync: true },
+        ),
+      );
+      this.#heads.set(workspace, next);
+      return next;
+    });
   }
 
   history(
@@ -211,25 +253,37 @@ export class LevelStore implements Store {
   /** Gives a new workspace its epoch. */
   async #create(workspace: string, keys: LevelKeys): Promise<LoadedWorkspace> {
     const snapshot = Snapshot.empty(workspace);
-    const epoch = Buffer.from(this.#random(16)).toString("hex");
-    const cursor = cursorOf(epoch, 0n, snapshot.root);
+    const head: StoredHead = {
+      cursor: cursorOf(this.#newEpoch(), 0n, snapshot.root),
+      predecessors: [],
+    };
     await this.#write(() =>
-      this.#database.put(keys.head, encodeHead(cursor), { sync: true }),
+      this.#database.put(keys.head, encodeHead(head), { sync: true }),
     );
-    this.#heads.set(workspace, cursor);
-    return { cursor, snapshot };
+    this.#heads.set(workspace, head);
+    return { ...head, snapshot };
+  }
+
+  #newEpoch(): string {
+    return Buffer.from(this.#random(16)).toString("hex");
+  }
+
+  async #head(workspace: string): Promise<StoredHead> {
+    const head =
+      this.#heads.get(workspace) ??
+      (await this.#attempt("read", () =>
+        readHead(this.#database, new LevelKeys(workspace)),
+      ));
+    if (head === undefined)
+      throw new TypeError(`workspace "${workspace}" was not loaded`);
+    this.#heads.set(workspace, head);
+    return head;
   }
 
   async #commit(workspace: string, commits: readonly Commit[]): Promise<void> {
     await this.#reopen();
     const keys = new LevelKeys(workspace);
-    const head =
-      this.#heads.get(workspace) ??
-      (await this.#attempt("read", () => readHead(this.#database, keys)));
-    if (head === undefined)
-      throw new TypeError(`workspace "${workspace}" was not loaded`);
-    this.#heads.set(workspace, head);
-    const next = nextHead(head, commits);
+    const next = nextHead(await this.#head(workspace), commits);
     const timeMs = Math.max(
       ...commits.map(
         ({ record, idempotency }) => record?.timeMs ?? idempotency?.timeMs ?? 0,
@@ -242,7 +296,7 @@ export class LevelStore implements Store {
         )
       : [];
     await this.#write(() =>
-      writeCommits(this.#database, keys, commits, superfluous),
+      writeCommits(this.#database, keys, commits, next, superfluous),
     );
     if (prune) this.#prunedMs = timeMs;
     this.#heads.set(workspace, next);

@@ -51,6 +51,9 @@ export interface NodeRecord {
 /** Revisions that a store keeps the records of. */
 export const HISTORY_REVISIONS = 10_000;
 
+/** Epochs that a history has replaced: this many are remembered, the newest. */
+export const PREDECESSORS = 64;
+
 /** How long a repeated request gets its first answer. */
 export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
 
@@ -71,6 +74,16 @@ export interface Store extends AsyncDisposable {
    * plus one, and so on. One call a workspace at a time.
    */
   commit(workspace: string, commits: readonly Commit[]): Promise<void>;
+  /** Which state a workspace that was loaded is in, as it is stored: after a failure, what became of it. */
+  head(workspace: string): Promise<StoredHead>;
+  /**
+   * Gives the history a new epoch, durably, in place of `from`: content, revision and records stay. Refused with
+   * `aborted` when the epoch is another one. Never during a `commit`.
+   */
+  adopt(
+    workspace: string,
+    options: { readonly from: string },
+  ): Promise<StoredHead>;
   /** Records, newest first: those before a revision, or the newest. */
   history(
     workspace: string,
@@ -107,8 +120,14 @@ export interface Store extends AsyncDisposable {
   ): Promise<void>;
 }
 
-/** A workspace as it was found. */
-export interface LoadedWorkspace {
+/** Which state a history has come to. */
+export interface StoredHead {
   readonly cursor: Cursor;
+  /** The epochs that the cursor's has replaced, oldest first; the newest `PREDECESSORS` of them. */
+  readonly predecessors: readonly string[];
+}
+
+/** A workspace as it was found. */
+export interface LoadedWorkspace extends StoredHead {
   readonly snapshot: Snapshot;
 }

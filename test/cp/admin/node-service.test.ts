@@ -35,6 +35,15 @@ test("nodes are listed, read and asked to retry", async () => {
 test.each([
   ["getNode", { id: "three" }, Code.NotFound, 'id: there is no node "three"'],
   ["retry", { id: "three" }, Code.NotFound, 'id: there is no node "three"'],
+  ["allow", { id: "three" }, Code.NotFound, 'id: there is no node "three"'],
+  ["forget", { id: "three" }, Code.NotFound, 'id: there is no node "three"'],
+  ["forget", {}, Code.InvalidArgument, "id: is missing: say which node"],
+  [
+    "listNodes",
+    { pageSize: -1 },
+    Code.InvalidArgument,
+    "page_size: must not be negative, got -1",
+  ],
   ["getNode", {}, Code.InvalidArgument, "id: is missing: say which node"],
   [
     "listNodes",
@@ -50,13 +59,52 @@ test.each([
   expect(error.rawMessage).toBe(message);
 });
 
-test("a list that does not fit into one answer says how to get it", async () => {
-  const reason = "x".repeat(10_000);
-  for (let i = 0; i < 400; i++) server.nodes.set({ id: `n${i}`, reason });
-  await expect(server.node.listNodes({})).rejects.toMatchObject({
-    code: Code.ResourceExhausted,
-    rawMessage: expect.stringMatching(/402 nodes .* WatchNodes/) as string,
+test.each(PROTOCOLS)(
+  "a list that does not fit into one answer is read by %s page by page, each node once",
+  async (protocol) => {
+    const { nodes } = server.clients(protocol);
+    const reason = "x".repeat(10_000);
+    for (let i = 0; i < 400; i++)
+      server.nodes.set({ id: `n${i}`, hostname: `host-${i % 7}`, reason });
+    const seen: string[] = [];
+    let pages = 0;
+    let pageToken = "";
+    do {
+      const answer = await nodes.listNodes({ pageToken });
+      seen.push(...answer.nodes.map((node) => `${node.hostname} ${node.id}`));
+      pageToken = answer.nextPageToken;
+      pages++;
+    } while (pageToken !== "");
+    expect(pages).toBeGreaterThan(1);
+    expect(seen).toHaveLength(402);
+    expect(seen).toEqual([...new Set(seen)].sort());
+  },
+);
+
+test("a page has as many nodes as were asked for, and goes on after a node that is gone", async () => {
+  server.nodes.set({ id: "zwei", connected: false });
+  const first = await server.node.listNodes({ pageSize: 2 });
+  expect(first.nodes.map(({ id }) => id)).toEqual(["one", "two"]);
+  server.nodes.set({ id: "two", connected: false });
+  await server.node.forget({ id: "two" });
+  const { nextPageToken: pageToken } = first;
+  const second = await server.node.listNodes({ pageSize: 2, pageToken });
+  expect(second.nodes.map(({ id }) => id)).toEqual(["zwei"]);
+  expect(second.nextPageToken).toBe("");
+});
+
+test("a node is allowed to follow, and forgotten once it is not connected", async () => {
+  expect((await server.node.allow({ id: "one" })).node?.id).toBe("one");
+  expect(server.nodes.allowed).toEqual(["one"]);
+  await expect(server.node.forget({ id: "one" })).rejects.toMatchObject({
+    code: Code.FailedPrecondition,
+    rawMessage:
+      'id: node "one" is connected, and would be back at once: stop it first',
   });
+  server.nodes.set({ id: "one", connected: false });
+  await server.node.forget({ id: "one" });
+  const { nodes } = await server.node.listNodes({});
+  expect(nodes.map(({ id }) => id)).toEqual(["two"]);
 });
 
 test.each(PROTOCOLS)(
@@ -72,7 +120,7 @@ test.each(PROTOCOLS)(
         if (seen.length === 3) {
           server.nodes.set({ id: "one", build: "2" });
           server.nodes.set({ id: "elsewhere", workspace: "other" });
-          server.nodes.forget("two");
+          server.nodes.remove("two");
         }
         return seen.length === 5;
       },
@@ -106,8 +154,8 @@ test("a node that is forgotten and comes back is told as it is", async () => {
     1,
   );
   expect(told(first!)).toBe("one:");
-  server.nodes.forget("one");
+  server.nodes.remove("one");
   server.nodes.set({ id: "one", build: "9" });
   const all = await take((options) => server.node.watchNodes({}, options), 2);
-  expect(all.map(told)).toEqual(["two:", "one:9"]);
+  expect(all.map(told)).toEqual(["one:9", "two:"]);
 });

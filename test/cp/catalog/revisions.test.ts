@@ -205,12 +205,12 @@ describe("a rollback", () => {
   test("to what is not kept any more is OUT_OF_RANGE, with how far it goes back", async () => {
     const opened = await openCatalog();
     await opened.catalog.transact([service(1)]);
-    const { snapshot, cursor } = opened.catalog.head;
+    const { snapshot } = opened.catalog.head;
     const [[key, value] = ["", new Uint8Array()]] = [...snapshot.entries()].map(
       (entry) => [entry.key, entry.value] as const,
     );
     // Written past the catalog, because 10,000 real transactions take their time.
-    let state = { snapshot, cursor };
+    let state = opened.catalog.head;
     const commits: Commit[] = [];
     for (let i = 0; i < HISTORY_REVISIONS; i++) {
       const { commit, next } = commitOf(state, [

@@ -171,7 +171,7 @@ test("a newer format is refused with both numbers", async () => {
   await expect(LevelStore.open({ directory })).rejects.toMatchObject({
     code: "failed_precondition",
     message: expect.stringMatching(
-      /has format 7, and this build reads format 1/,
+      /has format 7, and this build reads format 2/,
     ) as string,
   });
 });
