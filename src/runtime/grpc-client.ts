@@ -9,33 +9,44 @@ import {
 import { reasonOf } from "./grpc-error.ts";
 import { methodDefinition } from "./grpc-method.ts";
 import { formatHostPort, type HostPort } from "./host-port.ts";
+import { Link, type Connector } from "./link.ts";
+import type { Proxy } from "./tunnel.ts";
 
 export interface GrpcClientOptions {
   /** Largest message that is received, in bytes. Default 4 MiB. */
   readonly maxReceiveBytes?: number;
   /** Default KEEPALIVE. */
   readonly keepalive?: Keepalive;
+  /** Makes the connection secure. Without one it is in clear text. */
+  readonly tls?: Connector | undefined;
+  /** The HTTP proxy to go through. The environment's are not looked at. */
+  readonly proxy?: Proxy | undefined;
 }
 
-/** How long finding out why it cannot connect may take. */
-const WHY_MS = 1_000;
+/** How long what was written may take to leave after a close. */
+const LINGER_MS = 2_000;
 
-/** A cleartext gRPC connection to one peer. It connects when it is first called; a failed call is not repeated. */
+/** A gRPC connection to one peer. It connects when it is first called; a failed call is not repeated. */
 export class GrpcClient implements Disposable {
   readonly #client: grpc.Client;
+  readonly #link: Link;
 
   constructor(target: HostPort, options: GrpcClientOptions = {}) {
+    const { tls, proxy } = options;
+    this.#link = new Link({ target, tls, proxy });
     this.#client = new grpc.Client(
-      formatHostPort(target),
-      grpc.credentials.createInsecure(),
+      formatHostPort(proxy ?? target),
+      this.#link,
       {
         "grpc.max_receive_message_length":
           options.maxReceiveBytes ?? DEFAULT_MAX_RECEIVE_BYTES,
         ...keepaliveOptions(options.keepalive ?? KEEPALIVE),
         "grpc.keepalive_permit_without_calls": 1,
+        "grpc.default_authority": formatHostPort(target),
         // Proxies of the environment are for the web, not for a control plane.
         "grpc.enable_http_proxy": 0,
         "grpc.enable_retries": 0,
+        "grpc.enable_channelz": 0,
         // Otherwise clients of one process share a connection, and its waiting time after a failure.
         "grpc.use_local_subchannel_pool": 1,
         "grpc.initial_reconnect_backoff_ms": 100,
@@ -45,56 +56,52 @@ export class GrpcClient implements Disposable {
   }
 
   /**
-   * Connects, and resolves when that has worked. Rejects as soon as it is known that it does not, when it has not within
-   * `timeoutMs`, or with the signal's reason.
+   * Connects, and resolves when that has worked. Rejects when it has failed once, with what is known of the reason, when
+   * it has not worked within `timeoutMs`, or with the signal's reason.
    */
   async connect(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    const channel = this.#client.getChannel();
-    const deadline = Date.now() + timeoutMs;
-    for (;;) {
-      signal.throwIfAborted();
-      const state = channel.getConnectivityState(true);
-      if (state === grpc.connectivityState.READY) return;
-      if (state === grpc.connectivityState.TRANSIENT_FAILURE)
-        throw await this.#whyNot();
-      if (state === grpc.connectivityState.SHUTDOWN)
-        throw new Error("the connection was closed");
-      await new Promise<void>((resolve, reject) => {
-        const onAbort = (): void => {
+    signal.throwIfAborted();
+    await new Promise<void>((resolve, reject) => {
+      const deadline = Date.now() + timeoutMs;
+      const channel = this.#client.getChannel();
+      const settle = (outcome: () => void): void => {
+        signal.removeEventListener("abort", onAbort);
+        outcome();
+      };
+      const onAbort = (): void => {
+        settle(() => {
           reject(reasonOf(signal));
-        };
-        signal.addEventListener("abort", onAbort, { once: true });
-        channel.watchConnectivityState(state, deadline, (error) => {
-          signal.removeEventListener("abort", onAbort);
-          if (error === undefined) resolve();
-          else reject(new Error(`no connection within ${timeoutMs} ms`));
         });
-      });
-    }
-  }
-
-  /** A channel does not say why it cannot connect; a call over it does. */
-  #whyNot(): Promise<Error> {
-    return new Promise((resolve) => {
-      const asIs = (bytes: Buffer): Buffer => bytes;
-      this.#client.makeUnaryRequest(
-        "/",
-        asIs,
-        asIs,
-        Buffer.alloc(0),
-        new grpc.Metadata(),
-        { deadline: Date.now() + WHY_MS },
-        (error) => {
-          const details = error?.details ?? "it could not be connected";
-          resolve(
-            new Error(
-              details
-                .replace(/^.*Last error: (?:Error: )?/, "")
-                .replace(/\. Resolution note: *$/, ""),
-            ),
-          );
-        },
-      );
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      const look = (): void => {
+        if (signal.aborted) return;
+        const state = channel.getConnectivityState(true);
+        if (state === grpc.connectivityState.READY) {
+          settle(resolve);
+          return;
+        }
+        if (state === grpc.connectivityState.TRANSIENT_FAILURE) {
+          void this.#failure(deadline).then((error) => {
+            settle(() => {
+              reject(error);
+            });
+          });
+          return;
+        }
+        channel.watchConnectivityState(state, deadline, (error) => {
+          if (error === undefined) look();
+          else
+            settle(() => {
+              reject(
+                new Error(`no connection within ${timeoutMs / 1000} s`, {
+                  cause: this.#link.failure,
+                }),
+              );
+            });
+        });
+      };
+      look();
     });
   }
 
@@ -124,12 +131,45 @@ export class GrpcClient implements Disposable {
     return call;
   }
 
-  /** Cuts the connection, with all its streams. */
+  /** Ends the connection, with all its streams; what was written has a moment to leave. */
   close(): void {
     this.#client.close();
+    // A peer that does not read would keep the connection.
+    setTimeout(() => {
+      this.#link.destroy();
+    }, LINGER_MS).unref();
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
+
+  /** Why a connection could not be made. grpc-js tells only calls. */
+  async #failure(deadline: number): Promise<Error> {
+    return (
+      this.#link.failure ??
+      new Promise((resolve) => {
+        this.#client.makeUnaryRequest(
+          "/",
+          (bytes: Buffer) => bytes,
+          (bytes) => bytes,
+          Buffer.alloc(0),
+          new grpc.Metadata(),
+          { deadline },
+          (error) => {
+            resolve(new Error(lastErrorOf(error?.details ?? "")));
+          },
+        );
+      })
+    );
+  }
+}
+
+/** "connect ECONNREFUSED 127.0.0.1:1" of "No connection established. Last error: connect ECONNREFUSED 127.0.0.1:1 (2026-…Z). …". */
+function lastErrorOf(details: string): string {
+  const found =
+    /Last error: (?<error>.*?)(?: \(\d{4}-[^)]*\))?\.?(?: Resolution note: .*)?$/.exec(
+      details,
+    );
+  return (found?.groups?.["error"] ?? details) || "the connection failed";
 }

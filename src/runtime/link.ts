@@ -1,0 +1,96 @@
+import * as grpc from "@grpc/grpc-js";
+import type { SecureConnector } from "@grpc/grpc-js/build/src/channel-credentials.js";
+import type { Socket } from "node:net";
+import type { HostPort } from "./host-port.ts";
+import { openTunnel, type Proxy } from "./tunnel.ts";
+
+/** Makes a connection secure, from the side that opened it. */
+export interface Connector {
+  /** Rejects when the peer is not who it should be, with the reason. The socket is the caller's to destroy. */
+  connect(socket: Socket, target: HostPort): Promise<Socket>;
+}
+
+export interface LinkOptions {
+  readonly target: HostPort;
+  readonly tls?: Connector | undefined;
+  readonly proxy?: Proxy | undefined;
+}
+
+/** What grpc-js does with a connection before HTTP/2 is spoken on it: through a proxy, made secure, both or neither. */
+export class Link extends grpc.ChannelCredentials {
+  readonly #options: LinkOptions;
+  readonly #sockets = new Set<Socket>();
+  #failure: Error | undefined;
+  #closed = false;
+
+  constructor(options: LinkOptions) {
+    super();
+    this.#options = options;
+  }
+
+  /** Why the last attempt failed, as far as that is known here. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  /** Cuts the connections, and lets no more come about. */
+  destroy(): void {
+    this.#closed = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  override _isSecure(): boolean {
+    return this.#options.tls !== undefined;
+  }
+
+  override _equals(other: grpc.ChannelCredentials): boolean {
+    return this === other;
+  }
+
+  override _createSecureConnector(
+    _target: unknown,
+    _options: unknown,
+    callCredentials?: grpc.CallCredentials,
+  ): SecureConnector {
+    const credentials = callCredentials ?? grpc.CallCredentials.createEmpty();
+    return {
+      connect: async (socket) => ({
+        socket: await this.#open(socket),
+        secure: this._isSecure(),
+      }),
+      waitForReady: () => Promise.resolve(),
+      getCallCredentials: () => credentials,
+      destroy: () => undefined,
+    };
+  }
+
+  async #open(socket: Socket): Promise<Socket> {
+    const { target, proxy, tls } = this.#options;
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    // Errors come to whoever speaks on it; this one is for the time between two speakers.
+    socket.on("error", () => undefined);
+    this.#failure = undefined;
+    try {
+      if (proxy !== undefined) await openTunnel(socket, proxy, target);
+      const speaking =
+        tls === undefined ? socket : await tls.connect(socket, target);
+      if (this.#closed) throw new Error("the client is closed");
+      if (tls !== undefined) this.#watch(speaking);
+      return speaking;
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+      socket.destroy();
+      throw error;
+    }
+  }
+
+  /** In TLS 1.3 a server that refuses our certificate lets the handshake succeed here and then just hangs up. */
+  #watch(socket: Socket): void {
+    socket.once("close", () => {
+      this.#failure = new Error(
+        "it closed the connection after the TLS handshake; perhaps it does not accept this side's certificate, which its log would say",
+      );
+    });
+  }
+}
