@@ -176,6 +176,48 @@ test("a newer format is refused with both numbers", async () => {
   });
 });
 
+test("a store gets the format that older builds refuse only when an epoch is replaced in it", async () => {
+  const { directory, state } = await written();
+  const stored = async (): Promise<readonly (string | undefined)[]> => {
+    const values: (string | undefined)[] = [];
+    await tamper(directory, async (db) => {
+      values.push(await db.get("format"), await db.get("default/head"));
+    });
+    return values;
+  };
+  const { epoch, root } = state.cursor;
+  // To the byte what the first builds wrote, so that they can be gone back to.
+  expect(await stored()).toEqual([
+    "1",
+    JSON.stringify({ epoch, revision: "3", root }),
+  ]);
+  {
+    await using store = await LevelStore.open({ directory });
+    await store.load(WORKSPACE);
+    await store.adopt(WORKSPACE, { from: epoch });
+  }
+  const [format, head] = await stored();
+  expect(format).toBe("2");
+  expect(JSON.parse(head ?? "")).toMatchObject({ predecessors: [epoch] });
+});
+
+test("a head of another epoch than its newest record, which it does not say to have replaced, is damage", async () => {
+  const { directory, state } = await written();
+  const { root } = state.cursor;
+  await tamper(directory, (db) =>
+    db.put(
+      "default/head",
+      JSON.stringify({
+        epoch: "another",
+        revision: "3",
+        root,
+        predecessors: ["a third"],
+      }),
+    ),
+  );
+  expect(await loadError(directory)).toContain("its newest record led to");
+});
+
 test("a store that is in use is refused, and can be opened once it is closed", async () => {
   const directory = path.join(await temporaryDirectory(), "store");
   const first = await LevelStore.open({ directory });
