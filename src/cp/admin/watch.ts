@@ -34,17 +34,22 @@ export async function* watch(
 ): AsyncGenerator<WatchEvent> {
   workspaceOf(request, catalog.workspace);
   const { epoch, revision: newest } = catalog.head.cursor;
-  if (request.epoch !== "" && request.epoch !== epoch)
+  let told = request.afterRevision ?? newest;
+  if (
+    request.epoch !== "" &&
+    request.epoch !== epoch &&
+    !(await catalog.passed(request.epoch, told))
+  )
     throw outOfRange(
       "epoch",
       `revision ${request.afterRevision ?? 0n} is of another history: this one has epoch ${epoch}. Read everything again, with Export`,
     );
-  let told = request.afterRevision ?? newest;
   if (told > newest)
     throw outOfRange(
       "after_revision",
       `there is no revision ${told} yet: the newest is ${newest}`,
     );
+  let toldEpoch = epoch;
   // Before the first answer, so that no commit can fall in between.
   const bell = followed(call.signal, (ring) => catalog.onCommit(ring));
   await kept(told);
@@ -60,12 +65,16 @@ export async function* watch(
       told = record.cursor.revision;
     }
     if (told < revision) throw gone(told + 1n);
-    if ((await bell.wait(call.signal, clock, HEARTBEAT_MS)) === "timeout")
+    const rung = await bell.wait(call.signal, clock, HEARTBEAT_MS);
+    // A new epoch comes without a revision.
+    if (rung === "timeout" || catalog.head.cursor.epoch !== toldEpoch)
       yield heartbeat();
   }
 
   function heartbeat(): WatchEvent {
-    return { event: { case: "heartbeat", value: catalog.head.cursor } };
+    const { cursor } = catalog.head;
+    toldEpoch = cursor.epoch;
+    return { event: { case: "heartbeat", value: cursor } };
   }
 
   /** Refuses at once what would only be refused after the first answer. */

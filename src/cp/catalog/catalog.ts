@@ -197,6 +197,11 @@ export class Catalog implements AsyncDisposable {
     );
   }
 
+  /** Whether this history was at a revision under an epoch, its own or one that it replaced. */
+  passed(epoch: string, revision: bigint): Promise<boolean> {
+    return this.#past.passed(this.head, epoch, revision);
+  }
+
   /** Reads one resource, by id or else by name. */
   get(kind: Kind, by: ById): Promise<GetResult> {
     return getResource(this.#context, this.#writer.state, kind, by);

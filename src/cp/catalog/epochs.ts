@@ -24,10 +24,24 @@ export class Past {
    */
   async knows(head: Head, cursor: Cursor): Promise<boolean> {
     if (cursorsEqual(head.cursor, cursor)) return true;
+    const root = await this.#rootAt(head, cursor.epoch, cursor.revision);
+    return root === "not kept" || root === cursor.root;
+  }
+
+  /** Whether a history that has come to `head` was at this revision under this epoch. */
+  async passed(head: Head, epoch: string, revision: bigint): Promise<boolean> {
+    return (await this.#rootAt(head, epoch, revision)) !== undefined;
+  }
+
+  /** The root of the state of an epoch and revision; undefined when the history went through none such. */
+  async #rootAt(
+    head: Head,
+    epoch: string,
+    revision: bigint,
+  ): Promise<string | undefined> {
     const epochs = [...head.predecessors, head.cursor.epoch];
-    const { epoch, revision, root } = cursor;
     if (!epochs.includes(epoch) || revision > head.cursor.revision)
-      return false;
+      return undefined;
     // An epoch begins with the state that the one before had come to: between two records there may be several.
     const { workspace } = head.snapshot;
     const at = await this.#cursorOf(workspace, revision);
@@ -35,12 +49,13 @@ export class Past {
       revision === head.cursor.revision
         ? head.cursor
         : await this.#cursorOf(workspace, revision + 1n);
-    if (at === undefined && revision > 0n) return true;
-    const expected = at?.root ?? Snapshot.empty(workspace).root;
+    if (at === undefined && revision > 0n) return "not kept";
     const from = at === undefined ? 0 : epochs.indexOf(at.epoch);
     const to = after === undefined ? from : epochs.indexOf(after.epoch);
     const index = epochs.indexOf(epoch);
-    return root === expected && from <= index && index <= to;
+    return from <= index && index <= to
+      ? (at?.root ?? Snapshot.empty(workspace).root)
+      : undefined;
   }
 
   #cursorOf(workspace: string, revision: bigint): Promise<Cursor | undefined> {

@@ -57,6 +57,39 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 describe("a watch", () => {
+  test("is told of a new epoch at once, and goes on from what it saw of the old one", async () => {
+    await put("a");
+    await put("b");
+    const { epoch } = server.catalog.head.cursor;
+    const epochs: (string | undefined)[] = [];
+    await each(
+      (options) => server.config.watch({}, options),
+      async ({ event }) => {
+        if (event.case === "heartbeat") epochs.push(event.value.epoch);
+        if (epochs.length === 1) await server.config.adopt({});
+        return epochs.length === 2;
+      },
+    );
+    const adopted = server.catalog.head.cursor.epoch;
+    expect(epochs).toEqual([epoch, adopted]);
+    await put("c");
+    const seen = await take(
+      (options) => server.config.watch({ epoch, afterRevision: 1n }, options),
+      3,
+    );
+    expect(seen.map(told)).toEqual(["heartbeat 3", "2 create b", "3 create c"]);
+    // The old epoch never had a third revision in this history.
+    expect(
+      await code(
+        take(
+          (options) =>
+            server.config.watch({ epoch, afterRevision: 3n }, options),
+          1,
+        ),
+      ),
+    ).toBe("OutOfRange");
+  });
+
   test("starts with the head and tells what is committed from then on", async () => {
     await put("before");
     const seen: string[] = [];
