@@ -102,6 +102,7 @@ export async function startControlPlane(
     [distributor.service],
     {
       maxReceiveBytes: LIMITS.nodeMessageBytes,
+      admission: LIMITS.greetings,
       onFailure: (error) => {
         logger.error("sync.failed", { err: error });
       },

@@ -390,7 +390,7 @@ function offer(session: Session, nowMs: number): SessionStep {
 }
 
 /** Whether the head is what the node holds back and nobody has allowed it. */
-function isHeld({ held, head, allowed }: Session): boolean {
+export function isHeld({ held, head, allowed }: Session): boolean {
   return !allowed && held?.epoch === head.epoch && held.root === head.root;
 }
 

@@ -45,7 +45,7 @@ function manifest(
   seq: number,
   to: Cursor,
   buckets: readonly BucketDigest[] = [digest(1)],
-): Frame {
+): Extract<Frame, { type: "manifest" }> {
   return {
     type: "manifest",
     seq: BigInt(seq),

@@ -10,6 +10,7 @@ import {
   type BucketDigest,
   type ConnectRequest,
   type ConnectResponse,
+  type Hello,
   type SyncService,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import type { Bucket, Snapshot } from "../../model/snapshot.ts";
@@ -20,6 +21,7 @@ import {
   type BidiServerCall,
 } from "../../runtime/grpc.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import type { Peer } from "../../runtime/peer.ts";
 import { messageName } from "../../sync/names.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import {
@@ -30,6 +32,7 @@ import {
   type SessionEvent,
 } from "../../sync/session.ts";
 import { frameOf, type FrameBody, type Frames } from "./frames.ts";
+import type { Pins, Puller } from "./pins.ts";
 import type { WriteBudget } from "./write-budget.ts";
 
 type Call = BidiServerCall<(typeof SyncService)["method"]["connect"]>;
@@ -44,28 +47,40 @@ export interface ConnectionHost {
   readonly logger: Logger;
   readonly build: string;
   readonly frames: Frames;
+  /** All frames that are written and not drained. */
   readonly budget: WriteBudget;
+  /** Those of them that are pieces of snapshots. */
+  readonly snapshotBudget: WriteBudget;
+  readonly pins: Pins;
   /** The state that nodes should serve. */
-  published(): Published;
+  published(): Published & { readonly predecessors: readonly string[] };
   /** A retained state; undefined when it is gone. */
   snapshot(cursor: Cursor): Snapshot | undefined;
+  /** Whether a node serves a state of this epoch that this history does not have. */
+  isForked(have: Cursor | undefined): boolean | Promise<boolean>;
   /** Takes a node in by its Hello. Says what to tell it instead when it may not come in. */
-  admit(
-    connection: Connection,
-    hello: NonNullable<Session["hello"]>,
-  ):
-    | { readonly ok: true; readonly refusedRoots: readonly string[] }
-    | {
-        readonly ok: false;
-        readonly reason: GoodbyeReason;
-        readonly message: string;
-        readonly retryAfterMs?: number;
-      };
+  admit(connection: Connection, hello: Hello): Admission;
+  /** Somebody should look at the node. */
+  alarmed(): void;
   /** A message came or went. */
   counted(direction: "in" | "out", type: string, bytes: number): void;
   /** The session has moved on. */
   moved(connection: Connection, before: Session, event: SessionEvent): void;
 }
+
+/** Whether a node may come in. */
+export type Admission =
+  | {
+      readonly ok: true;
+      readonly refusedRoots: readonly string[];
+      readonly allowed: boolean;
+    }
+  | {
+      readonly ok: false;
+      readonly reason: GoodbyeReason;
+      readonly message: string;
+      readonly retryAfterMs?: number;
+    };
 
 type MessageInit = NonNullable<
   MessageInitShape<typeof ConnectResponseSchema>["message"]
@@ -74,9 +89,9 @@ type MessageInit = NonNullable<
 let validator: Validator | undefined;
 
 /** One stream of one node: moves messages between the transport and the session's machine, and decides nothing. */
-export class Connection {
+export class Connection implements Puller {
   readonly id: string;
-  readonly peer: string;
+  readonly peer: Peer;
   readonly #call: Call;
   readonly #host: ConnectionHost;
   readonly #gone: AbortSignal;
@@ -85,20 +100,34 @@ export class Connection {
   /** The stream is gone, or its end was said. One for all writes: making one for each costs as much as the write. */
   readonly #stop: AbortSignal;
   #session: Session;
-  /** What the frame in flight offers, kept for the node to pull from however long that takes. */
-  #offered: { readonly seq: bigint; readonly snapshot: Snapshot } | undefined;
+  /** The state of the Manifest in flight, kept for the node to pull from, and whether its turn comes first. */
+  #offered:
+    | {
+        readonly seq: bigint;
+        readonly snapshot: Snapshot;
+        readonly priority: boolean;
+      }
+    | undefined;
+  /** Since when a message has been waiting for the node to take it; undefined while none is. */
+  #writingSinceMs: number | undefined;
   /** Writes, one after the other. */
   #writing: Promise<void> = Promise.resolve();
   #ended: Promise<void> | undefined;
 
-  constructor(id: string, call: Call, gone: AbortSignal, host: ConnectionHost) {
+  constructor(
+    id: string,
+    call: Call,
+    gone: AbortSignal,
+    peer: Peer,
+    host: ConnectionHost,
+  ) {
     this.id = id;
-    this.peer = call.getPeer();
+    this.peer = peer;
     this.#call = call;
     this.#gone = gone;
     this.#stop = AbortSignal.any([gone, this.#ending.signal]);
     this.#host = host;
-    this.#logger = host.logger.child({ session: id, peer: this.peer });
+    this.#logger = host.logger.child({ session: id, peer: peer.address });
     const { head, needs } = host.published();
     this.#session = openSession(head, needs, host.clock.monotonic());
   }
@@ -117,6 +146,22 @@ export class Connection {
     }
     await this.#ended;
     this.dispatch({ type: "disconnected" });
+    this.#host.pins.release(this);
+    this.peer.settled();
+  }
+
+  /** For how long the node has not taken what was written to it. */
+  stuckMs(nowMs: number): number {
+    return this.#writingSinceMs === undefined
+      ? 0
+      : nowMs - this.#writingSinceMs;
+  }
+
+  unpinned(): void {
+    const offered = this.#offered;
+    this.#offered = undefined;
+    if (offered !== undefined)
+      this.dispatch({ type: "unpinned", seq: offered.seq });
   }
 
   /** Hands an event to the machine and does what it says. */
@@ -135,17 +180,32 @@ export class Connection {
     const step = stepSession(before, stamped);
     this.#session = step.session;
     if (step.session !== before) this.#host.moved(this, before, stamped);
+    this.#letGo();
     for (const effect of step.effects) this.#perform(effect);
+  }
+
+  /** Drops the state that was offered once the node has all of it, or nothing more to do with it. */
+  #letGo(): void {
+    const { inFlight } = this.#session;
+    if (
+      this.#offered === undefined ||
+      (inFlight?.seq === this.#offered.seq && !inFlight.parked)
+    )
+      return;
+    this.#offered = undefined;
+    this.#host.pins.release(this);
   }
 
   async #read(): Promise<void> {
     for await (const message of messagesOf(this.#call)) {
       if (this.#session.at === "ended") return;
-      this.#receive(message);
+      const receiving = this.#receive(message);
+      if (receiving !== undefined) await receiving;
     }
   }
 
-  #receive(request: ConnectRequest): void {
+  /** Handles a message; with a promise when the next has to wait for it. */
+  #receive(request: ConnectRequest): Promise<void> | undefined {
     const { message } = request;
     const type = messageName(message.case);
     this.#host.counted("in", type, 0);
@@ -157,37 +217,14 @@ export class Connection {
         type: "broke",
         message: `malformed ${message.case ?? "message"}: ${result.error.message}`,
       });
-      return;
+      return undefined;
     }
     switch (message.case) {
-      case "hello": {
-        const hello = message.value;
-        if (this.#session.at !== "opening") {
-          this.dispatch({ type: "greeted", hello, refusedRoots: [] });
-          return;
-        }
-        const admission = this.#host.admit(this, hello);
-        this.dispatch(
-          admission.ok
-            ? {
-                type: "greeted",
-                hello,
-                refusedRoots: admission.refusedRoots,
-              }
-            : {
-                type: "dismissed",
-                reason: admission.reason,
-                message: admission.message,
-                ...(admission.retryAfterMs === undefined
-                  ? {}
-                  : { retryAfterMs: admission.retryAfterMs }),
-              },
-        );
-        return;
-      }
+      case "hello":
+        return this.#greet(message.value);
       case "snapshotRequest":
         this.dispatch({ type: "snapshotRequested" });
-        return;
+        return undefined;
       case "bucketRequest": {
         const { seq, buckets } = message.value;
         this.dispatch({
@@ -196,14 +233,14 @@ export class Connection {
           buckets,
           ...this.#weigh(seq, buckets),
         });
-        return;
+        return undefined;
       }
       case "ack":
         this.dispatch({ type: "acked", ack: message.value });
-        return;
+        return undefined;
       case "nack":
         this.dispatch({ type: "nacked", nack: message.value });
-        return;
+        return undefined;
       case "report": {
         const size = toBinary(ReportSchema, message.value).length;
         this.dispatch(
@@ -214,12 +251,52 @@ export class Connection {
               }
             : { type: "reported", report: message.value },
         );
-        return;
+        return undefined;
       }
       case undefined:
         this.dispatch({ type: "broke", message: "a message without content" });
-        return;
+        return undefined;
     }
+  }
+
+  async #greet(hello: Hello): Promise<void> {
+    if (this.#session.at !== "opening") {
+      this.dispatch({ type: "broke", message: "Hello was sent twice" });
+      return;
+    }
+    let forked: boolean;
+    try {
+      forked = await this.#host.isForked(hello.have);
+    } catch (error) {
+      this.#logger.error("session.history_unreadable", { err: error });
+      this.dispatch({
+        type: "dismissed",
+        reason: GoodbyeReason.OVERLOAD,
+        message:
+          "the control plane cannot read its history, and so not tell whether the node's state is of it",
+      });
+      return;
+    }
+    // The stream may have ended meanwhile.
+    if (this.#isOver()) return;
+    const admission = this.#host.admit(this, hello);
+    if (admission.ok) {
+      const { refusedRoots, allowed } = admission;
+      this.dispatch({ type: "greeted", hello, refusedRoots, forked, allowed });
+    } else {
+      const { reason, message, retryAfterMs } = admission;
+      this.dispatch({
+        type: "dismissed",
+        reason,
+        message,
+        ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      });
+    }
+  }
+
+  /** For the compiler, which takes a session that was opening before a wait to be so after it. */
+  #isOver(): boolean {
+    return this.#session.at === "ended" || this.#stop.aborted;
   }
 
   /** The plain size of buckets, and how many of them are not what was offered. */
@@ -247,13 +324,16 @@ export class Connection {
     switch (effect.type) {
       case "welcome":
         this.#write(() => Promise.resolve(this.#welcome(effect.missing)));
+        this.#enqueue(() => {
+          this.peer.settled();
+          return Promise.resolve();
+        });
         return;
       case "offer": {
-        // Now, not when its turn comes: writes may wait for long, and a state is not retained for ever. Buckets of an
-        // earlier offer that wait to be written are of no use any more.
-        const snapshot = this.#host.snapshot(effect.to);
-        this.#offered = snapshot && { seq: effect.seq, snapshot };
-        this.#write(() => this.#offer(effect));
+        // Now, not when its turn comes: writes may wait for long, and a state is not retained for ever.
+        const to = this.#host.snapshot(effect.to);
+        const from = effect.from && this.#host.snapshot(effect.from);
+        this.#write(() => this.#offer(effect, from, to));
         return;
       }
       case "heartbeat":
@@ -268,6 +348,7 @@ export class Connection {
         this.#enqueue(() => this.#writeBuckets(effect.seq, effect.indexes));
         return;
       case "alarm":
+        this.#host.alarmed();
         this.#logger.error("node.alarm", {
           node: this.#session.hello?.node?.id,
           reason: effect.message,
@@ -311,32 +392,47 @@ export class Connection {
     });
   }
 
-  async #send(message: Uint8Array | ConnectResponse): Promise<void> {
+  async #send(
+    message: Uint8Array | ConnectResponse,
+    budget = this.#host.budget,
+  ): Promise<void> {
     const bytes = message instanceof Uint8Array ? message.length : 0;
-    const release = await this.#host.budget.acquire(bytes, this.#stop);
+    const release = await budget.acquire(
+      bytes,
+      this.#stop,
+      this.#offered?.priority ?? false,
+    );
     try {
+      this.#writingSinceMs = this.#host.clock.monotonic();
       await sendMessage(this.#call, message, this.#stop);
     } finally {
+      this.#writingSinceMs = undefined;
       release();
     }
   }
 
   async #offer(
     effect: Extract<SessionEffect, { type: "offer" }>,
+    from: Snapshot | undefined,
+    snapshot: Snapshot | undefined,
   ): Promise<Uint8Array> {
-    const { frames } = this.#host;
-    if (this.#offered?.seq !== effect.seq)
+    const { frames, pins } = this.#host;
+    if (snapshot === undefined)
       throw new Error(`revision ${effect.to.revision} is not retained`);
-    const { snapshot } = this.#offered;
     const to = { cursor: effect.to, snapshot };
-    const fromSnapshot = effect.from && this.#host.snapshot(effect.from);
     let body: FrameBody | undefined;
-    if (effect.from !== undefined && fromSnapshot !== undefined)
-      body = await frames.delta(
-        { cursor: effect.from, snapshot: fromSnapshot },
-        to,
-      );
-    body ??= frames.manifest(to, effect);
+    if (effect.from !== undefined && from !== undefined)
+      body = await frames.delta({ cursor: effect.from, snapshot: from }, to);
+    if (body === undefined) {
+      const { predecessors } = this.#host.published();
+      body = frames.manifest(to, { ...effect, predecessors });
+      // Before the node can ask for anything of it.
+      if (!effect.known && this.#session.inFlight?.seq === effect.seq) {
+        const { seq, priority } = effect;
+        this.#offered = { seq, snapshot, priority };
+        pins.pin(this, snapshot, priority);
+      }
+    }
     const frame = frameOf(body, effect.seq);
     this.#host.counted("out", body.type, frame.length);
     this.#logger.debug("sync.sent", {
@@ -355,7 +451,7 @@ export class Connection {
       for (const chunk of await this.#host.frames.chunks(index, bucket)) {
         if (this.#offered?.seq !== seq) return;
         const frame = frameOf(chunk, seq);
-        await this.#send(frame);
+        await this.#send(frame, this.#host.snapshotBudget);
         this.#host.counted("out", chunk.type, frame.length);
       }
       this.dispatch({ type: "bucketsWritten", bytes: bucket.bytes.length });
@@ -400,12 +496,14 @@ export class Connection {
     });
     // Not behind the writes that wait: a node that does not read must not hold the end up either.
     this.#ended = Promise.race([
-      sendMessage(this.#call, goodbye, this.#gone),
-      this.#host.clock.sleep(GOODBYE_MS, this.#gone),
+      sendMessage(this.#call, goodbye, this.#gone).then(() => true),
+      this.#host.clock.sleep(GOODBYE_MS, this.#gone).then(() => false),
     ])
-      .catch(() => undefined)
-      .then(() => {
+      .catch(() => true)
+      .then((taken) => {
         this.#ending.abort(new Error(effect.message));
+        // gRPC waits for ever for a peer that does not read to take the end of a stream.
+        if (!taken) this.peer.destroy();
       });
   }
 }

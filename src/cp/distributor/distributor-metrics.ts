@@ -1,20 +1,30 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type {
-  ApplyTimings,
-  Node,
-} from "../../gen/holdfast/admin/v1/node_service_pb.js";
+import type { ApplyTimings } from "../../gen/holdfast/admin/v1/node_service_pb.js";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { NackClass } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { nackClassName } from "../../sync/names.ts";
+import type { NodeFigures } from "./node-registry.ts";
 
 /** What is read when metrics are asked for. */
 export interface DistributorFigures {
   readonly head: Cursor;
   readonly sessions: number;
-  readonly nodes: readonly Node[];
+  readonly nodes: NodeFigures;
   readonly undrainedBytes: number;
+  readonly pinnedStates: number;
 }
+
+/** The words of `Node.conditions`, so that each has a series from the start. */
+const CONDITIONS = [
+  "forked",
+  "held",
+  "quarantined",
+  "refused",
+  "regressed",
+  "degraded",
+  "lacking",
+];
 
 /** The control plane's metrics of its nodes. */
 export class DistributorMetrics {
@@ -22,6 +32,7 @@ export class DistributorMetrics {
   readonly #bytes: Counter<"type">;
   readonly #nacks: Counter<"class">;
   readonly #applies: Histogram;
+  readonly #alarms: Counter;
 
   constructor(registry: Registry, read: () => DistributorFigures) {
     const registers = [registry];
@@ -63,24 +74,50 @@ export class DistributorMetrics {
     gauge(
       "holdfast_cp_nodes_known",
       "Nodes that are not forgotten.",
-      () => read().nodes.length,
+      () => read().nodes.known,
     );
     gauge(
       "holdfast_cp_nodes_in_sync",
       "Connected nodes that serve the newest revision.",
-      () => read().nodes.filter((node) => node.inSync).length,
+      () => read().nodes.inSync,
     );
     gauge(
       "holdfast_cp_nodes_missing_features",
       "Connected nodes that lack a feature the newest revision needs.",
-      () =>
-        read().nodes.filter((node) => node.missingFeatures.length > 0).length,
+      () => read().nodes.lacking,
     );
     gauge(
       "holdfast_cp_sync_undrained_bytes",
       "Bytes of frames handed to streams that have not drained.",
       () => read().undrainedBytes,
     );
+
+    gauge(
+      "holdfast_cp_sync_pinned_states",
+      "States kept for nodes that pull them.",
+      () => read().pinnedStates,
+    );
+    new Gauge({
+      name: "holdfast_cp_nodes_condition",
+      help: "Nodes that somebody should know something of, by what.",
+      labelNames: ["condition"],
+      registers,
+      collect() {
+        const { conditions } = read().nodes;
+        for (const condition of CONDITIONS)
+          this.set({ condition }, conditions.get(condition) ?? 0);
+      },
+    });
+    gauge(
+      "holdfast_cp_nodes_certificate_expires_timestamp_seconds",
+      "When the first of the connected nodes' certificates expires; 0 without TLS.",
+      () => read().nodes.firstExpiryMs / 1000,
+    );
+    this.#alarms = new Counter({
+      name: "holdfast_cp_node_alarms_total",
+      help: "Times that somebody should have looked at a node.",
+      registers,
+    });
 
     function gauge(name: string, help: string, value: () => number): void {
       new Gauge({
@@ -97,6 +134,10 @@ export class DistributorMetrics {
   counted(direction: "in" | "out", type: string, bytes: number): void {
     this.#messages.inc({ direction, type });
     if (bytes > 0) this.#bytes.inc({ type }, bytes);
+  }
+
+  alarmed(): void {
+    this.#alarms.inc();
   }
 
   nacked(nackClass: NackClass): void {

@@ -18,19 +18,29 @@ import { LIMITS } from "../../sync/limits.ts";
 import type { Session, SessionEvent } from "../../sync/session.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Store } from "../store/store.ts";
-import { Connection, type ConnectionHost } from "./connection.ts";
+import {
+  Connection,
+  type Admission,
+  type ConnectionHost,
+} from "./connection.ts";
 import { DistributorMetrics } from "./distributor-metrics.ts";
 import { Frames } from "./frames.ts";
 import { NeedIndex } from "./needs.ts";
 import { NodeRegistry } from "./node-registry.ts";
 import type { LackingNodes, NodeEvent, Nodes, WaitState } from "./nodes.ts";
 import { Pacer } from "./pacer.ts";
+import { Pins } from "./pins.ts";
 import { WriteBudget } from "./write-budget.ts";
 
 /** How often the machines see the time. */
 const TICK_MS = 1_000;
 /** Before a second process with a node id that is taken tries again: by then the first is known to be dead or alive. */
 const DUPLICATE_RETRY_MS = 10_000;
+/** While others wait for room to write, a node must have taken what was written to it within this. */
+const STUCK_MS = 5_000;
+/** At a shutdown nodes are told to come back spread over this for each of them, and at most over `DRAIN_MS`. */
+const DRAIN_EACH_MS = 10;
+const DRAIN_MS = 30_000;
 
 export interface DistributorOptions {
   readonly catalog: Catalog;
@@ -40,10 +50,13 @@ export interface DistributorOptions {
   readonly metrics: Registry;
   /** The control plane's build, told to nodes. */
   readonly build: string;
+  /** From 0 up to, not including, 1. Default: Math.random. */
+  readonly random?: () => number;
 }
 
 interface Published {
   readonly head: Cursor;
+  readonly predecessors: readonly string[];
   readonly snapshot: Snapshot;
   readonly needs: readonly FeatureNeed[];
 }
@@ -77,25 +90,40 @@ export class Distributor implements Nodes, AsyncDisposable {
     this.#metrics = new DistributorMetrics(options.metrics, () => ({
       head: this.#published.head,
       sessions: this.#byNode.size,
-      nodes: registry.list(),
-      undrainedBytes: budget.usedBytes,
+      nodes: registry.figures(),
+      undrainedBytes: budget.usedBytes + snapshotBudget.usedBytes,
+      pinnedStates: pins.size,
     }));
     this.#pacer = new Pacer(options.clock, () => {
       this.#publish();
     });
-    const budget = new WriteBudget(LIMITS.undrainedBytes);
+    const snapshotBudget = new WriteBudget(LIMITS.snapshotBytesInFlight);
+    const budget = new WriteBudget(
+      LIMITS.undrainedBytes - LIMITS.snapshotBytesInFlight,
+    );
+    const pins = new Pins(LIMITS.pinnedStates);
     this.#host = {
       clock: options.clock,
       logger: options.logger,
       build: options.build,
       frames: new Frames(),
       budget,
+      snapshotBudget,
+      pins,
       published: () => this.#published,
       snapshot: (cursor) =>
         cursorsEqual(cursor, this.#published.head)
           ? this.#published.snapshot
           : options.catalog.retained(cursor),
+      isForked: (have) =>
+        have !== undefined &&
+        have.epoch === this.#published.head.epoch &&
+        !cursorsEqual(have, this.#published.head) &&
+        options.catalog.knows(have).then((known) => !known),
       admit: (connection, hello) => this.#admit(connection, hello),
+      alarmed: () => {
+        this.#metrics.alarmed();
+      },
       counted: (direction, type, bytes) => {
         this.#metrics.counted(direction, type, bytes);
       },
@@ -138,13 +166,19 @@ export class Distributor implements Nodes, AsyncDisposable {
   /** What to serve on the sync listener. */
   get service(): BoundService {
     return bindBidi(SyncService, {
-      connect: async (call, gone) => {
-        const connection = new Connection(randomUUID(), call, gone, this.#host);
+      connect: async (call, gone, peer) => {
+        const connection = new Connection(
+          randomUUID(),
+          call,
+          gone,
+          peer,
+          this.#host,
+        );
         this.#connections.add(connection);
         const run = connection.run();
         this.#running.add(run);
         try {
-          if (this.#draining) this.#dismiss(connection);
+          if (this.#draining) this.#dismiss(connection, 0);
           await run;
         } finally {
           this.#running.delete(run);
@@ -170,6 +204,18 @@ export class Distributor implements Nodes, AsyncDisposable {
     return this.#registry.get(id);
   }
 
+  allow(workspace: string, id: string): Node | undefined {
+    const { epoch } = this.#options.catalog.head.cursor;
+    if (!this.#serves(workspace) || !this.#registry.allow(id, epoch))
+      return undefined;
+    this.#byNode.get(id)?.dispatch({ type: "allowed" });
+    return this.#registry.get(id);
+  }
+
+  forget(workspace: string, id: string): "forgotten" | "connected" | undefined {
+    return this.#serves(workspace) ? this.#registry.forget(id) : undefined;
+  }
+
   onChange(listener: (event: NodeEvent) => void): () => void {
     return this.#registry.onChange(listener);
   }
@@ -190,7 +236,7 @@ export class Distributor implements Nodes, AsyncDisposable {
     this.#draining = true;
     this.#pacer.stop();
     this.#ticking?.cancel();
-    for (const connection of this.#connections) this.#dismiss(connection);
+    this.#dismissAll();
     await Promise.all(this.#running);
     await this.#stack.close();
   }
@@ -203,22 +249,56 @@ export class Distributor implements Nodes, AsyncDisposable {
     this.#published = publishedOf(this.#options.catalog, this.#needs);
     const { head, needs } = this.#published;
     this.#registry.setHead(head);
-    for (const connection of this.#connections)
+    for (const connection of this.#connections) {
       connection.dispatch({ type: "published", head, needs });
+      if (connection.session.forked) void this.#place(connection);
+    }
+  }
+
+  /** Looks again whether a node's state is of this history: several control planes write one history, each at its pace. */
+  async #place(connection: Connection): Promise<void> {
+    const { acked } = connection.session;
+    try {
+      if (await this.#host.isForked(acked)) return;
+      if (cursorsEqual(connection.session.acked, acked))
+        connection.dispatch({ type: "placed", forked: false });
+    } catch (error) {
+      this.#options.logger.error("node.history_unreadable", {
+        node: connection.session.hello?.node?.id,
+        err: error,
+      });
+    }
   }
 
   #tick(): void {
     this.#ticking = this.#options.clock.setTimer(TICK_MS, () => {
       for (const connection of this.#connections)
         connection.dispatch({ type: "ticked" });
+      this.#relieve();
       this.#tick();
     });
+  }
+
+  /** Ends the streams of nodes that do not read while others wait for the room that their frames take up. */
+  #relieve(): void {
+    const { budget, snapshotBudget, clock } = this.#host;
+    if (budget.waiting === 0 && snapshotBudget.waiting === 0) return;
+    const nowMs = clock.monotonic();
+    for (const connection of this.#connections) {
+      const stuckMs = connection.stuckMs(nowMs);
+      if (stuckMs > STUCK_MS)
+        connection.dispatch({
+          type: "dismissed",
+          reason: GoodbyeReason.STALLED,
+          message: `the node has not read for ${Math.round(stuckMs / 1000)} s and others wait for room`,
+        });
+    }
   }
 
   #admit(
     connection: Connection,
     hello: NonNullable<Session["hello"]>,
-  ): ReturnType<ConnectionHost["admit"]> {
+  ): Admission {
     const { catalog, logger } = this.#options;
     const workspace = hello.workspace === "" ? "default" : hello.workspace;
     if (workspace !== catalog.workspace)
@@ -235,6 +315,21 @@ export class Distributor implements Nodes, AsyncDisposable {
         reason: GoodbyeReason.PROTOCOL,
         message: "Hello names no node",
       };
+    const bound = connection.peer.certificate?.nodeId;
+    if (bound !== undefined && bound !== node.id) {
+      logger.error("node.wrong_identity", {
+        node: node.id,
+        certificate_node: bound,
+        hostname: node.hostname,
+        peer: connection.peer.address,
+      });
+      return {
+        ok: false,
+        reason: GoodbyeReason.IDENTITY,
+        message: `the certificate is of node "${bound}", and the node says that it is "${node.id}". Start it with --node-id ${bound}, or give it a certificate of its own`,
+        retryAfterMs: LIMITS.hopelessRetryMs,
+      };
+    }
     const other = this.#byNode.get(node.id);
     const otherBoot = other?.session.hello?.node?.boot;
     if (other !== undefined && otherBoot !== node.boot) {
@@ -242,14 +337,14 @@ export class Distributor implements Nodes, AsyncDisposable {
       logger.error("node.duplicate", {
         node: node.id,
         hostname: node.hostname,
-        peer: connection.peer,
+        peer: connection.peer.address,
         connected_hostname: theirs,
-        connected_peer: other.peer,
+        connected_peer: other.peer.address,
       });
       return {
         ok: false,
         reason: GoodbyeReason.DUPLICATE,
-        message: `node "${node.id}" is connected already, from ${theirs} (${other.peer}); this is ${node.hostname} (${connection.peer}). Give one of them another --node-id, or its own --data-dir`,
+        message: `node "${node.id}" is connected already, from ${theirs} (${other.peer.address}); this is ${node.hostname} (${connection.peer.address}). Give one of them another --node-id, or its own --data-dir`,
         retryAfterMs: DUPLICATE_RETRY_MS,
       };
     }
@@ -277,7 +372,11 @@ export class Distributor implements Nodes, AsyncDisposable {
       build: node.build,
       have: hello.have?.revision,
     });
-    return { ok: true, refusedRoots: remembered };
+    return {
+      ok: true,
+      refusedRoots: remembered,
+      allowed: this.#registry.isAllowed(node.id, this.#published.head.epoch),
+    };
   }
 
   #moved(connection: Connection, before: Session, event: SessionEvent): void {
@@ -285,7 +384,7 @@ export class Distributor implements Nodes, AsyncDisposable {
     const node = session.hello?.node;
     if (node === undefined || this.#byNode.get(node.id) !== connection) return;
     if (event.type === "greeted" && before.at === "opening" && session.hello) {
-      this.#registry.join(session.hello, addressOf(connection.peer), session);
+      this.#registry.join(session.hello, connection.peer, session);
       return;
     }
     this.#registry.observe(node.id, session);
@@ -321,24 +420,25 @@ export class Distributor implements Nodes, AsyncDisposable {
     this.#options.logger.info("node.disconnected", { node: id });
   }
 
-  #dismiss(connection: Connection): void {
+  /** Spread out, so that they do not all come back at once, here or elsewhere. */
+  #dismissAll(): void {
+    const { random = Math.random } = this.#options;
+    const spanMs = Math.min(DRAIN_MS, this.#connections.size * DRAIN_EACH_MS);
+    for (const connection of this.#connections)
+      this.#dismiss(connection, Math.round(random() * spanMs));
+  }
+
+  #dismiss(connection: Connection, retryAfterMs: number): void {
     connection.dispatch({
       type: "dismissed",
       reason: GoodbyeReason.DRAIN,
       message: "the control plane shuts down",
+      retryAfterMs,
     });
   }
 }
 
 function publishedOf(catalog: Catalog, needs: NeedIndex): Published {
-  const { cursor, snapshot } = catalog.head;
-  return { head: cursor, snapshot, needs: needs.needs };
-}
-
-/** "ipv4:127.0.0.1:40001", "[::1]:40001" or "127.0.0.1:40001" without the port. */
-function addressOf(peer: string): string {
-  return peer
-    .replace(/^ipv[46]:/, "")
-    .replace(/:\d+$/, "")
-    .replace(/^\[|\]$/g, "");
+  const { cursor, predecessors, snapshot } = catalog.head;
+  return { head: cursor, predecessors, snapshot, needs: needs.needs };
 }

@@ -85,11 +85,13 @@ export class Frames {
   /** The Manifest of a state; without bucket hashes when the node has that root already. */
   manifest(
     state: { readonly cursor: Cursor; readonly snapshot: Snapshot },
-    options: { readonly known: boolean; readonly whole: boolean },
+    options: ManifestOptions,
   ): FrameBody {
     const { cursor, snapshot } = state;
     this.#aim(cursor);
-    const key = `${String(options.known)} ${String(options.whole)}`;
+    const { known, whole, allowed } = options;
+    // What the epoch has replaced is the same for all manifests of a state.
+    const key = [known, whole, allowed].join(" ");
     let body = this.#manifests.get(key);
     if (body === undefined) {
       body = encodeManifest(cursor, snapshot, options);
@@ -144,10 +146,20 @@ export class Frames {
   }
 }
 
+/** What a Manifest says beside its state. */
+export interface ManifestOptions {
+  /** The node has this root already: no hashes. */
+  readonly known: boolean;
+  readonly whole: boolean;
+  readonly allowed: boolean;
+  /** Epochs that the state's has replaced. */
+  readonly predecessors: readonly string[];
+}
+
 function encodeManifest(
   cursor: Cursor,
   snapshot: Snapshot,
-  options: { readonly known: boolean; readonly whole: boolean },
+  options: ManifestOptions,
 ): FrameBody {
   const digests = [...snapshot.buckets()].map(([index, bucket]) => ({
     index,
@@ -163,6 +175,8 @@ function encodeManifest(
       bytes: BigInt(snapshot.byteCount),
     },
     whole: options.whole,
+    allowed: options.allowed,
+    predecessors: [...options.predecessors],
   });
   return { type: "manifest", bytes: toBinary(ManifestSchema, manifest) };
 }

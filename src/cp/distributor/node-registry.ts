@@ -8,7 +8,11 @@ import {
   type Node,
 } from "../../gen/holdfast/admin/v1/node_service_pb.js";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
-import type { Hello, Report } from "../../gen/holdfast/sync/v1/sync_pb.js";
+import {
+  NackClass,
+  type Hello,
+  type Report,
+} from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual } from "../../model/cursor.ts";
 import { missingFeatures } from "../../model/features.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
@@ -17,11 +21,18 @@ import { nackClassName } from "../../sync/names.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import { isLasting, type Session } from "../../sync/session.ts";
 import type { Store } from "../store/store.ts";
+import { NodeSaver } from "./node-saver.ts";
 import {
   applyTimingsOf,
+  certificateOf,
+  conditionsOf,
   describeMissing,
+  ipOf,
+  isBlocked,
   lastNackOf,
+  progressOf,
   reasonOf,
+  type PeerView,
 } from "./node-view.ts";
 import {
   servesRevision,
@@ -35,8 +46,6 @@ const COUNTED_AFTER_MS = 60_000;
 /** A node that is gone this long is forgotten. */
 const FORGOTTEN_AFTER_MS = 14 * 24 * 60 * 60 * 1000;
 const FORGET_EVERY_MS = 60 * 60 * 1000;
-/** Changes are written together, at most this often: a heartbeat must not cost a write. */
-const FLUSH_MS = 2_000;
 /** `last_seen` alone is worth a write only this often. */
 const SEEN_MS = 60_000;
 const REQUEST_REVISIONS = 16;
@@ -50,6 +59,18 @@ export interface NodeRegistryOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
+}
+
+/** What metrics tell of the nodes. */
+export interface NodeFigures {
+  readonly known: number;
+  readonly inSync: number;
+  /** Connected nodes that lack a feature the head needs. */
+  readonly lacking: number;
+  /** When the first of the connected nodes' certificates expires: milliseconds since the Unix epoch, 0 without any. */
+  readonly firstExpiryMs: number;
+  /** How many nodes have each condition that any has. */
+  readonly conditions: ReadonlyMap<string, number>;
 }
 
 interface Entry {
@@ -72,17 +93,23 @@ export class NodeRegistry implements AsyncDisposable {
   readonly #options: NodeRegistryOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #listeners = new Set<(event: NodeEvent) => void>();
-  readonly #dirty = new Set<string>();
-  readonly #removed = new Set<string>();
+  readonly #saver: NodeSaver;
   #head: Cursor;
-  #flushTimer: Timer | undefined;
   #forgetTimer: Timer | undefined;
-  #flushing: Promise<void> = Promise.resolve();
   #closed = false;
 
   private constructor(options: NodeRegistryOptions, head: Cursor) {
     this.#options = options;
     this.#head = head;
+    this.#saver = new NodeSaver({
+      ...options,
+      encode: (id) => {
+        const entry = this.#entries.get(id);
+        if (entry === undefined) return undefined;
+        entry.savedSeenMs = options.clock.now();
+        return toBinary(NodeSchema, entry.node);
+      },
+    });
   }
 
   /** Reads the nodes known so far; none of them is connected. */
@@ -97,7 +124,7 @@ export class NodeRegistry implements AsyncDisposable {
         node.connected = false;
         // The control plane died with the node connected. It is about to be back: it counts for waiting from now on.
         node.disconnectedAt = timestampFromMs(options.clock.now());
-        registry.#dirty.add(node.id);
+        registry.#saver.save(node.id);
       }
       registry.#entries.set(node.id, newEntry(node));
     }
@@ -139,7 +166,7 @@ export class NodeRegistry implements AsyncDisposable {
   }
 
   /** A node has said Hello. */
-  join(hello: Hello, ip: string, session: Session): void {
+  join(hello: Hello, peer: PeerView, session: Session): void {
     const info = hello.node;
     if (info === undefined) return;
     const nowMs = this.#options.clock.now();
@@ -147,12 +174,13 @@ export class NodeRegistry implements AsyncDisposable {
     if (entry === undefined) {
       entry = newEntry(create(NodeSchema, { id: info.id }));
       this.#entries.set(info.id, entry);
-      this.#removed.delete(info.id);
     }
     const { node } = entry;
     node.boot = info.boot;
     node.hostname = info.hostname;
-    node.ip = ip;
+    node.ip = ipOf(peer.address);
+    if (peer.certificate === undefined) delete node.certificate;
+    else node.certificate = certificateOf(peer.certificate);
     node.build = info.build;
     node.labels = { ...info.labels };
     node.workspace = this.#options.workspace;
@@ -165,11 +193,13 @@ export class NodeRegistry implements AsyncDisposable {
       entry.refuser = refuser;
       entry.refusedRoots = [];
     }
-    // A node that refused something before a restart of the control plane still knows why.
+    // A node that refused something before a restart of the control plane, or before its own, still knows why.
     const refusal = hello.refused.findLast(
-      (known) => known.cursor?.root === this.#head.root,
+      (known) =>
+        known.cursor?.root === this.#head.root ||
+        known.class === NackClass.CRASHED,
     );
-    if (refusal?.cursor !== undefined && session.refusedRoots.size > 0)
+    if (refusal?.cursor !== undefined)
       node.lastNack = create(NodeSchema, {
         lastNack: {
           class: nackClassName(refusal.class),
@@ -195,7 +225,7 @@ export class NodeRegistry implements AsyncDisposable {
     const nowMs = this.#options.clock.now();
     if (session.seenMs !== before?.seenMs) {
       node.lastSeen = timestampFromMs(nowMs);
-      if (nowMs - entry.savedSeenMs > SEEN_MS) this.#save(id);
+      if (nowMs - entry.savedSeenMs > SEEN_MS) this.#saver.save(id);
     }
     if (!changed(before, session)) return;
     if (session.acked === undefined) delete node.serving;
@@ -214,24 +244,32 @@ export class NodeRegistry implements AsyncDisposable {
     }
     if (session.lastAck !== undefined && session.lastAck !== before?.lastAck) {
       delete node.lastNack;
+      if (session.acked !== undefined) node.acknowledged = session.acked;
+      if (!session.allowed) node.allowedEpoch = "";
       const sentMs = before?.inFlight?.sentMs ?? session.seenMs;
       node.lastApply = applyTimingsOf(
         session.lastAck.timings,
         session.seenMs - sentMs,
       );
     }
+    if (session.inFlight?.seq !== before?.inFlight?.seq) delete node.progress;
     node.missingFeatures = [...session.missing, ...session.degraded].map(
       describeMissing,
     );
-    this.#save(id);
+    this.#saver.save(id);
     this.#tell(entry);
   }
 
   /** The node has said how it is doing. */
   report(id: string, report: Report): void {
     const entry = this.#entries.get(id);
-    if (entry === undefined || report.counters.length === 0) return;
-    const { node } = entry;
+    if (entry === undefined) return;
+    const { node, session } = entry;
+    const progress = progressOf(report, session?.inFlight);
+    const isNews = progress !== undefined || node.progress !== undefined;
+    if (progress === undefined) delete node.progress;
+    else node.progress = progress;
+    if (report.counters.length === 0 && !isNews) return;
     const byRevision = new Map(node.requests.map((r) => [r.revision, r]));
     for (const { revision, requests, errors } of report.counters) {
       const known = byRevision.get(revision);
@@ -248,7 +286,7 @@ export class NodeRegistry implements AsyncDisposable {
     node.requests = [...byRevision.values()]
       .sort((a, b) => Number(b.revision - a.revision))
       .slice(0, REQUEST_REVISIONS);
-    this.#save(id);
+    this.#saver.save(id);
     // Of counters people need not hear as often as a node likes to report.
     const nowMs = this.#options.clock.monotonic();
     if (nowMs - entry.countedMs < COUNTED_MS) return;
@@ -264,7 +302,8 @@ export class NodeRegistry implements AsyncDisposable {
     entry.node.connected = false;
     entry.node.disconnectedAt = timestampFromMs(this.#options.clock.now());
     entry.node.missingFeatures = [];
-    this.#save(id);
+    delete entry.node.progress;
+    this.#saver.save(id);
     this.#tell(entry);
   }
 
@@ -275,6 +314,32 @@ export class NodeRegistry implements AsyncDisposable {
     entry.refusedRoots = [];
     entry.forgiven = entry.session === undefined;
     return true;
+  }
+
+  /** Lets a node follow an epoch whatever it loses by it, once. Returns whether there is such a node. */
+  allow(id: string, epoch: string): boolean {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return false;
+    entry.node.allowedEpoch = epoch;
+    this.#saver.save(id);
+    // It may be restarted before the node is there.
+    void this.flush();
+    this.#tell(entry);
+    return true;
+  }
+
+  /** Whether somebody has allowed a node to follow this epoch and it has not yet. */
+  isAllowed(id: string, epoch: string): boolean {
+    return this.#entries.get(id)?.node.allowedEpoch === epoch;
+  }
+
+  /** Drops a node that has no stream. Undefined: there is no such node. */
+  forget(id: string): "forgotten" | "connected" | undefined {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return undefined;
+    if (entry.session !== undefined) return "connected";
+    this.#forget(entry);
+    return "forgotten";
   }
 
   list(): Node[] {
@@ -291,6 +356,27 @@ export class NodeRegistry implements AsyncDisposable {
   /** How long the steps of the node's last apply took. */
   lastApply(id: string): Node["lastApply"] {
     return this.#entries.get(id)?.node.lastApply;
+  }
+
+  /** Counts for metrics, without showing every node. */
+  figures(): NodeFigures {
+    const conditions = new Map<string, number>();
+    const figures = { known: 0, inSync: 0, lacking: 0, firstExpiryMs: 0 };
+    for (const { node, session } of this.#entries.values()) {
+      figures.known++;
+      if (node.connected && cursorsEqual(node.serving, this.#head))
+        figures.inSync++;
+      if (node.missingFeatures.length > 0) figures.lacking++;
+      const expiresAt = node.connected && node.certificate?.expiresAt;
+      if (expiresAt) {
+        const atMs = timestampMs(expiresAt);
+        if (figures.firstExpiryMs === 0 || atMs < figures.firstExpiryMs)
+          figures.firstExpiryMs = atMs;
+      }
+      for (const name of conditionsOf(node, session, this.#head))
+        conditions.set(name, (conditions.get(name) ?? 0) + 1);
+    }
+    return { ...figures, conditions };
   }
 
   onChange(listener: (event: NodeEvent) => void): () => void {
@@ -320,8 +406,7 @@ export class NodeRegistry implements AsyncDisposable {
       }
       if (
         session !== undefined &&
-        (session.missing.length > 0 ||
-          session.refusedRoots.has(session.head.root)) &&
+        isBlocked(session) &&
         session.head.revision >= revision
       )
         state.refused = true;
@@ -354,20 +439,13 @@ export class NodeRegistry implements AsyncDisposable {
 
   /** Writes what is not written yet. */
   flush(): Promise<void> {
-    // Never rejects: what could not be written is said, and tried again.
-    this.#flushing = this.#flushing
-      .then(() => this.#write())
-      .catch((error: unknown) => {
-        this.#options.logger.error("nodes.not_saved", { err: error });
-      });
-    return this.#flushing;
+    return this.#saver.flush();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    this.#flushTimer?.cancel();
     this.#forgetTimer?.cancel();
-    await this.flush();
+    await this.#saver[Symbol.asyncDispose]();
   }
 
   #show(entry: Entry): Node {
@@ -375,6 +453,7 @@ export class NodeRegistry implements AsyncDisposable {
     node.wanted = this.#head;
     node.inSync = node.connected && cursorsEqual(node.serving, this.#head);
     node.reason = reasonOf(entry.node, entry.session, this.#head);
+    node.conditions = [...conditionsOf(entry.node, entry.session, this.#head)];
     return node;
   }
 
@@ -384,47 +463,10 @@ export class NodeRegistry implements AsyncDisposable {
     for (const listener of this.#listeners) listener(event);
   }
 
-  #save(id: string): void {
-    this.#dirty.add(id);
-    if (this.#closed) return;
-    this.#flushTimer ??= this.#options.clock.setTimer(FLUSH_MS, () => {
-      this.#flushTimer = undefined;
-      void this.flush();
-    });
-  }
-
-  async #write(): Promise<void> {
-    if (this.#dirty.size === 0 && this.#removed.size === 0) return;
-    const ids = [...this.#dirty];
-    const removed = [...this.#removed];
-    this.#dirty.clear();
-    this.#removed.clear();
-    const nowMs = this.#options.clock.now();
-    try {
-      const records = ids.flatMap((id) => {
-        const entry = this.#entries.get(id);
-        if (entry === undefined) return [];
-        entry.savedSeenMs = nowMs;
-        return [{ id, data: toBinary(NodeSchema, entry.node) }];
-      });
-      await this.#options.store.saveNodes(
-        this.#options.workspace,
-        records,
-        removed,
-      );
-    } catch (error) {
-      // Nothing is lost that the nodes do not tell again.
-      this.#options.logger.warn("nodes.not_saved", { err: error });
-      for (const id of removed) this.#removed.add(id);
-      for (const id of ids) this.#save(id);
-    }
-  }
-
   #forget(entry: Entry): void {
     const { id } = entry.node;
     this.#entries.delete(id);
-    this.#dirty.delete(id);
-    this.#removed.add(id);
+    this.#saver.remove(id);
     this.#tell(entry, true);
   }
 
@@ -487,7 +529,10 @@ function changed(before: Session | undefined, after: Session): boolean {
     before.lastNack !== after.lastNack ||
     before.missing !== after.missing ||
     before.degraded !== after.degraded ||
-    before.refusedRoots !== after.refusedRoots
+    before.refusedRoots !== after.refusedRoots ||
+    before.forked !== after.forked ||
+    before.held !== after.held ||
+    before.allowed !== after.allowed
   );
 }
 

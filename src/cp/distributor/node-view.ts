@@ -7,19 +7,25 @@ import {
 import {
   ApplyTimingsSchema,
   LastNackSchema,
+  NodeCertificateSchema,
+  NodeProgressSchema,
   type ApplyTimings,
   type LastNack,
   type Node,
+  type NodeCertificate,
+  type NodeProgress,
 } from "../../gen/holdfast/admin/v1/node_service_pb.js";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type {
   MissingFeature,
   Nack,
+  Report,
   Timings,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
-import { cursorsEqual } from "../../model/cursor.ts";
+import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
+import type { Peer, PeerCertificate } from "../../runtime/peer.ts";
 import { nackClassName } from "../../sync/names.ts";
-import type { Session } from "../../sync/session.ts";
+import { isHeld, type Session } from "../../sync/session.ts";
 
 /** A Nack as people see it. */
 export function lastNackOf(nack: Nack, atMs: number): LastNack {
@@ -63,6 +69,72 @@ function micros(told = 0n): Duration {
 /** A day. */
 const MAX_MICROS = 86_400_000_000n;
 
+/** What a node list shows of the other end of a connection. */
+export type PeerView = Pick<Peer, "address" | "certificate">;
+
+/** The address without the port. */
+export function ipOf(address: string): string {
+  return address.replace(/:\d+$/, "");
+}
+
+/** A certificate as people see it. */
+export function certificateOf(certificate: PeerCertificate): NodeCertificate {
+  return create(NodeCertificateSchema, {
+    name: certificate.name,
+    nodeId: certificate.nodeId ?? "",
+    expiresAt: timestampFromMs(certificate.expiresAtMs),
+    fingerprint: certificate.fingerprint,
+  });
+}
+
+/** How far the apply of the frame in flight has come, as a node reports it. */
+export function progressOf(
+  { progress }: Report,
+  inFlight: Session["inFlight"],
+): NodeProgress | undefined {
+  return progress === undefined || progress.seq !== inFlight?.seq
+    ? undefined
+    : create(NodeProgressSchema, {
+        revision: inFlight.to.revision,
+        step: progress.step,
+        done: progress.done,
+        total: progress.total,
+      });
+}
+
+/** Whether nothing will come of waiting: somebody has to do something before the node is sent the head. */
+export function isBlocked(session: Session): boolean {
+  return (
+    session.missing.length > 0 ||
+    session.refusedRoots.has(session.head.root) ||
+    session.forked ||
+    isHeld(session)
+  );
+}
+
+/** What somebody should know of a node: the words of `Node.conditions`. */
+export function conditionsOf(
+  node: Pick<Node, "connected" | "serving" | "acknowledged" | "lastNack">,
+  session: Session | undefined,
+  head: Cursor,
+): readonly string[] {
+  const { acknowledged, serving } = node;
+  const regressed =
+    acknowledged !== undefined &&
+    acknowledged.epoch === (serving ?? head).epoch &&
+    acknowledged.revision > (serving?.revision ?? -1n);
+  const conditions: Readonly<Record<string, boolean>> = {
+    forked: session?.forked === true,
+    held: session !== undefined && isHeld(session),
+    quarantined: node.lastNack?.class === "CRASHED",
+    refused: session?.refusedRoots.has(head.root) === true,
+    regressed: session !== undefined && regressed,
+    degraded: session !== undefined && session.degraded.length > 0,
+    lacking: session !== undefined && session.missing.length > 0,
+  };
+  return Object.keys(conditions).filter((name) => conditions[name]);
+}
+
 /** Why a node does not serve the head, or not all of it, for people; empty when it does. */
 export function reasonOf(
   node: Pick<Node, "connected" | "serving" | "lastNack">,
@@ -76,7 +148,11 @@ export function reasonOf(
       : `degraded: ${session.degraded.map(describeMissing).join("; ")}`;
   if (session.missing.length > 0)
     return session.missing.map(describeMissing).join("; ");
+  if (session.forked)
+    return `forked: serves ${describeCursor(node.serving)}, which this history does not have. If this history is the right one: holdfast adopt`;
   const nack = node.lastNack;
+  if (isHeld(session))
+    return `holds revision ${head.revision} back: it would lose more than half of its entries. If that is meant: holdfast nodes allow`;
   if (nack !== undefined && session.refusedRoots.has(head.root))
     return `refuses revision ${head.revision}: ${describeNack(nack)}`;
   if (session.inFlight?.parked === true && nack !== undefined)

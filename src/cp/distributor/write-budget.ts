@@ -1,12 +1,15 @@
 /**
  * Bounds the bytes of frames that were handed to streams and have not drained, over all of them. Who waits gets its turn
- * in order, and each session waits with one frame at a time: round robin.
+ * in order, those with priority first, and each session waits with one frame at a time: round robin.
  */
 export class WriteBudget {
   readonly #limitBytes: number;
   #usedBytes = 0;
-  readonly #waiting: { readonly bytes: number; readonly admit: () => void }[] =
-    [];
+  readonly #waiting: {
+    readonly bytes: number;
+    readonly priority: boolean;
+    readonly admit: () => void;
+  }[] = [];
 
   constructor(limitBytes: number) {
     this.#limitBytes = limitBytes;
@@ -17,16 +20,26 @@ export class WriteBudget {
     return this.#usedBytes;
   }
 
+  /** How many wait for room. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /**
    * Waits for `bytes` and returns what gives them back, to be called once. Something larger than the whole budget is let
    * through alone. Rejects with the signal's reason.
    */
-  async acquire(bytes: number, signal: AbortSignal): Promise<() => void> {
+  async acquire(
+    bytes: number,
+    signal: AbortSignal,
+    priority = false,
+  ): Promise<() => void> {
     signal.throwIfAborted();
     if (this.#waiting.length > 0 || !this.#fits(bytes))
       await new Promise<void>((resolve, reject) => {
         const waiter = {
           bytes,
+          priority,
           admit: () => {
             signal.removeEventListener("abort", onAbort);
             resolve();
@@ -38,7 +51,11 @@ export class WriteBudget {
           this.#admit();
         };
         signal.addEventListener("abort", onAbort, { once: true });
-        this.#waiting.push(waiter);
+        const ordinary = priority
+          ? this.#waiting.findIndex((other) => !other.priority)
+          : -1;
+        if (ordinary === -1) this.#waiting.push(waiter);
+        else this.#waiting.splice(ordinary, 0, waiter);
       });
     else this.#usedBytes += bytes;
     return () => {

@@ -184,13 +184,20 @@ describe("a manifest", () => {
     const buckets = [...state.snapshot.buckets()];
     for (const known of [true, false]) {
       const message = decode(
-        new Frames().manifest(state, { known, whole: !known }),
+        new Frames().manifest(state, {
+          known,
+          whole: !known,
+          allowed: !known,
+          predecessors: ["older", "old"],
+        }),
       );
       expect(message).toMatchObject({
         case: "manifest",
         value: {
           cursor: state.cursor,
           whole: !known,
+          allowed: !known,
+          predecessors: ["older", "old"],
           totals: {
             buckets: buckets.length,
             entries: 3n,

@@ -165,7 +165,11 @@ class TestSession {
       forked: false,
       allowed: false,
     });
-    world.registry.join(hello, "192.0.2.1", this.session);
+    world.registry.join(
+      hello,
+      { address: "192.0.2.1:40000", certificate: undefined },
+      this.session,
+    );
     this.send({ type: "drained" });
     this.send({ type: "snapshotRequested" });
     this.send({ type: "drained" });

@@ -24,7 +24,15 @@ const frames = new Frames();
 /** Offers a state as a control plane does. */
 function offer(stream: NodeStream, seq: bigint, state: State): Promise<void> {
   return stream.send(
-    frameOf(frames.manifest(state, { known: false, whole: false }), seq),
+    frameOf(
+      frames.manifest(state, {
+        known: false,
+        whole: false,
+        allowed: false,
+        predecessors: [],
+      }),
+      seq,
+    ),
   );
 }
 
