@@ -1,0 +1,109 @@
+import { createHash, type X509Certificate } from "node:crypto";
+import type { PeerCertificate } from "../peer.ts";
+
+/** What the URI in a certificate that names its node begins with. */
+export const NODE_URI = "holdfast:node:";
+
+/** The names that a certificate has. */
+export interface CertificateNames {
+  /** The subject's common name; undefined when there is none or there are several. */
+  readonly commonName: string | undefined;
+  readonly dns: readonly string[];
+  readonly uris: readonly string[];
+  readonly ips: readonly string[];
+}
+
+/** Reads the names of a certificate. */
+export function namesOf(certificate: X509Certificate): CertificateNames {
+  const names: Record<"dns" | "uris" | "ips", string[]> = {
+    dns: [],
+    uris: [],
+    ips: [],
+  };
+  const lists = new Map([
+    ["DNS", names.dns],
+    ["URI", names.uris],
+    ["IP Address", names.ips],
+  ]);
+  for (const { type, value } of alternativeNames(
+    certificate.subjectAltName ?? "",
+  ))
+    lists.get(type)?.push(value);
+  const commonName: unknown = certificate.toLegacyObject().subject.CN;
+  return {
+    ...names,
+    commonName: typeof commonName === "string" ? commonName : undefined,
+  };
+}
+
+/** Takes `DNS:a.example, URI:"x, y"` apart; what is in quotes is JSON. */
+function* alternativeNames(
+  text: string,
+): Generator<{ readonly type: string; readonly value: string }> {
+  const form =
+    /(?<type>[A-Za-z ]+):(?<value>"(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/gy;
+  for (const { groups } of text.matchAll(form)) {
+    const type = groups?.["type"] ?? "";
+    const value = groups?.["value"] ?? "";
+    yield {
+      type,
+      value: value.startsWith('"') ? (JSON.parse(value) as string) : value,
+    };
+  }
+}
+
+/** The nodes that a certificate names: by its URIs, else by its common name. More than one name nobody. */
+export function nodeIdsOf(names: CertificateNames): readonly string[] {
+  const byUri = names.uris
+    .filter((uri) => uri.startsWith(NODE_URI))
+    .map((uri) => uri.slice(NODE_URI.length));
+  if (byUri.length > 0) return byUri;
+  return names.commonName === undefined || names.commonName === ""
+    ? []
+    : [names.commonName];
+}
+
+/** Whether one of a certificate's names is allowed: it is one of the patterns, or "*.example.com" stands for it. */
+export function isAllowed(
+  { commonName, dns, uris }: CertificateNames,
+  patterns: readonly string[],
+): boolean {
+  const names = [
+    ...(commonName === undefined ? [] : [commonName]),
+    ...dns,
+    ...uris,
+  ];
+  return patterns.some((pattern) =>
+    names.some((name) => matches(name, pattern)),
+  );
+}
+
+function matches(name: string, pattern: string): boolean {
+  // A URI is what it is; names of hosts have no case.
+  if (name === pattern) return true;
+  if (name.includes(":")) return false;
+  const lower = name.toLowerCase();
+  const wanted = pattern.toLowerCase();
+  if (!wanted.startsWith("*.")) return lower === wanted;
+  const dot = lower.indexOf(".");
+  return dot > 0 && lower.slice(dot) === wanted.slice(1);
+}
+
+/** What a certificate says; `binds`: whether it binds its holder to the node it names. */
+export function describeCertificate(
+  certificate: X509Certificate,
+  binds: boolean,
+): PeerCertificate {
+  const names = namesOf(certificate);
+  return {
+    name: names.commonName ?? "",
+    nodeId: binds ? nodeIdsOf(names)[0] : undefined,
+    expiresAtMs: Date.parse(certificate.validTo),
+    fingerprint: fingerprintOf(certificate),
+  };
+}
+
+/** SHA-256 of the whole certificate, lower-case hex. */
+export function fingerprintOf(certificate: X509Certificate): string {
+  return createHash("sha256").update(certificate.raw).digest("hex");
+}

@@ -1,0 +1,446 @@
+import { Gauge, type Registry } from "prom-client";
+import type { Socket } from "node:net";
+import { isIP } from "node:net";
+import {
+  connect,
+  createSecureContext,
+  createServer,
+  type SecureContext,
+  type Server,
+  type TLSSocket,
+} from "node:tls";
+import { ConfigError } from "../../model/violation.ts";
+import type { Clock, Timer } from "../clock.ts";
+import type { Gatekeeper } from "../connection-listener.ts";
+import { formatHostPort, type HostPort } from "../host-port.ts";
+import type { Connector } from "../link.ts";
+import type { Logger } from "../logger.ts";
+import type { PeerCertificate } from "../peer.ts";
+import { handshakeErrorOf } from "./handshake-error.ts";
+import { HandshakeError, HandshakeReport } from "./handshake-report.ts";
+import { LiveSockets } from "./live-sockets.ts";
+import {
+  checkMaterial,
+  readRaw,
+  type ClusterTlsFiles,
+  type Material,
+} from "./material.ts";
+import { checkPeer } from "./peer-check.ts";
+
+export interface ClusterTlsOptions extends ClusterTlsFiles {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Registry;
+  /** How often the files are looked at. Default 5 s. */
+  readonly pollMs?: number;
+  /** How long a handshake may take. Default 10 s. */
+  readonly handshakeMs?: number;
+}
+
+const POLL_MS = 5_000;
+const HANDSHAKE_MS = 10_000;
+/** As long as TLS 1.3 allows: nodes get their ticket when they connect, and stay connected. */
+const SESSION_S = 7 * 24 * 3600;
+/** A certificate that ends sooner is warned about. */
+const SOON_MS = 7 * 24 * 3600_000;
+
+/** What is known of an own certificate's end. */
+type Ageing = "fine" | "early" | "soon" | "expired";
+
+/**
+ * The link's TLS, for either side of it. Shared mode: everybody has the same pair, and takes nobody with another. PKI
+ * mode: authorities say who belongs to the fleet, and certificates who is which node. The files are followed: what
+ * changes holds for the next connection, and connections that are open stay, but for revoked ones.
+ */
+export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
+  readonly mode: "shared" | "pki";
+  readonly #options: ClusterTlsOptions;
+  readonly #report: HandshakeReport;
+  readonly #live = new LiveSockets();
+  /** Own certificates of before, which others may still have, with their ends. */
+  readonly #previous = new Map<string, number>();
+  /** The last session with each control plane. */
+  readonly #sessions = new Map<string, Buffer>();
+  /** Those whose handshake is going on, by address. */
+  readonly #pending = new Map<string, (outcome: TLSSocket | Error) => void>();
+  #material: Material;
+  #context: SecureContext;
+  #server: Server | undefined;
+  #ageing: Ageing = "fine";
+  /** The last state of the files that was not usable, so that it is said once. */
+  #unusable: string | undefined;
+  #polling: Timer | undefined;
+  #reloading: Promise<void> | undefined;
+  #closed = false;
+
+  private constructor(options: ClusterTlsOptions, material: Material) {
+    this.#options = options;
+    this.#material = material;
+    this.mode = material.pins === undefined ? "pki" : "shared";
+    this.#context = createSecureContext(material.context);
+    this.#report = new HandshakeReport(options);
+    const expires = (): number => this.#material.own.expiresAtMs;
+    new Gauge({
+      name: "holdfast_cluster_certificate_expires_timestamp_seconds",
+      help: "When the certificate of the link between control plane and data planes expires, in seconds since 1970.",
+      labelNames: ["which"],
+      registers: [options.metrics],
+      collect() {
+        this.set({ which: "own" }, expires() / 1000);
+      },
+    });
+  }
+
+  /**
+   * Reads the files, and follows them from then on. An own certificate that has expired is no reason not to start: a
+   * data plane serves what it has, and takes up a renewed one when it comes.
+   *
+   * @throws ConfigError that names the file and the flag
+   */
+  static async open(options: ClusterTlsOptions): Promise<ClusterTls> {
+    const { caFile, crlFile, allowedNames = [] } = options;
+    if (caFile === undefined && crlFile !== undefined)
+      throw needsCa("--cluster-crl");
+    if (caFile === undefined && allowedNames.length > 0)
+      throw needsCa("--cluster-allowed-names");
+    const material = checkMaterial(options, await readRaw(options));
+    let tls;
+    try {
+      tls = new ClusterTls(options, material);
+    } catch (cause) {
+      // OpenSSL's own rules, such as too short a key.
+      throw new ConfigError(
+        "failed_precondition",
+        `--cluster-cert ${options.certFile}: it cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
+    }
+    tls.#welcome();
+    tls.#poll();
+    return tls;
+  }
+
+  /** The own certificate. */
+  get certificate(): PeerCertificate {
+    return this.#material.own;
+  }
+
+  /** The server's side of a handshake. Rejects with a HandshakeError, which has been logged, and destroys the socket. */
+  async accept(
+    socket: Socket,
+    address: string,
+  ): Promise<{ socket: TLSSocket; certificate: PeerCertificate }> {
+    try {
+      const secure = await this.#handshake(socket, address);
+      return { socket: secure, certificate: this.#check(secure, socket) };
+    } catch (error) {
+      socket.destroy();
+      const failure = handshakeErrorOf(error);
+      this.#report.failed(address, failure);
+      throw failure;
+    }
+  }
+
+  /** The client's side. Rejects with a HandshakeError, which has been logged. */
+  async connect(socket: Socket, target: HostPort): Promise<TLSSocket> {
+    const key = formatHostPort(target);
+    const { handshakeMs = HANDSHAKE_MS } = this.#options;
+    const material = this.#material;
+    const session = this.#sessions.get(key);
+    const secure = connect({
+      socket,
+      secureContext: this.#context,
+      // Judged in #check, in words.
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+      ALPNProtocols: ["h2"],
+      ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
+      ...(session === undefined ? {} : { session }),
+    });
+    let accepted = false;
+    let ticket: Buffer | undefined;
+    const keep = (): void => {
+      // Of files that have changed meanwhile: it would bring the trust of then back.
+      if (ticket !== undefined && this.#material === material)
+        this.#sessions.set(key, ticket);
+    };
+    secure.on("session", (next) => {
+      ticket = next;
+      if (accepted) keep();
+    });
+    try {
+      await secured(secure, handshakeMs);
+      this.#check(secure, socket, target.host);
+      accepted = true;
+      keep();
+      return secure;
+    } catch (error) {
+      secure.destroy();
+      this.#sessions.delete(key);
+      const failure = handshakeErrorOf(error);
+      this.#report.failed(key, failure);
+      throw failure;
+    }
+  }
+
+  /** Looks at the files now. Concurrent callers wait for the same look. */
+  reload(): Promise<void> {
+    this.#reloading ??= this.#reload().finally(() => {
+      this.#reloading = undefined;
+    });
+    return this.#reloading;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#polling?.cancel();
+    await this.#reloading;
+    for (const settle of this.#pending.values())
+      settle(new HandshakeError("closed", "this side stops"));
+  }
+
+  #handshake(socket: Socket, address: string): Promise<TLSSocket> {
+    return new Promise((resolve, reject) => {
+      if (this.#pending.has(address)) {
+        reject(new HandshakeError("other", "its address is taken"));
+        return;
+      }
+      const gone = (): void => {
+        settle(new HandshakeError("closed", "it hung up during the handshake"));
+      };
+      const settle = (outcome: TLSSocket | Error): void => {
+        this.#pending.delete(address);
+        socket.off("close", gone);
+        if (outcome instanceof Error) reject(outcome);
+        else resolve(outcome);
+      };
+      this.#pending.set(address, settle);
+      socket.once("close", gone);
+      this.#server ??= this.#createServer();
+      this.#server.emit("connection", socket);
+    });
+  }
+
+  #createServer(): Server {
+    const server = createServer({
+      ...this.#serverContext(),
+      requestCert: true,
+      // Judged in #check, in words.
+      rejectUnauthorized: false,
+      ALPNProtocols: ["h2"],
+      handshakeTimeout: this.#options.handshakeMs ?? HANDSHAKE_MS,
+    });
+    server.on("secureConnection", (secure) => {
+      this.#settle(secure, secure);
+    });
+    server.on("tlsClientError", (error, secure) => {
+      // What breaks a connection later on comes here as well.
+      secure.on("error", () => undefined);
+      this.#settle(secure, error);
+    });
+    return server;
+  }
+
+  #settle(secure: TLSSocket, outcome: TLSSocket | Error): void {
+    this.#pending.get(
+      `${secure.remoteAddress ?? ""}:${secure.remotePort ?? ""}`,
+    )?.(outcome);
+  }
+
+  #serverContext() {
+    return {
+      ...this.#material.context,
+      sessionIdContext: "holdfast",
+      sessionTimeout: SESSION_S,
+    };
+  }
+
+  /** @throws HandshakeError */
+  #check(secure: TLSSocket, socket: Socket, host?: string): PeerCertificate {
+    const nowMs = this.#options.clock.now();
+    const { pins, revocations } = this.#material;
+    const { peer, certificate } = checkPeer(secure, {
+      nowMs,
+      pins: pins && this.#pins(pins, nowMs),
+      revocations,
+      allowedNames: this.#options.allowedNames ?? [],
+      host,
+    });
+    this.#report.succeeded(secure.isSessionReused());
+    if (this.#options.crlFile !== undefined)
+      this.#live.add(secure, socket, certificate);
+    return peer;
+  }
+
+  /** The own pins, and the own certificates of before as long as they are valid. */
+  #pins(
+    pins: ReadonlyMap<string, number>,
+    nowMs: number,
+  ): ReadonlyMap<string, number> {
+    if (this.#previous.size === 0) return pins;
+    for (const [fingerprint, endMs] of this.#previous)
+      if (endMs < nowMs) this.#previous.delete(fingerprint);
+    return new Map([...pins, ...this.#previous]);
+  }
+
+  #poll(): void {
+    if (this.#closed) return;
+    const { clock, pollMs = POLL_MS } = this.#options;
+    this.#polling = clock.setTimer(pollMs, () => {
+      void this.reload().finally(() => {
+        this.#poll();
+      });
+    });
+  }
+
+  async #reload(): Promise<void> {
+    const { logger } = this.#options;
+    let digest: string | undefined;
+    try {
+      const raw = await readRaw(this.#options);
+      digest = raw.digest;
+      if (digest === this.#material.digest) {
+        this.#unusable = undefined;
+        this.#age();
+        return;
+      }
+      if (digest === this.#unusable) return;
+      this.#use(checkMaterial(this.#options, raw));
+      this.#unusable = undefined;
+    } catch (error) {
+      const state = digest ?? String(error);
+      // Half written, perhaps: the next look may find it whole.
+      if (state !== this.#unusable)
+        logger.error("tls.reload_failed", {
+          reason: error instanceof Error ? error.message : String(error),
+          consequence: "the certificate of before stays in use",
+        });
+      this.#unusable = state;
+      this.#age();
+    }
+  }
+
+  #use(material: Material): void {
+    const before = this.#material;
+    const context = createSecureContext(material.context);
+    this.#material = material;
+    this.#context = context;
+    this.#sessions.clear();
+    this.#server?.setSecureContext(this.#serverContext());
+    if (
+      this.mode === "shared" &&
+      before.own.fingerprint !== material.own.fingerprint
+    )
+      this.#previous.set(before.own.fingerprint, before.own.expiresAtMs);
+    this.#previous.delete(material.own.fingerprint);
+    const revoked =
+      material.revocations === undefined
+        ? 0
+        : this.#live.cut(material.revocations);
+    this.#options.logger.info("tls.reloaded", {
+      sha256: material.own.fingerprint,
+      expires: new Date(material.own.expiresAtMs).toISOString(),
+      ...(revoked === 0 ? {} : { revoked_connections_cut: revoked }),
+    });
+    this.#welcome();
+  }
+
+  /** Says what somebody should know of the files that are in use now. */
+  #welcome(): void {
+    const { logger, clock, certFile, caFile, crlFile } = this.#options;
+    const { chains, revocations } = this.#material;
+    if (!chains)
+      logger.warn("tls.own_certificate_not_of_own_ca", {
+        file: certFile,
+        ca: caFile,
+        consequence: "peers with the same authorities will refuse it",
+      });
+    if (revocations !== undefined && revocations.nextUpdateMs < clock.now())
+      logger.error("tls.crl_out_of_date", {
+        file: crlFile,
+        since: new Date(revocations.nextUpdateMs).toISOString(),
+        consequence: "every peer is refused until there is a newer one",
+      });
+    this.#ageing = "fine";
+    this.#age();
+  }
+
+  /** Says when the own certificate comes to its end. */
+  #age(): void {
+    const { logger, clock, certFile } = this.#options;
+    const { own, validFromMs } = this.#material;
+    const leftMs = own.expiresAtMs - clock.now();
+    const ageing: Ageing =
+      leftMs < 0
+        ? "expired"
+        : clock.now() < validFromMs
+          ? "early"
+          : leftMs < SOON_MS
+            ? "soon"
+            : "fine";
+    if (ageing === this.#ageing) return;
+    this.#ageing = ageing;
+    const fields = {
+      file: certFile,
+      expires: new Date(own.expiresAtMs).toISOString(),
+    };
+    if (ageing === "soon") logger.warn("tls.own_certificate_ends_soon", fields);
+    if (ageing === "early")
+      logger.error("tls.own_certificate_not_valid_yet", {
+        ...fields,
+        from: new Date(validFromMs).toISOString(),
+        consequence: "peers refuse it until then: is a clock wrong?",
+      });
+    if (ageing === "expired")
+      logger.error("tls.own_certificate_expired", {
+        ...fields,
+        consequence:
+          "peers refuse it; a renewed file is taken up without a restart",
+      });
+  }
+}
+
+function needsCa(flag: string): ConfigError {
+  return new ConfigError(
+    "failed_precondition",
+    `${flag} needs --cluster-ca: without authorities everybody has the same certificate`,
+  );
+}
+
+/** Resolves when the handshake is through. */
+function secured(secure: TLSSocket, timeoutMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      settle(() => {
+        reject(
+          new HandshakeError(
+            "timeout",
+            `no TLS handshake within ${timeoutMs / 1000} s`,
+          ),
+        );
+      });
+    }, timeoutMs);
+    const settle = (outcome: () => void): void => {
+      clearTimeout(timer);
+      secure.off("secureConnect", done);
+      secure.off("close", closed);
+      outcome();
+    };
+    const done = (): void => {
+      settle(resolve);
+    };
+    const closed = (): void => {
+      settle(() => {
+        reject(new HandshakeError("closed", "it hung up during the handshake"));
+      });
+    };
+    secure.once("secureConnect", done);
+    secure.once("close", closed);
+    // Stays: an error that comes later is followed by 'close', which whoever speaks on it hears.
+    secure.on("error", (error: Error) => {
+      settle(() => {
+        reject(error);
+      });
+    });
+  });
+}

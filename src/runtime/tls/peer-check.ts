@@ -1,0 +1,172 @@
+import type { X509Certificate } from "node:crypto";
+import { checkServerIdentity, type TLSSocket } from "node:tls";
+import type { PeerCertificate } from "../peer.ts";
+import {
+  describeCertificate,
+  fingerprintOf,
+  isAllowed,
+  namesOf,
+  nodeIdsOf,
+} from "./certificate-names.ts";
+import { HandshakeError, type HandshakeFailure } from "./handshake-report.ts";
+import { oneLine } from "./material.ts";
+import { identityOf, type Revocations } from "./revocations.ts";
+
+/** What peers must be like. */
+export interface PeerRules {
+  readonly nowMs: number;
+  /** Shared mode: the fingerprints that are accepted, the own one first. */
+  readonly pins: ReadonlyMap<string, number> | undefined;
+  readonly revocations: Revocations | undefined;
+  readonly allowedNames: readonly string[];
+  /** The host that was dialled; undefined for who dialled us. */
+  readonly host: string | undefined;
+}
+
+/**
+ * Checks the peer of a finished handshake; of a resumed one too, whose peer was checked long ago. OpenSSL has done its
+ * part, but does not refuse anybody: only so there are words for it.
+ *
+ * @throws HandshakeError
+ */
+export function checkPeer(
+  socket: TLSSocket,
+  rules: PeerRules,
+): { readonly peer: PeerCertificate; readonly certificate: X509Certificate } {
+  const { nowMs, pins, revocations, host } = rules;
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined)
+    throw new HandshakeError(
+      "no_certificate",
+      "it has shown no certificate: it needs --cluster-cert and --cluster-key",
+    );
+  const who = `the certificate of ${oneLine(certificate.subject) || "nobody"}`;
+  if (pins !== undefined) checkPin(certificate, pins);
+  checkTimes(certificate, nowMs, who);
+  if (pins === undefined) {
+    if (revocations?.has(identityOf(certificate)) === true)
+      throw new HandshakeError("revoked", `${who} is revoked`);
+    if (!socket.authorized) throw unauthorised(socket, certificate, who);
+    checkNames(certificate, who, rules);
+    if (host !== undefined) checkHost(host, socket);
+  }
+  return {
+    peer: describeCertificate(certificate, pins === undefined),
+    certificate,
+  };
+}
+
+function checkPin(
+  certificate: X509Certificate,
+  pins: ReadonlyMap<string, number>,
+): void {
+  const theirs = fingerprintOf(certificate);
+  if (pins.has(theirs)) return;
+  const [ours = ""] = pins.keys();
+  throw new HandshakeError(
+    "not_pinned",
+    `its certificate is not the pinned one: theirs has SHA-256 ${theirs}, ours ${ours}. Without --cluster-ca both sides need the same certificate`,
+  );
+}
+
+function checkTimes(
+  certificate: X509Certificate,
+  nowMs: number,
+  who: string,
+): void {
+  const end = Date.parse(certificate.validTo);
+  if (nowMs > end)
+    throw new HandshakeError(
+      "expired",
+      `${who} has expired on ${new Date(end).toISOString()}`,
+    );
+  const start = Date.parse(certificate.validFrom);
+  if (nowMs < start)
+    throw new HandshakeError(
+      "not_yet_valid",
+      `${who} is not valid before ${new Date(start).toISOString()}, and here it is ${new Date(nowMs).toISOString()}: is a clock wrong?`,
+    );
+}
+
+function checkNames(
+  certificate: X509Certificate,
+  who: string,
+  { allowedNames, host }: PeerRules,
+): void {
+  const names = namesOf(certificate);
+  if (allowedNames.length > 0 && !isAllowed(names, allowedNames)) {
+    const all = [names.commonName ?? "", ...names.dns, ...names.uris];
+    throw new HandshakeError(
+      "name_not_allowed",
+      `no name of its certificate is in --cluster-allowed-names: it has ${all.filter((name) => name !== "").join(", ") || "none"}`,
+    );
+  }
+  const ids = nodeIdsOf(names);
+  if (host === undefined && ids.length > 1)
+    throw new HandshakeError(
+      "several_nodes",
+      `${who} names several nodes, ${ids.join(", ")}, and may name one`,
+    );
+}
+
+function checkHost(host: string, socket: TLSSocket): void {
+  const error = checkServerIdentity(host, socket.getPeerCertificate());
+  if (error !== undefined)
+    throw new HandshakeError(
+      "wrong_server_name",
+      `its certificate is not for "${host}", the host in --control-plane: ${"reason" in error ? String(error.reason) : error.message}`,
+    );
+}
+
+const BY_CODE: Readonly<
+  Record<string, readonly [HandshakeFailure, reason: string]>
+> = {
+  CERT_REVOKED: ["revoked", "is revoked"],
+  CERT_HAS_EXPIRED: ["expired", "or one above it has expired"],
+  CERT_NOT_YET_VALID: [
+    "not_yet_valid",
+    "or one above it is not valid yet: is a clock wrong?",
+  ],
+  UNABLE_TO_GET_CRL: [
+    "revocation_unknown",
+    "is by an authority of which --cluster-crl has no list; there must be one for each",
+  ],
+  CRL_HAS_EXPIRED: [
+    "revocation_unknown",
+    "cannot be checked: the list in --cluster-crl is out of date",
+  ],
+  CRL_NOT_YET_VALID: [
+    "revocation_unknown",
+    "cannot be checked: the list in --cluster-crl is not valid yet",
+  ],
+  CRL_SIGNATURE_FAILURE: [
+    "revocation_unknown",
+    "cannot be checked: the list in --cluster-crl is not signed by its authority",
+  ],
+  INVALID_PURPOSE: [
+    "wrong_purpose",
+    "is not made for this: a control plane's needs serverAuth and clientAuth, a data plane's clientAuth",
+  ],
+};
+
+/** What OpenSSL found, in words. */
+function unauthorised(
+  socket: TLSSocket,
+  certificate: X509Certificate,
+  who: string,
+): HandshakeError {
+  const found: unknown = socket.authorizationError;
+  const code =
+    found instanceof Error && "code" in found
+      ? String(found.code)
+      : String(found);
+  const known = BY_CODE[code];
+  if (known !== undefined)
+    return new HandshakeError(known[0], `${who} ${known[1]}`);
+  if (/SELF_SIGNED|ISSUER|VERIFY_LEAF|SIGNATURE_FAILURE|INVALID_CA/.test(code))
+    return new HandshakeError(
+      "unknown_ca",
+      `${who} is by no authority in --cluster-ca: its issuer is ${oneLine(certificate.issuer) || "nobody"} (${code})`,
+    );
+  return new HandshakeError("other", `${who} is refused: ${code}`);
+}
