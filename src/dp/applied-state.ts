@@ -1,7 +1,7 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { Gateway, Prepared, PrepareResult } from "./gateway/gateway.ts";
 import type { State } from "./replica/last-good.ts";
-import type { LoadedState } from "./replica/replica-store.ts";
+import type { LoadedState } from "./replica/choose-start.ts";
 import type { Activation } from "./sync/applier.ts";
 
 /** What a data plane serves, since when and where from. */

@@ -1,7 +1,8 @@
 /**
  * A process with a replica: `node replica-process.ts hold|write|limited DIRECTORY`.
  *
- * hold: opens it, says "held" or "refused" and why, and keeps it until its standard input ends.
+ * hold: opens it, says "held", what was loaded and what is wrong with the disk, or "refused" and why, and keeps it until
+ * its standard input ends.
  * write: stores states without end and prints the revision of each once it is durable.
  * limited: stores states until one fails, says so, waits for a line, and stores one more. Whoever starts it limits the
  * size of its files.
@@ -29,7 +30,12 @@ let revision = store.loaded?.cursor.revision ?? 0n;
 
 switch (mode) {
   case "hold":
-    say("held");
+    say(
+      "held",
+      revision,
+      store.loaded?.source ?? "nothing",
+      store.trouble?.reason ?? "writable",
+    );
     process.stdin.resume();
     await once(process.stdin, "end");
     break;

@@ -1,7 +1,6 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import { Level } from "level";
-import { createHash } from "node:crypto";
-import { readdir, rename, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import {
   CursorSchema,
   type Cursor,
@@ -11,27 +10,29 @@ import {
   type Refusal,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { describeCursor } from "../../model/cursor.ts";
-import { Snapshot, type Changes, type Entry } from "../../model/snapshot.ts";
+import { Snapshot, type Entry } from "../../model/snapshot.ts";
 import { SLICE_ENTRIES } from "../../model/slices.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { openPrivateDirectory } from "../../runtime/private-directory.ts";
 import { driveSlices } from "../../runtime/slices.ts";
+import {
+  ENTRY,
+  ENTRY_END,
+  FORMAT,
+  META,
+  string,
+  text,
+  unseal,
+  unsealJson,
+  type Database,
+} from "./format.ts";
+import { readInverseHead, type InverseHead } from "./inverse.ts";
 import type { State } from "./last-good.ts";
+import { isOutside, messagesOf, unusableFile } from "./outside.ts";
+import { setAside } from "./set-aside.ts";
+import { trialsFromJson, type Trials } from "./trials.ts";
 
-/** The format this code writes, and the newest that it reads. */
-const FORMAT = 1;
-const META_FORMAT = "meta/format";
-const META_WORKSPACE = "meta/workspace";
-const META_CURSOR = "meta/cursor";
-const META_REFUSALS = "meta/refusals";
-const ENTRY = "entry/";
-/** The first text after all that begin with ENTRY. */
-const ENTRY_END = "entry0";
 const READ_BATCH = SLICE_ENTRIES;
-const SEAL_BYTES = 32;
-
-/** The database of a replica: text keys, bytes as values. */
-export type Database = Level<string, Uint8Array>;
 
 /** What a replica's database is to be. */
 export interface DatabaseOptions {
@@ -44,11 +45,28 @@ export interface DatabaseOptions {
   readonly now: () => number;
 }
 
-/** What was found in a database. */
-export interface Found {
-  readonly db: Database;
+/** What was read from a database. */
+export interface Contents {
   readonly state: State | undefined;
   readonly refusals: readonly Refusal[];
+  readonly trials: Trials;
+  readonly inverse: InverseHead | undefined;
+  /** When a control plane last confirmed the state, by the wall clock. */
+  readonly confirmedMs: number | undefined;
+}
+
+/** A database that was set aside. */
+export interface Lost {
+  readonly movedTo: string;
+  /** The state that it said to hold, as far as that could be read. */
+  readonly cursor: Cursor | undefined;
+}
+
+/** What was found in a database. */
+export interface Found extends Contents {
+  readonly db: Database;
+  /** Set when it is a new one, in the place of one that was damaged. */
+  readonly lost?: Lost;
 }
 
 /** A data plane cannot start with its directory as it is. The message says what to do. */
@@ -56,78 +74,63 @@ export class ReplicaError extends Error {
   override readonly name = "ReplicaError";
 }
 
+/** The disk, or its rights, are in the way: nothing can be stored for now. */
+export class DiskError extends Error {
+  override readonly name = "DiskError";
+}
+
+/** What is in the files is not what was written. */
+class DamagedError extends Error {
+  override readonly name = "DamagedError";
+  readonly cursor: Cursor | undefined;
+
+  constructor(message: string, cursor?: Cursor) {
+    super(message);
+    this.cursor = cursor;
+  }
+}
+
 /**
- * Opens the database and reads all of it, proved by its root. What is damaged is set aside, never deleted, and a new one
- * takes its place.
+ * Opens the database and reads all of it, proved by its root. What is damaged is set aside, and a new one takes its
+ * place.
  *
- * @throws ReplicaError when it cannot be used, or is not to be.
+ * @throws ReplicaError when it is not to be used: another process has it, or it is of another workspace or a newer format.
+ * @throws DiskError when it cannot be used for reasons outside of it.
  */
 export async function openReplicaDatabase(
   options: DatabaseOptions,
 ): Promise<Found> {
+  const { directory, logger } = options;
+  let failure: unknown;
   try {
     return await openAndRead(options);
   } catch (error) {
-    const { directory, logger } = options;
     if (error instanceof ReplicaError) throw error;
-    if (isOutside(error)) throw cannotUse(directory, error);
-    const aside = await freeName(
-      `${directory}.damaged-${new Date(options.now()).toISOString().replaceAll(":", "")}`,
-    );
-    logger.error("replica.damaged", { err: error, moved_to: aside });
-    try {
-      await rename(directory, aside);
-      return await openAndRead(options);
-    } catch (cause) {
-      throw cause instanceof ReplicaError ? cause : cannotUse(directory, cause);
+    failure = error;
+    if (isOutside(error)) {
+      const file = await unusableFile(directory);
+      if (file === undefined) throw cannotUse(directory, error);
+      failure = new DamagedError(
+        `${file} cannot be read and written by this user: ${messagesOf(error)}`,
+      );
     }
   }
-}
-
-/** Writes a change and the name of what it leads to in one synced batch. */
-export async function writeState(
-  db: Database,
-  workspace: string,
-  changes: Changes,
-  cursor: Cursor,
-): Promise<void> {
-  const batch = db.batch();
   try {
-    const fill = function* () {
-      let handled = 0;
-      for (const key of changes.deletes) {
-        batch.del(ENTRY + key);
-        if (++handled % SLICE_ENTRIES === 0) yield SLICE_ENTRIES;
-      }
-      for (const { key, value } of changes.puts) {
-        batch.put(ENTRY + key, value);
-        if (++handled % SLICE_ENTRIES === 0) yield SLICE_ENTRIES;
-      }
-      return undefined;
-    };
-    await driveSlices(fill());
-    batch.put(META_WORKSPACE, text(workspace));
-    batch.put(META_CURSOR, seal(toBinary(CursorSchema, cursor)));
-    await batch.write({ sync: true });
+    const movedTo = await setAside(directory, options);
+    const cursor = failure instanceof DamagedError ? failure.cursor : undefined;
+    logger.error("replica.damaged", {
+      err: failure,
+      directory,
+      moved_to: movedTo,
+      held: cursor === undefined ? "unknown" : describeCursor(cursor),
+      consequence:
+        "starts from the second copy, last-good.hfs, if that is whole; a control plane sends what is newer",
+    });
+    return { ...(await openAndRead(options)), lost: { movedTo, cursor } };
   } catch (error) {
-    await batch.close();
-    throw error;
+    if (error instanceof ReplicaError) throw error;
+    throw cannotUse(directory, error);
   }
-}
-
-/** Writes what the node refused. */
-export async function writeRefusals(
-  db: Database,
-  refuser: string,
-  refusals: readonly Refusal[],
-): Promise<void> {
-  const hello = create(HelloSchema, {
-    node: { build: refuser },
-    refused: [...refusals],
-  });
-  await db.put(META_REFUSALS, seal(toBinary(HelloSchema, hello)), {
-    sync: true,
-  });
 }
 
 async function openAndRead(options: DatabaseOptions): Promise<Found> {
@@ -147,52 +150,72 @@ async function openAndRead(options: DatabaseOptions): Promise<Found> {
   }
   try {
     // From the beginning, so that a database without it is known to have lost something.
-    if (isNew) await db.put(META_FORMAT, text(String(FORMAT)), { sync: true });
-    return await readDatabase(db, options);
+    if (isNew) await db.put(META.format, text(String(FORMAT)), { sync: true });
+    return { db, ...(await readDatabase(db, options)) };
   } catch (error) {
     await db.close();
     throw error;
   }
 }
 
-async function readDatabase(
+/**
+ * Reads all of an open database.
+ *
+ * @throws ReplicaError when it is of another workspace or a newer format; another error when it is damaged.
+ */
+export async function readDatabase(
   db: Database,
   options: DatabaseOptions,
-): Promise<Found> {
+): Promise<Contents> {
   const { directory } = options;
-  const [format, workspace, sealedCursor, sealedRefusals] = await db.getMany([
-    META_FORMAT,
-    META_WORKSPACE,
-    META_CURSOR,
-    META_REFUSALS,
+  const [
+    format,
+    workspace,
+    sealedCursor,
+    sealedRefusals,
+    sealedInverse,
+    sealedTrials,
+    sealedConfirmed,
+  ] = await db.getMany([
+    META.format,
+    META.workspace,
+    META.cursor,
+    META.refusals,
+    META.inverse,
+    META.trials,
+    META.confirmed,
   ]);
-  if (format === undefined) throw new Error("the replica has no format number");
+  if (format === undefined)
+    throw new DamagedError("the replica has no format number");
   if (!/^[1-9][0-9]{0,8}$/.test(string(format)))
-    throw new Error(
+    throw new DamagedError(
       `the replica's format number is ${JSON.stringify(string(format))}`,
     );
   if (Number(string(format)) > FORMAT)
     throw new ReplicaError(
       `the replica in ${directory} has format ${string(format)}, this build reads up to ${FORMAT}: use the newer build, or an empty --data-dir`,
     );
-  const snapshot = await driveSlices(
-    Snapshot.empty(options.workspace).applySlices({
-      puts: await readEntries(db),
-      deletes: [],
-    }),
-  );
-  const refusals = readRefusals(sealedRefusals, options);
+  const cursorBytes = sealedCursor && unseal(sealedCursor);
+  const cursor =
+    cursorBytes === undefined
+      ? undefined
+      : fromBinary(CursorSchema, cursorBytes);
+  const snapshot = await readSnapshot(db, options.workspace, cursor);
+  const contents = {
+    refusals: readRefusals(sealedRefusals, options),
+    trials: trialsFromJson(unsealJson(sealedTrials), options.refuser),
+    inverse: readInverseHead(sealedInverse),
+    confirmedMs: readConfirmed(sealedConfirmed),
+  };
   if (sealedCursor === undefined) {
     if (snapshot.entryCount > 0)
-      throw new Error(
+      throw new DamagedError(
         `the replica has ${snapshot.entryCount} entries and does not say which state they are`,
       );
-    return { db, state: undefined, refusals };
+    return { ...contents, state: undefined };
   }
-  const cursorBytes = unseal(sealedCursor);
-  if (cursorBytes === undefined)
-    throw new Error("the replica's cursor is not what was written");
-  const cursor = fromBinary(CursorSchema, cursorBytes);
+  if (cursor === undefined)
+    throw new DamagedError("the replica's cursor is not what was written");
   if (workspace !== undefined && string(workspace) !== options.workspace) {
     // Damage must not look like somebody's mistake: the root says whether the name is right.
     const theirs = Snapshot.ofBuckets(string(workspace), snapshot.buckets());
@@ -203,10 +226,39 @@ async function readDatabase(
   }
   const root = await driveSlices(snapshot.hashSlices());
   if (root !== cursor.root)
-    throw new Error(
+    throw new DamagedError(
       `the replica's content has root ${root}, it should be ${describeCursor(cursor)}`,
+      cursor,
     );
-  return { db, state: { cursor, snapshot }, refusals };
+  return { ...contents, state: { cursor, snapshot } };
+}
+
+async function readSnapshot(
+  db: Database,
+  workspace: string,
+  cursor: Cursor | undefined,
+): Promise<Snapshot> {
+  let puts: Entry[];
+  try {
+    puts = await readEntries(db);
+  } catch (error) {
+    // What is lost with it is to be told.
+    if (isOutside(error)) throw error;
+    throw new DamagedError(
+      `the replica's entries cannot be read: ${messagesOf(error)}`,
+      cursor,
+    );
+  }
+  return driveSlices(
+    Snapshot.empty(workspace).applySlices({ puts, deletes: [] }),
+  );
+}
+
+function readConfirmed(sealed: Uint8Array | undefined): number | undefined {
+  const value = unsealJson(sealed);
+  if (typeof value !== "object" || value === null) return undefined;
+  const { at_ms: atMs } = value as Readonly<Record<string, unknown>>;
+  return typeof atMs === "number" ? atMs : undefined;
 }
 
 async function readEntries(db: Database): Promise<Entry[]> {
@@ -240,21 +292,6 @@ function readRefusals(
   return (node?.build ?? "") === refuser ? refused : [];
 }
 
-/** Bytes with their SHA-256 in front: LevelDB does not check what it reads from its tables, and no root covers these. */
-function seal(bytes: Uint8Array): Uint8Array {
-  return Buffer.concat([createHash("sha256").update(bytes).digest(), bytes]);
-}
-
-function unseal(sealed: Uint8Array): Uint8Array | undefined {
-  const bytes = sealed.subarray(SEAL_BYTES);
-  return createHash("sha256")
-    .update(bytes)
-    .digest()
-    .equals(sealed.subarray(0, SEAL_BYTES))
-    ? bytes
-    : undefined;
-}
-
 /** Whether nothing was ever stored in a directory, which is made if need be. */
 async function isEmpty(directory: string): Promise<boolean> {
   await openPrivateDirectory(directory);
@@ -263,46 +300,13 @@ async function isEmpty(directory: string): Promise<boolean> {
   return (await readdir(directory)).every((name) => own.has(name));
 }
 
-async function freeName(name: string): Promise<string> {
-  for (let i = 1; ; i++) {
-    const candidate = i === 1 ? name : `${name}-${i}`;
-    const taken = await stat(candidate).catch(() => undefined);
-    if (taken === undefined) return candidate;
-  }
-}
-
-/** Whether the disk or its rights are in the way, and not what is in the files. */
-function isOutside(error: unknown): boolean {
-  return /permission denied|not permitted|read-only file system|no space left|quota exceeded|file too large|too many open files/i.test(
-    messagesOf(error),
-  );
-}
-
-function cannotUse(directory: string, cause: unknown): ReplicaError {
-  return new ReplicaError(`cannot use ${directory}: ${messagesOf(cause)}`, {
+function cannotUse(directory: string, cause: unknown): DiskError {
+  return new DiskError(`cannot use ${directory}: ${messagesOf(cause)}`, {
     cause,
   });
-}
-
-/** The messages of an error and its causes. */
-function messagesOf(error: unknown): string {
-  return error instanceof Error
-    ? [
-        error.message,
-        ...(error.cause === undefined ? [] : [messagesOf(error.cause)]),
-      ].join(": ")
-    : String(error);
 }
 
 function causeCode(error: unknown): unknown {
   const cause = error instanceof Error ? error.cause : undefined;
   return cause instanceof Error && "code" in cause ? cause.code : undefined;
-}
-
-function text(value: string): Uint8Array {
-  return Buffer.from(value, "utf8");
-}
-
-function string(value: Uint8Array): string {
-  return Buffer.from(value).toString("utf8");
 }

@@ -84,7 +84,7 @@ test.skipIf(!canLimit)(
 );
 
 test.skipIf(!canLimit)(
-  "a disk without room at the start is named, and nothing is set aside",
+  "a disk without room for a byte at the start keeps nobody from what the second copy has, and nothing is set aside",
   async () => {
     await using dir = await TempDir.make();
     {
@@ -98,7 +98,7 @@ test.skipIf(!canLimit)(
     child.stdin.end();
     await once(child, "exit");
     expect(line.toString()).toMatch(
-      /^refused ReplicaError cannot use .*replica: .*file too large/i,
+      /^held 1 last-good cannot use .*replica: .*file too large/i,
     );
     expect(await damagedOf(dir)).toEqual([]);
     await using store = await openReplica(dir);

@@ -11,6 +11,7 @@ import {
   stat,
   writeFile,
 } from "node:fs/promises";
+import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { ReplicaError } from "../../../src/dp/replica/replica-database.ts";
 import {
@@ -28,6 +29,8 @@ import {
 } from "../../support/replicas.ts";
 import { filled, plain, stateOf } from "../../support/states.ts";
 import { TempDir } from "../../support/temp-dir.ts";
+
+const NOBODY = 65_534;
 
 function refusal(revision: number): Refusal {
   return create(RefusalSchema, {
@@ -227,10 +230,9 @@ describe("a directory that is not this data plane's", () => {
     expect(await readFile(dir.join("dp", aside), "utf8")).toBe("what is this?");
   });
 
-  // Rights do not bind root, so this is done as nobody then.
-  const nobody = process.getuid?.() === 0 ? 65_534 : undefined;
-  test.skipIf(process.platform === "win32")(
-    "that may not be written is named, and nothing is set aside",
+  // Rights do not bind root, and only root can give files away.
+  test.skipIf(process.getuid?.() !== 0)(
+    "that may not be written is read all the same, and nothing is set aside",
     async () => {
       await using dir = await TempDir.make();
       await chmod(dir.path, 0o755);
@@ -239,27 +241,65 @@ describe("a directory that is not this data plane's", () => {
         await store.persist(filled(1, 3));
       }
       const replica = dir.join("dp", "replica");
-      if (nobody !== undefined)
-        for (const name of [
-          dir.join("dp"),
-          replica,
-          ...(await readdir(replica)).map((file) =>
-            dir.join("dp", "replica", file),
-          ),
-        ])
-          await chown(name, nobody, nobody);
-      await chmod(replica, 0o500);
-      const child = replicaProcess("hold", dir, { uid: nobody });
+      await chmod(dir.join("dp"), 0o755);
+      await chmod(replica, 0o755);
+      for (const file of await readdir(replica))
+        await chmod(path.join(replica, file), 0o644);
+      const child = replicaProcess("hold", dir, { uid: NOBODY });
       const [line] = (await once(child.stdout, "data")) as [Buffer];
       child.stdin.end();
       await once(child, "exit");
       expect(line.toString()).toMatch(
-        /^refused ReplicaError cannot use .*(permission denied|not permitted)/i,
+        /^held 1 replica cannot use .*(permission denied|not permitted)/i,
       );
-      await chmod(replica, 0o700);
       expect(await damagedOf(dir)).toEqual([]);
       await using store = await openReplica(dir);
       expect(plain(store.loaded)).toEqual(plain(filled(1, 3)));
+    },
+    20_000,
+  );
+
+  test.skipIf(process.getuid?.() !== 0)(
+    "in which a run as another user has left a file of its own is set aside, and the second copy takes its place",
+    async () => {
+      await using dir = await TempDir.make();
+      await chmod(dir.path, 0o755);
+      {
+        await using store = await openReplica(dir);
+        await store.persist(filled(1, 3));
+      }
+      const replica = dir.join("dp", "replica");
+      const files = (await readdir(replica)).map((f) => path.join(replica, f));
+      const ours = files.filter((file) => !file.endsWith(".log"));
+      for (const file of [
+        dir.join("dp"),
+        dir.join("dp", "last-good.hfs"),
+        replica,
+        ...ours,
+      ])
+        await chown(file, NOBODY, NOBODY);
+      const child = replicaProcess("hold", dir, { uid: NOBODY });
+      const [line] = (await once(child.stdout, "data")) as [Buffer];
+      child.stdin.end();
+      await once(child, "exit");
+      expect(line.toString()).toBe("held 1 last-good writable\n");
+      expect(await damagedOf(dir)).toHaveLength(1);
+    },
+    20_000,
+  );
+
+  test.skipIf(process.getuid?.() !== 0)(
+    "that is new and may not be written is refused: there is nothing to serve from it",
+    async () => {
+      await using dir = await TempDir.make();
+      await chmod(dir.path, 0o755);
+      await mkdir(dir.join("dp"), { mode: 0o755 });
+      const child = replicaProcess("hold", dir, { uid: NOBODY });
+      const [line] = (await once(child.stdout, "data")) as [Buffer];
+      await once(child, "exit");
+      expect(line.toString()).toMatch(
+        /^refused ReplicaError cannot use .*replica: .*permission denied/i,
+      );
     },
     20_000,
   );
