@@ -1,8 +1,8 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import {
-  DeltaContentSchema,
   NackClass,
   TimingsSchema,
+  type BucketChunk,
   type BucketDigest,
   type Delta,
   type Manifest,
@@ -10,14 +10,20 @@ import {
   type Timings,
   type Violation,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
-import { create } from "@bufbuild/protobuf";
-import { Snapshot, type Bucket, type Changes } from "../../model/snapshot.ts";
+import type { Slices } from "../../model/slices.ts";
+import {
+  diffSlices,
+  Snapshot,
+  type Bucket,
+  type Changes,
+} from "../../model/snapshot.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import type { Frame } from "../../sync/replica.ts";
 import type { State } from "../replica/last-good.ts";
-import { Staging, unpack, WireError } from "./staging.ts";
+import { changesOf } from "./delta-content.ts";
+import { Staging, WireError, type ChunkResult } from "./staging.ts";
 
 /** What compiles states and serves them. */
 export interface Activation<P> {
@@ -43,7 +49,11 @@ export interface Activation<P> {
 
 /** What makes states durable. */
 export interface Persistence {
-  persist(state: State): Promise<void>;
+  /** `onProgress` hears from time to time how many of how many entries are written: a node that says nothing is taken for stuck. */
+  persist(
+    state: State,
+    onProgress?: (done: number, total: number) => void,
+  ): Promise<void>;
   remember(refusals: readonly Refusal[]): Promise<void>;
 }
 
@@ -53,6 +63,14 @@ export interface Progress {
   readonly step: string;
   readonly done: number;
   readonly total: number;
+}
+
+/** What came of verifying a state. */
+export interface Verdict {
+  /** What is wrong with it; absent when it is what was announced. */
+  readonly damage?: string;
+  /** Of another epoch than the served state: how many of its entries it does not have. */
+  readonly loses?: { readonly removed: number; readonly held: number };
 }
 
 /** Why a state was not prepared, in the words of the protocol. */
@@ -86,6 +104,7 @@ export class Applier<P> {
     { readonly frame: Frame; readonly message: Manifest | Delta } | undefined;
   #work: Work<P> | undefined;
   #progress: Progress | undefined;
+  #progressedMs = 0;
 
   constructor(options: {
     readonly workspace: string;
@@ -155,30 +174,46 @@ export class Applier<P> {
     );
   }
 
-  /** Where buckets come in. */
-  get staging(): Staging {
-    return this.#staging;
+  /** When something of a frame last came. */
+  get progressedMs(): number {
+    return this.#progressedMs;
   }
 
-  /** Builds the snapshot of a frame and compares its root. What is wrong, or nothing. */
-  async verify(frame: Frame): Promise<string | undefined> {
+  /** Takes in a chunk of a bucket. */
+  receive(chunk: BucketChunk): ChunkResult {
+    const result = this.#staging.receive(chunk);
+    if (result.type === "whole" && this.#progress !== undefined) {
+      const { done, ...progress } = this.#progress;
+      this.#progress = { ...progress, done: done + 1 };
+      this.#progressedMs = this.#clock.monotonic();
+    }
+    return result;
+  }
+
+  /** Builds the snapshot of a frame and compares its root. */
+  async verify(frame: Frame): Promise<Verdict> {
     const work = this.#workOf(frame);
     work.timings.receiveUs = this.#since(work.startedMs);
     const startedMs = this.#step(frame.seq, "verify", 0);
     const snapshot =
       frame.type === "delta" ? await this.#patch(work) : this.#assemble(frame);
-    if (typeof snapshot === "string") return snapshot;
-    const root = await driveSlices(snapshot.hashSlices());
+    if (typeof snapshot === "string") return { damage: snapshot };
+    const root = await this.#drive(work, snapshot.hashSlices());
     if (root !== frame.to.root)
-      return `the content has root ${root}, announced was ${frame.to.root}`;
+      return {
+        damage: `the content has root ${root}, announced was ${frame.to.root}`,
+      };
     if (
       frame.type === "manifest" &&
       BigInt(snapshot.entryCount) !== frame.totals.entries
     )
-      return `the content has ${snapshot.entryCount} entries, announced were ${frame.totals.entries}`;
+      return {
+        damage: `the content has ${snapshot.entryCount} entries, announced were ${frame.totals.entries}`,
+      };
+    const loses = await this.#losesOf(work, snapshot);
     work.state = { cursor: frame.to, snapshot };
     work.timings.verifyUs = this.#since(startedMs);
-    return undefined;
+    return loses === undefined ? {} : { loses };
   }
 
   /** Compiles it. Why it cannot be served, or nothing. */
@@ -190,10 +225,10 @@ export class Applier<P> {
       "prepare",
       state.snapshot.entryCount,
     );
-    const result = await this.#activation.prepare(state, (done, total) => {
-      if (this.#work === work)
-        this.#progress = { seq: frame.seq, step: "prepare", done, total };
-    });
+    const result = await this.#activation.prepare(
+      state,
+      this.#progressOf(work, "prepare"),
+    );
     if (!result.ok)
       return {
         class: NackClass[result.class],
@@ -214,7 +249,7 @@ export class Applier<P> {
     const work = this.#workOf(frame);
     const state = required(work.state, "a verified state");
     const startedMs = this.#step(frame.seq, "persist", 0);
-    await this.#persistence.persist(state);
+    await this.#persistence.persist(state, this.#progressOf(work, "persist"));
     work.timings.persistUs = this.#since(startedMs);
   }
 
@@ -246,9 +281,10 @@ export class Applier<P> {
   }
 
   #begin(frame: Frame, changes: Changes | undefined): void {
+    this.#progressedMs = this.#clock.monotonic();
     this.#work = {
       frame,
-      startedMs: this.#clock.monotonic(),
+      startedMs: this.#progressedMs,
       changes,
       state: undefined,
       prepared: undefined,
@@ -275,9 +311,43 @@ export class Applier<P> {
 
   async #patch(work: Work<P>): Promise<Snapshot> {
     const base = this.#served?.snapshot ?? Snapshot.empty(this.#workspace);
-    return driveSlices(
+    return this.#drive(
+      work,
       base.applySlices(work.changes ?? { puts: [], deletes: [] }),
     );
+  }
+
+  /** What following another history would cost. */
+  async #losesOf(work: Work<P>, snapshot: Snapshot): Promise<Verdict["loses"]> {
+    const served = this.#served;
+    if (served === undefined || served.cursor.epoch === work.frame.to.epoch)
+      return undefined;
+    const { deletes } = await this.#drive(
+      work,
+      diffSlices(served.snapshot, snapshot),
+    );
+    return { removed: deletes.length, held: served.snapshot.entryCount };
+  }
+
+  /** Does a part of verifying in slices, and counts what it handles as progress. */
+  #drive<T>(work: Work<P>, slices: Slices<T>): Promise<T> {
+    return driveSlices(slices, {
+      onYield: (entries) => {
+        if (this.#work !== work || this.#progress?.step !== "verify") return;
+        const { done, ...progress } = this.#progress;
+        this.#progress = { ...progress, done: done + entries };
+      },
+    });
+  }
+
+  #progressOf(
+    work: Work<P>,
+    step: string,
+  ): (done: number, total: number) => void {
+    return (done, total) => {
+      if (this.#work === work)
+        this.#progress = { seq: work.frame.seq, step, done, total };
+    };
   }
 
   #assemble(frame: Extract<Frame, { type: "manifest" }>): Snapshot | string {
@@ -293,23 +363,6 @@ export class Applier<P> {
     }
     return Snapshot.ofBuckets(this.#workspace, buckets);
   }
-}
-
-function changesOf(delta: Delta): Changes {
-  if (delta.size > LIMITS.deltaBytes)
-    throw new WireError(
-      `a delta has ${delta.size} bytes, more than ${LIMITS.deltaBytes}`,
-    );
-  const { puts, deletes } = fromBinary(
-    DeltaContentSchema,
-    unpack(delta.codec, delta.data, delta.size),
-  );
-  const stray = [...puts.map((entry) => entry.key), ...deletes].find(
-    (key) => key.length > 255 || !/^[\x21-\x7e]+$/.test(key),
-  );
-  if (stray !== undefined)
-    throw new WireError(`"${stray.slice(0, 300)}" is not a key`);
-  return { puts, deletes };
 }
 
 function required<T>(value: T | undefined, what: string): T {

@@ -22,7 +22,8 @@ export class WireError extends Error {
 }
 
 interface Partial {
-  readonly bytes: Buffer;
+  /** Grows with what comes: an announcement alone costs nothing. */
+  bytes: Buffer;
   filled: number;
 }
 
@@ -53,25 +54,31 @@ export class Staging {
     return lacking;
   }
 
-  /** Takes in a chunk. Its bucket's buffer is made as large as the manifest announced, and no larger. */
+  /** Takes in a chunk. Its bucket's buffer grows to what the manifest announced, and no further. */
   receive(chunk: BucketChunk): ChunkResult {
     const digest = this.#wanted.get(chunk.index);
     if (digest === undefined)
       return breach(`bucket ${chunk.index} came, which is not awaited`);
     const partial = this.#partial.get(chunk.index) ?? {
-      bytes: Buffer.allocUnsafeSlow(digest.size),
+      bytes: Buffer.allocUnsafeSlow(
+        Math.min(digest.size, LIMITS.bucketWindowBytes),
+      ),
       filled: 0,
     };
     this.#partial.set(chunk.index, partial);
     if (
       chunk.offset !== partial.filled ||
       chunk.size > LIMITS.chunkBytes ||
+      // Else a bucket could come for ever.
+      (chunk.size === 0 && !chunk.last) ||
       chunk.offset + chunk.size > digest.size
     )
       return breach(
         `a chunk of bucket ${chunk.index} has ${chunk.size} bytes at ${chunk.offset}, there are ${partial.filled} of ${digest.size}`,
       );
     const plain = unpack(chunk.codec, chunk.data, chunk.size);
+    if (partial.filled + plain.length > partial.bytes.length)
+      partial.bytes = grown(partial, digest.size);
     partial.bytes.set(plain, partial.filled);
     partial.filled += plain.length;
     if (chunk.last !== (partial.filled === digest.size))
@@ -106,6 +113,13 @@ export class Staging {
     this.#partial.clear();
     this.#wanted.clear();
   }
+}
+
+/** Twice the size, with what is there; not more than the bucket has. */
+function grown({ bytes, filled }: Partial, size: number): Buffer {
+  const larger = Buffer.allocUnsafeSlow(Math.min(size, 2 * bytes.length));
+  bytes.copy(larger, 0, 0, filled);
+  return larger;
 }
 
 /**
