@@ -1,3 +1,4 @@
+import { fanout } from "./fanout.ts";
 import { propagate } from "./propagate.ts";
 import { size } from "./size.ts";
 import { describeMachine } from "./support/machine.ts";
@@ -10,6 +11,11 @@ interface Bench {
 }
 
 const BENCHES: Readonly<Record<string, Bench>> = {
+  fanout: {
+    about:
+      "commit to the last acknowledgement of 100, 1,000 and 5,000 sessions, beside bare streams, etcd and grpc-go",
+    run: fanout,
+  },
   propagate: {
     about: "commit to served by all, beside a bare grpc-js stream",
     run: propagate,

@@ -106,7 +106,12 @@ export function propagateControlPlane(): PropagateControlPlane & Calls {
       return measured(count, async () => {
         const frame = frames[i++ % frames.length];
         if (frame === undefined) throw new Error("nothing was committed yet");
-        return { ...(await bare.send(frame)), bytes: frame.length };
+        const { sentNs, answersNs } = await bare.send(frame);
+        return {
+          sentNs: BigInt(sentNs),
+          answeredNs: BigInt(answersNs.at(-1) ?? 0),
+          bytes: frame.length,
+        };
       });
     },
   };

@@ -7,7 +7,9 @@ import { systemClock } from "../../src/runtime/clock.ts";
 import { CloseStack } from "../../src/runtime/close-stack.ts";
 import { GrpcServer } from "../../src/runtime/grpc.ts";
 import type { HostPort } from "../../src/runtime/host-port.ts";
-import { silentLogger, type Logger } from "../../src/runtime/logger.ts";
+import { silentLogger } from "../../src/runtime/logger.ts";
+import { Acks } from "./acks.ts";
+import type { KeyPair } from "./tls.ts";
 
 /** How long the parts took to open, in milliseconds. */
 export interface OpenTimes {
@@ -19,25 +21,34 @@ export interface OpenTimes {
 export class BenchControlPlane implements AsyncDisposable {
   readonly catalog: Catalog;
   readonly address: HostPort;
+  /** Where it is spoken to in clear text, to look at what is said. */
+  readonly plainAddress: HostPort;
   readonly openTimes: OpenTimes;
-  readonly #acks: Acks;
+  /** Who has acknowledged what. */
+  readonly acks: Acks;
   readonly #stack: CloseStack;
 
   private constructor(
     catalog: Catalog,
     address: HostPort,
+    plainAddress: HostPort,
     openTimes: OpenTimes,
     acks: Acks,
     stack: CloseStack,
   ) {
     this.catalog = catalog;
     this.address = address;
+    this.plainAddress = plainAddress;
     this.openTimes = openTimes;
-    this.#acks = acks;
+    this.acks = acks;
     this.#stack = stack;
   }
 
-  static async start(directory: string): Promise<BenchControlPlane> {
+  /** Without a key pair it is spoken to in clear text, on the one port. */
+  static async start(
+    directory: string,
+    pair?: KeyPair,
+  ): Promise<BenchControlPlane> {
     await using stack = new CloseStack();
     const startedMs = performance.now();
     const store = stack.use(await LevelStore.open({ directory }));
@@ -65,20 +76,25 @@ export class BenchControlPlane implements AsyncDisposable {
       storeAndCatalogMs: openedMs - startedMs,
       distributorMs: performance.now() - openedMs,
     };
-    const server = stack.use(
-      await GrpcServer.listen(
-        { host: "127.0.0.1", port: 0 },
-        [distributor.service],
-        {
-          onFailure: (error) => {
-            throw error;
+    const listen = async (): Promise<HostPort> => {
+      const server = stack.use(
+        await GrpcServer.listen(
+          { host: "127.0.0.1", port: 0 },
+          [distributor.service],
+          {
+            onFailure: (error) => {
+              throw error;
+            },
           },
-        },
-      ),
-    );
+        ),
+      );
+      return server.address;
+    };
+    const plainAddress = await listen();
     return new BenchControlPlane(
       catalog,
-      server.address,
+      pair === undefined ? plainAddress : await listen(),
+      plainAddress,
       openTimes,
       acks,
       stack.move(),
@@ -94,83 +110,12 @@ export class BenchControlPlane implements AsyncDisposable {
   }
 
   /** Resolves with the time, in nanoseconds, at which so many nodes had acknowledged a revision or a later one. */
-  acked(revision: bigint, nodes: number): Promise<bigint> {
-    return this.#acks.reached(revision, nodes);
+  async acked(revision: bigint, nodes: number): Promise<bigint> {
+    const times = await this.acks.reached(revision, nodes);
+    return BigInt(times.at(-1) ?? 0);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#stack.close();
-  }
-}
-
-/** No wait for acknowledgements takes longer. */
-const ACK_MS = 120_000;
-
-/** Hears of acknowledgements where the control plane logs them, which costs it nothing more. */
-class Acks {
-  readonly #revisions = new Map<string, bigint>();
-  #awaited:
-    | {
-        readonly revision: bigint;
-        readonly nodes: number;
-        readonly resolve: (atNs: bigint) => void;
-      }
-    | undefined;
-
-  readonly logger: Logger = {
-    ...silentLogger,
-    info: (event, fields) => {
-      if (event === "node.acked")
-        this.#heard(String(fields?.["node"]), fields?.["revision"] as bigint);
-    },
-    error: (event, fields) => {
-      throw new Error(event, { cause: fields?.["err"] });
-    },
-    child: () => this.logger,
-  };
-
-  reached(revision: bigint, nodes: number): Promise<bigint> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        reject(
-          new Error(
-            `${this.#count(revision)} of ${nodes} nodes acknowledged revision ${revision} within ${ACK_MS} ms`,
-          ),
-        );
-      }, ACK_MS);
-      this.#awaited = {
-        revision,
-        nodes,
-        resolve: (atNs) => {
-          clearTimeout(timer);
-          resolve(atNs);
-        },
-      };
-      this.#check();
-    });
-  }
-
-  #heard(node: string, revision: bigint): void {
-    this.#revisions.set(node, revision);
-    this.#check();
-  }
-
-  #check(): void {
-    const awaited = this.#awaited;
-    if (
-      awaited === undefined ||
-      this.#revisions.size < awaited.nodes ||
-      this.#count(awaited.revision) < awaited.nodes
-    )
-      return;
-    this.#awaited = undefined;
-    awaited.resolve(process.hrtime.bigint());
-  }
-
-  #count(revision: bigint): number {
-    let count = 0;
-    for (const reached of this.#revisions.values())
-      if (reached >= revision) count++;
-    return count;
   }
 }

@@ -15,6 +15,7 @@ import { KINDS } from "../../src/model/kinds.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { HostPort } from "../../src/runtime/host-port.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
+import type { KeyPair } from "./tls.ts";
 
 /** A state is kept in memory only. */
 export const inMemory: Persistence = {
@@ -35,6 +36,8 @@ export function activationOf(
 export interface BenchNodeOptions<P> {
   readonly id: string;
   readonly controlPlane: HostPort;
+  /** Without it the control plane is spoken to in clear text. */
+  readonly pair?: KeyPair;
   readonly activation: Activation<P>;
   readonly persistence: Persistence;
   readonly served: State | undefined;

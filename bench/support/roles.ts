@@ -2,6 +2,12 @@ import { serveCalls, type Calls } from "./child.ts";
 
 /** The parts that processes of a bench play, and where each is found. */
 const ROLES = {
+  "fleet-bare": async () =>
+    (await import("../roles/fleet-bare.ts")).fleetBare(),
+  "fleet-cp": async () =>
+    (await import("../roles/fleet-cp.ts")).fleetControlPlane(),
+  "fleet-nodes": async () =>
+    (await import("../roles/fleet-nodes.ts")).fleetNodes(),
   "propagate-cp": async () =>
     (await import("../roles/propagate-cp.ts")).propagateControlPlane(),
   "propagate-dp": async () =>
