@@ -11,7 +11,7 @@ import { ReplicaStore } from "../../src/dp/replica/replica-store.ts";
 import type { State } from "../../src/dp/replica/last-good.ts";
 import { Applier, type Activation } from "../../src/dp/sync/applier.ts";
 import { SyncClient } from "../../src/dp/sync/sync-client.ts";
-import { systemClock } from "../../src/runtime/clock.ts";
+import { systemClock, type Clock } from "../../src/runtime/clock.ts";
 import { CloseStack } from "../../src/runtime/close-stack.ts";
 import { GrpcServer } from "../../src/runtime/grpc.ts";
 import type { HostPort } from "../../src/runtime/host-port.ts";
@@ -60,7 +60,12 @@ export class TestControlPlane implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  static async start(dir: TempDir, port = 0): Promise<TestControlPlane> {
+  static async start(
+    dir: TempDir,
+    port = 0,
+    options: { readonly clock?: Clock } = {},
+  ): Promise<TestControlPlane> {
+    const { clock = systemClock } = options;
     await using stack = new CloseStack();
     const store = stack.use(
       await LevelStore.open({ directory: dir.join("cp") }),
@@ -69,7 +74,7 @@ export class TestControlPlane implements AsyncDisposable {
       await Catalog.open({
         workspace: "default",
         store,
-        clock: systemClock,
+        clock,
         logger: silentLogger,
       }),
     );
@@ -78,7 +83,7 @@ export class TestControlPlane implements AsyncDisposable {
       await Distributor.open({
         catalog,
         store,
-        clock: systemClock,
+        clock,
         logger: silentLogger,
         metrics,
         build: "test",

@@ -2,6 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   ConnectRequestSchema,
   ConnectResponseSchema,
+  type HelloSchema,
   SyncService,
   type ConnectRequest,
   type ConnectResponse,
@@ -181,23 +182,31 @@ export class PuppetNode implements Disposable {
     return this;
   }
 
-  greet(id: string): this {
+  greet(
+    id: string,
+    rest: Pick<MessageInitShape<typeof HelloSchema>, "have" | "refused"> = {},
+  ): this {
     return this.send({
       case: "hello",
       value: {
         node: { id, boot: id, build: "b", hostname: id },
         features: [{ name: "kind/service", version: 1 }],
+        ...rest,
       },
     }).send({ case: "snapshotRequest", value: {} });
   }
 
-  /** Waits for a message of a type. */
+  /** Waits for the n-th message of a type, from 1. */
   async heard<C extends NonNullable<ConnectResponse["message"]["case"]>>(
     type: C,
+    count = 1,
   ): Promise<Content<ConnectResponse["message"], C>> {
     const { message } = await eventually(
-      () => this.received.find(({ message: { case: name } }) => name === type),
-      `${type} of the control plane`,
+      () =>
+        this.received.filter(({ message: { case: name } }) => name === type)[
+          count - 1
+        ],
+      `${type} ${count} of the control plane`,
     );
     return message.value as Content<ConnectResponse["message"], C>;
   }

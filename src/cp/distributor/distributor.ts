@@ -116,8 +116,7 @@ export class Distributor implements Nodes, AsyncDisposable {
           ? this.#published.snapshot
           : options.catalog.retained(cursor),
       isForked: (have) =>
-        have !== undefined &&
-        have.epoch === this.#published.head.epoch &&
+        have?.epoch === this.#published.head.epoch &&
         !cursorsEqual(have, this.#published.head) &&
         options.catalog.knows(have).then((known) => !known),
       admit: (connection, hello) => this.#admit(connection, hello),

@@ -400,7 +400,10 @@ export class NodeRegistry implements AsyncDisposable {
           : nowMs - timestampMs(node.disconnectedAt);
       if (!node.connected && goneMs > COUNTED_AFTER_MS) continue;
       state.total++;
-      if (servesRevision(node.serving, this.#head, revision)) {
+      if (
+        session?.forked !== true &&
+        servesRevision(node.serving, this.#head, revision)
+      ) {
         state.serving++;
         continue;
       }

@@ -120,8 +120,7 @@ export function conditionsOf(
 ): readonly string[] {
   const { acknowledged, serving } = node;
   const regressed =
-    acknowledged !== undefined &&
-    acknowledged.epoch === (serving ?? head).epoch &&
+    acknowledged?.epoch === (serving ?? head).epoch &&
     acknowledged.revision > (serving?.revision ?? -1n);
   const conditions: Readonly<Record<string, boolean>> = {
     forked: session?.forked === true,

@@ -31,10 +31,6 @@ export interface Nodes {
   get(workspace: string, id: string): Node | undefined;
   /** Forgets what a node refused and offers it the head again. Undefined: there is no such node. */
   retry(workspace: string, id: string): Node | undefined;
-  /** Lets a node follow the present epoch although it would lose most of what it has. Undefined: there is no such node. */
-  allow(workspace: string, id: string): Node | undefined;
-  /** Drops a node that is not connected. Undefined: there is no such node. */
-  forget(workspace: string, id: string): "forgotten" | "connected" | undefined;
   /**
    * Lets a node follow the present epoch although it loses more than half of its entries, once. Undefined: there is no
    * such node.

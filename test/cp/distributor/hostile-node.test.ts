@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import {
   GoodbyeReason,
@@ -13,6 +14,7 @@ import {
   TestControlPlane,
   TestNode,
 } from "../../support/link-harness.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 import { PuppetNode } from "../../support/sync-peers.ts";
 import { TempDir } from "../../support/temp-dir.ts";
 
@@ -188,6 +190,20 @@ describe("a node that takes more than its share", () => {
       await cp.put(...resources.slice(at, at + 100));
   }
 
+  /** A request before the manifest was written would break the protocol. */
+  async function offered(
+    cp: TestControlPlane,
+    ids: readonly string[],
+  ): Promise<void> {
+    await eventually(
+      () =>
+        ids.every((id) =>
+          cp.nodes.get("default", id)?.reason.startsWith("is applying"),
+        ) || undefined,
+      "all of them to be offered the state",
+    );
+  }
+
   async function gauge(cp: TestControlPlane): Promise<number> {
     const metric = cp.metrics.getSingleMetric(
       "holdfast_cp_sync_undrained_bytes",
@@ -214,6 +230,71 @@ describe("a node that takes more than its share", () => {
     });
   }, 30_000);
 
+  test("by never reading, with enough others, has to make room for those who read", async () => {
+    await using dir = await TempDir.make();
+    const clock = new ManualClock();
+    await using cp = await TestControlPlane.start(dir, 0, { clock });
+    const bad: PuppetNode[] = [];
+    try {
+      // Each bucket is a whole piece, which no window takes.
+      const large = Array.from({ length: 2 }, (_, i) => {
+        const resource = service(`large-${i}`);
+        if (resource.kind.case === "service")
+          resource.kind.value.tags = Array.from({ length: 1_600 }, () =>
+            randomBytes(108).toString("base64url"),
+          );
+        return resource;
+      });
+      await cp.put(...large);
+      using reader = new PuppetNode(cp.address);
+      reader.greet("reader");
+      const { buckets } = await reader.heard("manifest");
+      const request = (node: PuppetNode) =>
+        node.send({
+          case: "bucketRequest",
+          value: {
+            seq: 1n,
+            buckets: buckets.map(({ index, hash }) => ({ index, hash })),
+          },
+        });
+      const count = 230;
+      for (let i = 0; i < count; i++) {
+        const node = new PuppetNode(cp.address, { reads: false });
+        bad.push(node.greet(`deaf-${i}`));
+      }
+      await offered(
+        cp,
+        bad.map((_, i) => `deaf-${i}`),
+      );
+      for (const node of bad) request(node);
+      await eventually(
+        async () =>
+          (await gauge(cp)) > LIMITS.snapshotBytesInFlight * 0.98 || undefined,
+        "the room to be full",
+      );
+      request(reader);
+      clock.advance(4_000);
+      expect(cp.nodes.get("default", "deaf-0")?.connected).toBe(true);
+      // Long enough for them to be seen not to read, and for a Goodbye to be seen not to leave.
+      clock.advance(2_000);
+      await turn();
+      clock.advance(2_000);
+      await eventually(
+        () =>
+          reader.received.filter(
+            ({ message }) => message.case === "bucketChunk",
+          ).length >= buckets.length || undefined,
+        "the reader's buckets",
+      );
+      await eventually(
+        () => bad.some(({ ended }) => ended !== undefined) || undefined,
+        "the connections of those who do not read to be cut",
+      );
+    } finally {
+      for (const node of bad) node[Symbol.dispose]();
+    }
+  }, 60_000);
+
   test("by never reading holds a frame or two, and nobody up", async () => {
     await withGoodNode(async (cp) => {
       await fill(cp);
@@ -227,8 +308,14 @@ describe("a node that takes more than its share", () => {
         const manifest = await reader.heard("manifest");
         for (let i = 0; i < 20; i++) {
           const node = new PuppetNode(cp.address, { reads: false });
-          bad.push(node);
-          node.greet(`deaf-${i}`).send({
+          bad.push(node.greet(`deaf-${i}`));
+        }
+        await offered(
+          cp,
+          bad.map((_, i) => `deaf-${i}`),
+        );
+        for (const node of bad)
+          node.send({
             case: "bucketRequest",
             value: {
               seq: 1n,
@@ -237,12 +324,9 @@ describe("a node that takes more than its share", () => {
                 .map(({ index, hash }) => ({ index, hash })),
             },
           });
-        }
         await eventually(
-          () =>
-            cp.nodes.list("default").filter(({ id }) => id.startsWith("deaf"))
-              .length === 20 || undefined,
-          "all of them connected",
+          async () => (await gauge(cp)) > 0 || undefined,
+          "what they do not take",
         );
         for (let i = 0; i < 20; i++) await cp.put(service("hot", i + 1));
         await inSync(cp);
