@@ -4,6 +4,7 @@ import {
   parseHostPort,
   type HostPort,
 } from "../runtime/host-port.ts";
+import type { Proxy } from "../runtime/tunnel.ts";
 
 /** What came of reading a value; the reason says what is allowed. */
 export type Read<T> =
@@ -59,6 +60,33 @@ export const loopbackHostPort: ValueType<HostPort> = {
     return no(
       `${formatHostPort(parsed.value)} can be reached from other machines, and --insecure-sync sends the configuration with its secrets in clear to whoever connects: only a loopback address is allowed, such as 127.0.0.1:${parsed.value.port}`,
     );
+  },
+};
+
+/** The proxy of HTTP CONNECT: `proxy.example:3128`, `http://user:password@proxy.example:3128`. What is wrong is told without what was given: it may hold a password. */
+export const connectProxy: ValueType<Proxy> = {
+  placeholder: "[http://[USER:PASSWORD@]]HOST:PORT",
+  read(given) {
+    const match =
+      /^(?:http:\/\/(?:(?<user>[^:@/]*):(?<password>[^@/]*)@)?)?(?<address>[^@/]+)\/?$/.exec(
+        given,
+      );
+    const { user, password, address = "" } = match?.groups ?? {};
+    const parsed = parseHostPort(address);
+    if (!parsed.ok || parsed.hostPort.port === 0)
+      return no(
+        "it is not the address of an HTTP proxy, such as proxy.example:3128 or http://user:password@proxy.example:3128",
+      );
+    if (user === undefined || password === undefined)
+      return { ok: true, value: parsed.hostPort };
+    let credentials: string;
+    try {
+      credentials = `${decodeURIComponent(user)}:${decodeURIComponent(password)}`;
+    } catch {
+      return no("its user or password has a % that is no escape: write %25");
+    }
+    const authorization = `Basic ${Buffer.from(credentials).toString("base64")}`;
+    return { ok: true, value: { ...parsed.hostPort, authorization } };
   },
 };
 

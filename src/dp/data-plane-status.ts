@@ -14,7 +14,10 @@ export function dataPlaneStatus(of: {
   readonly clock: Clock;
   readonly gateway: Gateway;
   readonly applied: AppliedState;
-  readonly client: Pick<SyncClient<never>, "controlPlane" | "refusals">;
+  readonly client: Pick<
+    SyncClient<never>,
+    "controlPlane" | "controlPlanes" | "refusals"
+  >;
 }): StatusSource {
   const { clock, gateway, applied, client } = of;
   const startedMs = clock.monotonic();
@@ -42,6 +45,13 @@ export function dataPlaneStatus(of: {
       workspace: of.workspace,
       uptime_seconds: seconds(clock.monotonic() - startedMs),
       control_plane: client.controlPlane ?? null,
+      control_planes: client.controlPlanes.map((each) => ({
+        address: each.address,
+        state: each.state,
+        last_error: each.lastError ?? null,
+        next_attempt_seconds:
+          each.nextAttemptMs === undefined ? null : seconds(each.nextAttemptMs),
+      })),
       config: config(),
       degraded: gateway.degraded.map(({ key, reason }) => ({ key, reason })),
       refused: client.refusals.map((refusal) => ({

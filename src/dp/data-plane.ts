@@ -8,6 +8,7 @@ import { formatHostPort, type HostPort } from "../runtime/host-port.ts";
 import { HttpListener } from "../runtime/http-listener.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { createProcessRegistry } from "../runtime/metrics.ts";
+import type { Proxy } from "../runtime/tunnel.ts";
 import { statusHandler, statusOnly } from "../runtime/status.ts";
 import { FAIL_ROUTE } from "../sync/features.ts";
 import { AppliedState } from "./applied-state.ts";
@@ -19,8 +20,10 @@ import { Applier } from "./sync/applier.ts";
 import { SyncClient } from "./sync/sync-client.ts";
 
 export interface DataPlaneOptions {
-  /** Control planes to take the configuration from, tried in turn. At least one. */
+  /** Control planes to take the configuration from, tried in random order. At least one. */
   readonly controlPlanes: readonly HostPort[];
+  /** The HTTP proxy to go through to them. Absent: none. */
+  readonly clusterProxy?: Proxy;
   /** Where traffic comes in. */
   readonly proxyListen: HostPort;
   /** Where the status pages and metrics are served. */
@@ -115,6 +118,7 @@ export async function startDataPlane(
   });
   const client = new SyncClient<Prepared>({
     controlPlanes: options.controlPlanes,
+    proxy: options.clusterProxy,
     workspace,
     node: {
       id: nodeId,

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import {
   duration,
   httpUrl,
+  connectProxy,
   loopbackHostPort,
   revision,
 } from "../../src/cli/value-types.ts";
@@ -85,4 +86,36 @@ test("revisions keep all their digits", () => {
   });
   expect(revision.read("-1").ok).toBe(false);
   expect(revision.read("1.5").ok).toBe(false);
+});
+
+describe("the proxy of the link", () => {
+  test.each([
+    ["proxy.example:3128", { host: "proxy.example", port: 3128 }],
+    ["http://127.0.0.1:8080/", { host: "127.0.0.1", port: 8080 }],
+    ["http://[::1]:8080", { host: "::1", port: 8080 }],
+    [
+      "http://me:p%40ss:w@proxy.example:3128",
+      {
+        host: "proxy.example",
+        port: 3128,
+        authorization: `Basic ${Buffer.from("me:p@ss:w").toString("base64")}`,
+      },
+    ],
+  ])("%s", (given, value) => {
+    expect(connectProxy.read(given)).toEqual({ ok: true, value });
+  });
+
+  test.each([
+    "proxy.example",
+    "proxy.example:0",
+    "https://proxy.example:3128",
+    "http://me@proxy.example:3128",
+    "http://me:100%@proxy.example:3128",
+    "http://me:s3cret@proxy.example:99999",
+    "",
+  ])("%s is not one, and is not repeated", (given) => {
+    const read = connectProxy.read(given);
+    expect(read).toMatchObject({ ok: false });
+    expect(JSON.stringify(read)).not.toContain("s3cret");
+  });
 });

@@ -6,6 +6,7 @@ import { UsageError } from "../io.ts";
 import { insecureSync, logLevel, needsInsecureSync } from "../process-flags.ts";
 import { serve } from "../serve.ts";
 import {
+  connectProxy,
   hostPort,
   keyValue,
   loopbackHostPort,
@@ -36,8 +37,13 @@ export const dp = command({
   ],
   flags: {
     controlPlane: list(loopbackHostPort, {
-      summary: "The sync address of a control plane.",
+      summary:
+        "The sync address of a control plane. Several are tried in random order; one that is lost is followed by another at once.",
       required: true,
+    }),
+    clusterProxy: optional(connectProxy, {
+      summary:
+        "The HTTP proxy to go through to the control planes, by CONNECT. Proxies named in the environment are not used for that.",
     }),
     proxyListen: flag(hostPort, {
       summary: "Where API traffic arrives.",
@@ -89,6 +95,9 @@ export const dp = command({
         startDataPlane(
           {
             controlPlanes: flags.controlPlane,
+            ...(flags.clusterProxy === undefined
+              ? {}
+              : { clusterProxy: flags.clusterProxy }),
             proxyListen: flags.proxyListen,
             statusListen: flags.statusListen,
             dataDir: flags.dataDir,
