@@ -9,8 +9,38 @@ export interface Revocations {
   readonly nextUpdateMs: number;
 }
 
+/** A certificate's line in a list. */
+export interface RevocationEntry {
+  /** Lower-case hex, without the zeros in front that DER puts there. */
+  readonly serial: string;
+  readonly bytes: Buffer;
+}
+
+interface RevocationList {
+  /** The authority's name, byte by byte. */
+  readonly issuer: Buffer;
+  readonly entries: readonly RevocationEntry[];
+  readonly nextUpdateMs: number;
+}
+
 /** Reads revocation lists in PEM. Throws an Error that says what is wrong with the text. */
 export function readRevocations(pem: string): Revocations {
+  const revoked = new Set<string>();
+  let nextUpdateMs = Infinity;
+  for (const list of readLists(pem)) {
+    nextUpdateMs = Math.min(nextUpdateMs, list.nextUpdateMs);
+    for (const { serial } of list.entries)
+      revoked.add(identity(list.issuer, serial));
+  }
+  return { nextUpdateMs, has: (name) => revoked.has(name) };
+}
+
+/** The lines of all lists in a text. Throws like {@link readRevocations}. */
+export function revocationEntries(pem: string): readonly RevocationEntry[] {
+  return readLists(pem).flatMap(({ entries }) => entries);
+}
+
+function readLists(pem: string): readonly RevocationList[] {
   const blocks = [
     ...pem.matchAll(
       /-----BEGIN X509 CRL-----(?<data>[^-]*)-----END X509 CRL-----/g,
@@ -20,30 +50,16 @@ export function readRevocations(pem: string): Revocations {
     throw new Error(
       'it is no revocation list in PEM ("-----BEGIN X509 CRL----- … -----END X509 CRL-----")',
     );
-  const revoked = new Set<string>();
-  let nextUpdateMs = Infinity;
-  for (const block of blocks)
+  return blocks.map(({ groups }) => {
     try {
-      const list = readList(
-        Buffer.from(block.groups?.["data"] ?? "", "base64"),
-      );
-      nextUpdateMs = Math.min(nextUpdateMs, list.nextUpdateMs);
-      for (const serial of list.serials)
-        revoked.add(`${list.issuer} ${serial}`);
-    } catch (error) {
-      throw new Error("the revocation list in it is damaged", { cause: error });
+      return readList(Buffer.from(groups?.["data"] ?? "", "base64"));
+    } catch (cause) {
+      throw new Error("the revocation list in it is damaged", { cause });
     }
-  return {
-    nextUpdateMs,
-    has: (identity) => revoked.has(identity),
-  };
+  });
 }
 
-function readList(bytes: Buffer): {
-  readonly issuer: string;
-  readonly serials: readonly string[];
-  readonly nextUpdateMs: number;
-} {
+function readList(bytes: Buffer): RevocationList {
   const [outer] = readDer(bytes);
   const [list] = readDer(contentOf(outer, TAG.sequence));
   const fields = readDer(contentOf(list, TAG.sequence));
@@ -51,21 +67,20 @@ function readList(bytes: Buffer): {
   if (fields[0]?.tag === TAG.integer) fields.shift();
   const [, issuer, , ...rest] = fields;
   let nextUpdateMs = Infinity;
-  if (rest[0]?.tag === TAG.utcTime || rest[0]?.tag === TAG.generalizedTime) {
-    nextUpdateMs = timeOf(rest[0]);
+  const [next] = rest;
+  if (next?.tag === TAG.utcTime || next?.tag === TAG.generalizedTime) {
+    nextUpdateMs = timeOf(next);
     rest.shift();
   }
   const [entries] = rest;
   return {
-    issuer: Buffer.from(contentOf(issuer, TAG.sequence)).toString("base64"),
-    serials:
+    issuer: contentOf(issuer, TAG.sequence),
+    entries:
       entries?.tag === TAG.sequence
-        ? readDer(entries.content).map((entry) =>
-            contentOf(
-              readDer(contentOf(entry, TAG.sequence))[0],
-              TAG.integer,
-            ).toString("hex"),
-          )
+        ? readDer(entries.content).map((entry) => ({
+            serial: serialOf(readDer(contentOf(entry, TAG.sequence))[0]),
+            bytes: entry.bytes,
+          }))
         : [],
     nextUpdateMs,
   };
@@ -78,7 +93,17 @@ export function identityOf(certificate: X509Certificate): string {
   const fields = readDer(contentOf(body, TAG.sequence));
   const [serial, , issuer] =
     fields[0]?.tag === TAG.integer ? fields : fields.slice(1);
-  return `${contentOf(issuer, TAG.sequence).toString("base64")} ${contentOf(serial, TAG.integer).toString("hex")}`;
+  return identity(contentOf(issuer, TAG.sequence), serialOf(serial));
+}
+
+function identity(issuer: Buffer, serial: string): string {
+  return `${issuer.toString("base64")} ${serial}`;
+}
+
+function serialOf(value: DerValue | undefined): string {
+  return contentOf(value, TAG.integer)
+    .toString("hex")
+    .replace(/^(?:00)+(?=.)/, "");
 }
 
 function contentOf(value: DerValue | undefined, tag: number): Buffer {
