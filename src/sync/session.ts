@@ -23,8 +23,12 @@ interface InFlight {
   readonly progressMs: number;
   /** When bytes last went to the node for this frame; progress that the node merely reports extends from here. */
   readonly fedMs: number;
+  /** Whether it said that the node may lose more than half of its entries. */
+  readonly allowed: boolean;
   /** Answered with LOCAL_IO: the node tries again by itself, so nothing is awaited, and a newer state may be sent. */
   readonly parked: boolean;
+  /** No longer kept for pulling: a newer state takes its place as soon as one may be sent. Until then an answer counts. */
+  readonly gone: boolean;
   /** Plain bytes of buckets that were asked for and not written yet. */
   readonly owedBytes: number;
   /** The progress last reported, to tell news from repetition. */
@@ -338,7 +342,7 @@ function greet(
 function offer(session: Session, nowMs: number): SessionStep {
   const { head, inFlight } = session;
   if (session.at !== "active" || !session.writable) return still(session);
-  if (inFlight !== undefined) {
+  if (inFlight !== undefined && !inFlight.gone) {
     if (!inFlight.parked || cursorsEqual(inFlight.to, head))
       return still(session);
   } else if (!session.manifestDue && cursorsEqual(session.acked, head))
@@ -366,7 +370,9 @@ function offer(session: Session, nowMs: number): SessionStep {
         sentMs: nowMs,
         progressMs: nowMs,
         fedMs: nowMs,
+        allowed: session.allowed,
         parked: false,
+        gone: false,
         owedBytes: 0,
         progress: "",
       },
@@ -401,7 +407,7 @@ function replace(session: Session, seq: bigint, nowMs: number): SessionStep {
   return offer(
     {
       ...session,
-      inFlight: undefined,
+      inFlight: { ...session.inFlight, gone: true },
       manifestDue: true,
       replaced: session.replaced + 1,
     },
@@ -423,20 +429,23 @@ function requestBuckets(
   const expected = expect(session, event.seq, "BucketRequest");
   if (expected.type !== "current") return expected.step;
   const { inFlight } = expected;
+  // What it was to be written from is gone, and will be replaced.
+  if (inFlight.gone) return still(session);
   if (event.unknown > 0)
     return breach(
       session,
       `BucketRequest names ${event.unknown} bucket(s) that ${describeCursor(inFlight.to)} does not have`,
     );
   const owedBytes = inFlight.owedBytes + event.bytes;
-  // A single bucket may be larger than the window, or it could never be fetched.
+  // A single bucket may be larger than the window, or it could never be fetched. Twice the window, since a node may have
+  // a bucket and ask for the next before its write is known here to have drained.
   if (
-    owedBytes > LIMITS.bucketWindowBytes &&
+    owedBytes > 2 * LIMITS.bucketWindowBytes &&
     (inFlight.owedBytes > 0 || event.buckets.length > 1)
   )
     return breach(
       session,
-      `BucketRequest makes ${owedBytes} bytes outstanding, more than ${LIMITS.bucketWindowBytes}`,
+      `BucketRequest makes ${owedBytes} bytes outstanding, more than twice ${LIMITS.bucketWindowBytes}`,
     );
   return {
     session: {
@@ -539,8 +548,8 @@ function answerNack(session: Session, nack: Nack, nowMs: number): SessionStep {
           mismatches: 0,
           manifestDue: true,
           held: inFlight.to,
-          // Held although it was allowed: asking again would go on for ever.
-          allowed: false,
+          // Held although it was allowed: asking again would go on for ever. Unless the permission came meanwhile.
+          allowed: session.allowed && !inFlight.allowed,
         },
         nowMs,
       );
@@ -605,7 +614,7 @@ function tick(session: Session, nowMs: number): SessionStep {
       `nothing was heard of the node for ${Math.round(silentMs / 1000)} s`,
     );
   const { inFlight } = session;
-  if (inFlight !== undefined && !inFlight.parked) {
+  if (inFlight !== undefined && !inFlight.parked && !inFlight.gone) {
     const idleMs = nowMs - inFlight.progressMs;
     if (idleMs > LIMITS.stallMs || nowMs - inFlight.fedMs > LIMITS.applyMs)
       return end(

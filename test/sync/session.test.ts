@@ -246,7 +246,8 @@ describe("rule 3: one outstanding frame", () => {
       bytes,
       unknown: 0,
     });
-    const big = LIMITS.bucketWindowBytes + 1;
+    // A request may come before the write of what it follows is known to have drained.
+    const big = 2 * LIMITS.bucketWindowBytes + 1;
     expect(new Driver(A).active().send(ask(1, big)).goodbyes).toEqual([]);
     expect(new Driver(A).active().send(ask(2, big)).goodbyes).toHaveLength(1);
     expect(
@@ -291,6 +292,23 @@ describe("rule 3: a state that is no longer kept for pulling", () => {
     expect(driver.offers).toMatchObject([{ seq: 4n, priority: true }]);
     driver.ack(4n, A).send({ type: "drained" });
     expect(driver.publish(B).offers).toMatchObject([{ priority: false }]);
+  });
+
+  test("is let go while nothing takes its place: what the node says of it counts, what it asks for is ignored", () => {
+    const driver = new Driver(A).active().send({ type: "drained" });
+    const needs = [{ name: "kind/new", version: 1, keys: [] }];
+    driver.send({ type: "published", head: B, needs });
+    expect(driver.send({ type: "unpinned", seq: 1n }).offers).toEqual([]);
+    const ask: News = {
+      type: "bucketsRequested",
+      seq: 1n,
+      buckets: [],
+      bytes: 0,
+      unknown: 1,
+    };
+    expect(driver.send(ask).effects).toEqual([]);
+    driver.after(LIMITS.stallMs + 1).ack(1n, A);
+    expect(driver.session).toMatchObject({ acked: A, inFlight: undefined });
   });
 
   test("of an earlier frame, or one that is answered, changes nothing", () => {
@@ -461,12 +479,26 @@ describe("rule 6: never backwards by accident", () => {
     ]);
   });
 
+  test("a permission that comes while a frame without it is on its way is not used up by the answer", () => {
+    const driver = new Driver(A).active(foreign).send({ type: "drained" });
+    driver.send({ type: "allowed" }).nack(1n, A, NackClass.HELD, foreign);
+    expect(driver.offers).toMatchObject([{ seq: 2n, to: A, allowed: true }]);
+  });
+
   test("HELD in spite of a permission uses it up: it is not offered for ever", () => {
     const driver = new Driver(A).greet(foreign, { allowed: true });
     driver.send({ type: "snapshotRequested" }).send({ type: "drained" });
     driver.nack(1n, A, NackClass.HELD, foreign);
     expect(driver.offers).toEqual([]);
     expect(driver.session.allowed).toBe(false);
+  });
+
+  test("a permission that comes while the state is on its way without it stands", () => {
+    const driver = new Driver(A).active(foreign).send({ type: "drained" });
+    driver.send({ type: "allowed" });
+    expect(driver.offers).toEqual([]);
+    driver.nack(1n, A, NackClass.HELD, foreign);
+    expect(driver.offers).toMatchObject([{ seq: 2n, to: A, allowed: true }]);
   });
 
   test("a permission is for one epoch", () => {
