@@ -137,6 +137,7 @@ async function measure(
       name: "Holdfast",
       memory: async () => (await cp.call("memory")).rss,
       open: async () => {
+        await fleet.prepare({ port, pair }, "node");
         const startedMs = performance.now();
         await fleet.openNodes({ port, pair }, "node");
         await cp.call("inSync", sessions);

@@ -4,7 +4,8 @@ import { nowNs } from "../support/acks.ts";
 import { openBareStream } from "../support/bare-stream.ts";
 import type { Calls } from "../support/child.ts";
 import { activationOf, BenchNode, inMemory } from "../support/data-plane.ts";
-import type { KeyPair } from "../support/tls.ts";
+import type { ClusterTls } from "../../src/runtime/tls/cluster-tls.ts";
+import { clusterTls, type KeyPair } from "../support/tls.ts";
 
 /** Who is connected to. */
 export interface Target {
@@ -13,6 +14,14 @@ export interface Target {
 }
 
 export interface FleetNodes {
+  /** Gives so many nodes what they need for TLS; those that have it keep it, and the tickets of their last connections. */
+  readonly prepare: (
+    target: Target,
+    name: string,
+    count: number,
+  ) => Promise<void>;
+  /** Takes the tickets away. */
+  readonly forgetTickets: () => Promise<void>;
   /** Begins to connect so many nodes, all at once; `cached`: they come with what `fetch` got. */
   readonly openNodes: (
     target: Target,
@@ -46,6 +55,7 @@ const OPEN_MS = 10 * 60_000;
 export function fleetNodes(): FleetNodes & Calls {
   const arrivals = new Map<string, Map<bigint | number, number[]>>();
   const open = new Map<string, { readonly close: () => unknown }[]>();
+  const secured = new Map<string, ClusterTls>();
   let cached: State | undefined;
 
   function note(name: string, item: bigint | number): void {
@@ -82,15 +92,16 @@ export function fleetNodes(): FleetNodes & Calls {
   }
 
   function node(
-    { port, pair }: Target,
+    { port }: Target,
     id: string,
     served: State | undefined,
     onServed: (state: State) => void,
   ): { readonly close: () => Promise<void> } {
+    const tls = secured.get(id);
     const running = new BenchNode({
       id,
       controlPlane: { host: "127.0.0.1", port },
-      ...(pair === undefined ? {} : { pair }),
+      ...(tls === undefined ? {} : { tls }),
       activation: activationOf(onServed),
       persistence: inMemory,
       served,
@@ -106,14 +117,31 @@ export function fleetNodes(): FleetNodes & Calls {
       }
   }
 
+  async function prepare(
+    { pair }: Target,
+    name: string,
+    count: number,
+  ): Promise<void> {
+    if (pair === undefined) return;
+    for (let i = 0; i < count; i++) {
+      const id = idOf(name, i);
+      if (!secured.has(id)) secured.set(id, await clusterTls(pair));
+    }
+  }
+
   return {
+    prepare,
+    forgetTickets: async () => {
+      for (const tls of secured.values()) await tls[Symbol.asyncDispose]();
+      secured.clear();
+    },
     openNodes: (target, name, count, withState) => {
       for (let i = 0; i < count; i++)
         keep(
           name,
           node(
             target,
-            `${name}-${process.pid}-${i}`,
+            idOf(name, i),
             withState ? cached : undefined,
             ({ cursor }) => {
               note(name, cursor.revision);
@@ -122,10 +150,11 @@ export function fleetNodes(): FleetNodes & Calls {
         );
     },
     fetch: async (target, revision) => {
+      await prepare(target, "fetch", 1);
       await all(1, "nodes", (done) => {
         keep(
           "fetch",
-          node(target, `fetch-${process.pid}`, undefined, (state) => {
+          node(target, idOf("fetch", 0), undefined, (state) => {
             cached = state;
             if (state.cursor.revision >= revision) done();
           }),
@@ -180,4 +209,9 @@ export function fleetNodes(): FleetNodes & Calls {
     },
     close,
   };
+}
+
+/** The same in every phase of a bench, and nobody else's. */
+function idOf(name: string, i: number): string {
+  return `${name}-${process.pid}-${i}`;
 }

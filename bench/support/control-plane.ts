@@ -6,10 +6,12 @@ import { LevelStore } from "../../src/cp/store/level-store.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { CloseStack } from "../../src/runtime/close-stack.ts";
 import { GrpcServer } from "../../src/runtime/grpc.ts";
+import type { Gatekeeper } from "../../src/runtime/connection-listener.ts";
+import { LIMITS } from "../../src/sync/limits.ts";
 import type { HostPort } from "../../src/runtime/host-port.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
 import { Acks } from "./acks.ts";
-import type { KeyPair } from "./tls.ts";
+import { clusterTls, type KeyPair } from "./tls.ts";
 
 /** How long the parts took to open, in milliseconds. */
 export interface OpenTimes {
@@ -76,7 +78,7 @@ export class BenchControlPlane implements AsyncDisposable {
       storeAndCatalogMs: openedMs - startedMs,
       distributorMs: performance.now() - openedMs,
     };
-    const listen = async (): Promise<HostPort> => {
+    const listen = async (tls?: Gatekeeper): Promise<HostPort> => {
       const server = stack.use(
         await GrpcServer.listen(
           { host: "127.0.0.1", port: 0 },
@@ -85,6 +87,9 @@ export class BenchControlPlane implements AsyncDisposable {
             onFailure: (error) => {
               throw error;
             },
+            maxReceiveBytes: LIMITS.nodeMessageBytes,
+            tls,
+            admission: LIMITS.greetings,
           },
         ),
       );
@@ -93,7 +98,9 @@ export class BenchControlPlane implements AsyncDisposable {
     const plainAddress = await listen();
     return new BenchControlPlane(
       catalog,
-      pair === undefined ? plainAddress : await listen(),
+      pair === undefined
+        ? plainAddress
+        : await listen(stack.use(await clusterTls(pair))),
       plainAddress,
       openTimes,
       acks,

@@ -15,7 +15,7 @@ import { KINDS } from "../../src/model/kinds.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { HostPort } from "../../src/runtime/host-port.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
-import type { KeyPair } from "./tls.ts";
+import type { Connector } from "../../src/runtime/link.ts";
 
 /** A state is kept in memory only. */
 export const inMemory: Persistence = {
@@ -37,7 +37,7 @@ export interface BenchNodeOptions<P> {
   readonly id: string;
   readonly controlPlane: HostPort;
   /** Without it the control plane is spoken to in clear text. */
-  readonly pair?: KeyPair;
+  readonly tls?: Connector;
   readonly activation: Activation<P>;
   readonly persistence: Persistence;
   readonly served: State | undefined;
@@ -56,6 +56,7 @@ export class BenchNode<P> implements AsyncDisposable {
     const { id, served } = options;
     const client = new SyncClient<P>({
       controlPlanes: [options.controlPlane],
+      tls: options.tls,
       workspace: "default",
       node: {
         id,

@@ -40,6 +40,18 @@ export class Fleet implements AsyncDisposable {
     return this.#drivers.length;
   }
 
+  /** Gives nodes what they need for TLS, before their connecting is looked at. */
+  async prepare(target: Target, name: string): Promise<void> {
+    await this.#share((driver, count) =>
+      driver.call("prepare", target, name, count),
+    );
+  }
+
+  /** Every node makes a full handshake when it connects next. */
+  async forgetTickets(): Promise<void> {
+    for (const driver of this.#drivers) await driver.call("forgetTickets");
+  }
+
   async openNodes(target: Target, name: string, cached = false): Promise<void> {
     await this.#share((driver, count) =>
       driver.call("openNodes", target, name, count, cached),

@@ -2,6 +2,10 @@ import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import * as grpc from "@grpc/grpc-js";
+import { Registry } from "prom-client";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { silentLogger } from "../../src/runtime/logger.ts";
+import { ClusterTls } from "../../src/runtime/tls/cluster-tls.ts";
 import type { TempDir } from "./temp-dir.ts";
 
 const run = promisify(execFile);
@@ -53,3 +57,17 @@ export function clientCredentials(pair: KeyPair): grpc.ChannelCredentials {
 }
 
 const credentials = new Map<string, grpc.ChannelCredentials>();
+
+/** Nothing changes while a bench runs. */
+const POLL_MS = 24 * 60 * 60_000;
+
+/** The product's own TLS, for either side. Each data plane has its own, with the ticket of its last connection. */
+export function clusterTls(pair: KeyPair): Promise<ClusterTls> {
+  return ClusterTls.open({
+    ...pair,
+    clock: systemClock,
+    logger: silentLogger,
+    metrics: new Registry(),
+    pollMs: POLL_MS,
+  });
+}
