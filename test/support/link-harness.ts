@@ -4,18 +4,23 @@ import {
   ResourceSchema,
   type Resource,
 } from "../../src/gen/holdfast/config/v1/resource_pb.js";
+import type { Cursor } from "../../src/gen/holdfast/config/v1/cursor_pb.js";
 import { Catalog } from "../../src/cp/catalog/catalog.ts";
 import { Distributor } from "../../src/cp/distributor/distributor.ts";
 import { LevelStore } from "../../src/cp/store/level-store.ts";
 import { ReplicaStore } from "../../src/dp/replica/replica-store.ts";
 import type { State } from "../../src/dp/replica/last-good.ts";
-import { Applier, type Activation } from "../../src/dp/sync/applier.ts";
+import {
+  Applier,
+  type Activation,
+  type Persistence,
+} from "../../src/dp/sync/applier.ts";
 import { SyncClient } from "../../src/dp/sync/sync-client.ts";
 import { systemClock, type Clock } from "../../src/runtime/clock.ts";
 import { CloseStack } from "../../src/runtime/close-stack.ts";
 import { GrpcServer } from "../../src/runtime/grpc.ts";
 import type { HostPort } from "../../src/runtime/host-port.ts";
-import { silentLogger } from "../../src/runtime/logger.ts";
+import { silentLogger, type Logger } from "../../src/runtime/logger.ts";
 import type { TempDir } from "./temp-dir.ts";
 
 /** Features that this repository's own data plane has, and all a test needs. */
@@ -168,16 +173,25 @@ export class TestNode implements AsyncDisposable {
 
   static async start(
     dir: TempDir,
-    controlPlane: HostPort,
+    controlPlane: HostPort | readonly HostPort[],
     options: {
       readonly id?: string;
       readonly workspace?: string;
       readonly features?: readonly { name: string; version: number }[];
       readonly activation?: TestActivation;
+      /** Of the link only; the replica has the machine's. */
+      readonly clock?: Clock;
+      readonly logger?: Logger;
+      /** Default: always 0, without jitter and as soon as may be: tests wait for what happens, not for how long it takes. */
+      readonly random?: () => number;
+      readonly onConfirmed?: (cursor: Cursor) => void;
+      /** What makes states durable, from what does. Default: that itself. */
+      readonly persistence?: (replica: ReplicaStore) => Persistence;
     } = {},
   ): Promise<TestNode> {
     const id = options.id ?? "node";
     const workspace = options.workspace ?? "default";
+    const clock = options.clock ?? systemClock;
     const replica = await ReplicaStore.open({
       dataDir: dir.join(`dp-${id}`),
       workspace,
@@ -188,7 +202,7 @@ export class TestNode implements AsyncDisposable {
     if (replica.loaded !== undefined) activation.active = replica.loaded;
     const metrics = new Registry();
     const client = new SyncClient<State>({
-      controlPlanes: [controlPlane],
+      controlPlanes: "host" in controlPlane ? [controlPlane] : controlPlane,
       workspace,
       node: {
         id,
@@ -200,19 +214,21 @@ export class TestNode implements AsyncDisposable {
       features: options.features ?? FEATURES,
       applier: new Applier({
         workspace,
-        clock: systemClock,
+        clock,
         activation,
-        persistence: replica,
+        persistence: options.persistence?.(replica) ?? replica,
         served: replica.loaded,
       }),
       serving: replica.loaded?.cursor,
       refusals: replica.refusals,
       takeCounters: () => [],
-      clock: systemClock,
-      logger: silentLogger,
+      ...(options.onConfirmed === undefined
+        ? {}
+        : { onConfirmed: options.onConfirmed }),
+      clock,
+      logger: options.logger ?? silentLogger,
       metrics,
-      // Without jitter and as soon as may be: tests wait for what happens, not for how long it takes.
-      random: () => 0,
+      random: options.random ?? (() => 0),
     });
     return new TestNode(client, activation, metrics, replica);
   }
