@@ -1,5 +1,7 @@
 import type { Command } from "./command.ts";
+import { adopt } from "./commands/adopt.ts";
 import { apply } from "./commands/apply.ts";
+import { cert } from "./commands/cert.ts";
 import { cp } from "./commands/cp.ts";
 import { deleteCommand } from "./commands/delete.ts";
 import { diff } from "./commands/diff.ts";
@@ -10,6 +12,7 @@ import { exportSnapshot } from "./commands/export-snapshot.ts";
 import { get } from "./commands/get.ts";
 import { history } from "./commands/history.ts";
 import { nodes } from "./commands/nodes.ts";
+import { restore } from "./commands/restore.ts";
 import { rollback } from "./commands/rollback.ts";
 import { up } from "./commands/up.ts";
 import { validate } from "./commands/validate.ts";
@@ -30,8 +33,11 @@ export const COMMANDS: readonly Command[] = [
   history,
   rollback,
   nodes,
+  adopt,
   watch,
   wait,
   exportSnapshot,
+  restore,
+  cert,
   echo,
 ];

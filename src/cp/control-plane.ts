@@ -11,13 +11,11 @@ import { statusHandler, statusOnly } from "../runtime/status.ts";
 import { LIMITS } from "../sync/limits.ts";
 import { startAdmin } from "./admin/admin.ts";
 import { Catalog } from "./catalog/catalog.ts";
+import { DEFAULT_WORKSPACE, STORE_DIRECTORY } from "./control-plane-files.ts";
 import { controlPlaneStatus } from "./control-plane-status.ts";
 import { Expiry } from "./catalog/expiry.ts";
 import { Distributor } from "./distributor/distributor.ts";
 import { LevelStore } from "./store/level-store.ts";
-
-/** The workspace that every control plane has. */
-const DEFAULT_WORKSPACE = "default";
 
 export interface ControlPlaneOptions {
   /** Where the Admin RPCs, the status pages and metrics are served. */
@@ -63,7 +61,7 @@ export async function startControlPlane(
   const metrics = createProcessRegistry(build, "cp");
   const store = stack.use(
     await LevelStore.open({
-      directory: path.join(options.dataDir, "store"),
+      directory: path.join(options.dataDir, STORE_DIRECTORY),
       logger,
     }),
   );

@@ -36,7 +36,7 @@ export async function writeFileDurably(
 }
 
 /** Makes the directory's entries durable: a rename survives a power loss only after this. */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, "r");
   try {
     await handle.sync();

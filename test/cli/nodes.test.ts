@@ -27,16 +27,31 @@ const NODES: MessageInitShape<typeof NodeSchema>[] = [
 
 async function withNodes() {
   const retried: string[] = [];
+  const allowed: string[] = [];
+  const forgotten: string[] = [];
   const plane = await scriptedControlPlane({
     nodes: {
-      listNodes: () => ({ nodes: NODES }),
+      // A page each, as when there are many.
+      listNodes({ pageToken }) {
+        const at = pageToken === "" ? 0 : Number(pageToken);
+        const nextPageToken = at + 1 < NODES.length ? String(at + 1) : "";
+        return { nodes: NODES.slice(at, at + 1), nextPageToken };
+      },
       retry({ id }) {
         retried.push(id);
         return { node: { id, connected: true } };
       },
+      allow({ id }) {
+        allowed.push(id);
+        return { node: { id, connected: true } };
+      },
+      forget({ id }) {
+        forgotten.push(id);
+        return {};
+      },
     },
   });
-  return { ...plane, retried };
+  return { ...plane, retried, allowed, forgotten };
 }
 
 test("the table says what each node serves and why not the newest", async () => {
@@ -97,6 +112,59 @@ test.each([
   expect(code).toBe(0);
   expect(stdout).toContain(id);
   expect(plane.retried).toEqual([id]);
+});
+
+test("allow and forget say what was done, or print the node", async () => {
+  await using plane = await withNodes();
+  const run = (...argv: string[]) =>
+    runCli(["nodes", ...argv, "--admin", plane.admin]);
+  expect((await run("allow", "edge-1")).stdout).toBe(
+    "node aaaa-1 may follow this control plane, whatever it loses by that\n",
+  );
+  expect((await run("forget", "bbbb-1")).stdout).toBe(
+    "node bbbb-1 is forgotten\n",
+  );
+  const asJson = await run("allow", "edge-1", "-o", "json");
+  expect(JSON.parse(asJson.stdout)).toMatchObject({ id: "aaaa-1" });
+  expect(plane.allowed).toEqual(["aaaa-1", "aaaa-1"]);
+  expect(plane.forgotten).toEqual(["bbbb-1"]);
+});
+
+test("conditions, progress and certificates that expire are shown when there are any", async () => {
+  const day = 24n * 60n * 60n;
+  const now = BigInt(Math.floor(Date.now() / 1000));
+  const certificate = (days: bigint) => ({
+    expiresAt: { seconds: now + days * day },
+  });
+  await using plane = await scriptedControlPlane({
+    nodes: {
+      listNodes: () => ({
+        nodes: [
+          {
+            id: "a",
+            hostname: "edge-1",
+            conditions: ["forked", "regressed"],
+            certificate: certificate(29n),
+          },
+          {
+            id: "b",
+            hostname: "edge-2",
+            reason: "applying",
+            progress: { revision: 13n, step: "verify", done: 4n, total: 10n },
+            certificate: certificate(-1n),
+          },
+          { id: "c", hostname: "edge-3", certificate: certificate(31n) },
+        ],
+      }),
+    },
+  });
+  const { stdout, stderr } = await runCli(["nodes", "--admin", plane.admin]);
+  expect(stdout).toMatch(/IN SYNC {2}CONDITION +LAST SEEN/);
+  expect(stdout).toContain("  forked,regressed");
+  expect(stdout).toContain("applying; revision 13: verify 40 %");
+  expect(stderr).toMatch(
+    /^the certificates of 2 nodes expire within 30 days: edge-2 \(.*\), edge-1 \(.*\)\n$/,
+  );
 });
 
 test.each([

@@ -39,7 +39,7 @@ describe("the program itself", () => {
     expect(stderr).toContain(guess);
   });
 
-  test.each(["cert", "adopt", "restore"])(
+  test.each(["frobnicate", "repair"])(
     "%s does not exist, and nothing is guessed that is far away",
     async (word) => {
       const { code, stderr } = await runCli([word]);
@@ -109,7 +109,12 @@ describe("words that a command does not take", () => {
     [["get"], "something is missing: holdfast get KIND [ID|NAME]"],
     [["get", "rutes"], 'there is no kind "rutes". Did you mean routes?'],
     [["delete", "route"], "something is missing: holdfast delete KIND ID|NAME"],
-    [["nodes", "allow", "x"], '"allow" is nothing that can be done with nodes'],
+    [["nodes", "alow", "x"], "Did you mean nodes allow?"],
+    [["nodes", "forget"], "which node? holdfast nodes forget NODE"],
+    [
+      ["restore", "--data-dir", "x"],
+      "something is missing: holdfast restore FILE",
+    ],
     [["nodes", "retry"], "which node?"],
     [["nodes", "retry", "x", "--watch"], "--watch does not go together"],
     [["apply"], "--file is required"],

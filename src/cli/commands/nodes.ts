@@ -1,62 +1,71 @@
+import { create } from "@bufbuild/protobuf";
 import {
   ListNodesResponseSchema,
   NodeSchema,
   WatchNodesResponseSchema,
   type Node,
 } from "../../gen/holdfast/admin/v1/node_service_pb.js";
+import { systemClock } from "../../runtime/clock.ts";
 import { clientFlags, withClient, type ControlPlaneClient } from "../client.ts";
 import { command } from "../command.ts";
 import { toggle } from "../flags.ts";
 import { follow } from "../follow.ts";
-import { EXIT, Failure, UsageError } from "../io.ts";
+import { EXIT, UsageError } from "../io.ts";
 import { didYouMean } from "../nearest.ts";
-import { json, listJson, timeText, writeEvent, writeValue } from "../output.ts";
-import { printable, table } from "../table.ts";
+import { expiryNote, nodeLine, nodesTable } from "../node-rows.ts";
+import { allNodes, nodeNamed } from "../nodes.ts";
+import { json, listJson, writeEvent, writeValue } from "../output.ts";
+import { printable } from "../table.ts";
 
 /** `holdfast nodes` */
 export const nodes = command({
   name: "nodes",
   summary: "Show the data planes, what each serves, and why not the newest",
-  argsUsage: "[retry NODE]",
+  argsUsage: "[retry|allow|forget NODE]",
   argsCount: { min: 0, max: 2 },
   help: [
-    "Each node with the revision it serves and, when that is not the newest, the reason. A node that was gone for 14 days is forgotten.",
-    '"nodes retry NODE" offers a node the newest state again although it has refused it. NODE is its id or, when only one has it, its host name.',
+    "Each node with the revision it serves and, when that is not the newest, the reason and how far it is. A node that was gone for 14 days is forgotten.",
+    "CONDITION names what somebody should know of: forked (it serves a state that this control plane's history does not have, and is sent nothing: see adopt), held (it waits to be allowed to lose more than half of its entries), quarantined (it crashed repeatedly on the newest state), refused (it refuses the newest state), regressed (it serves less than it had acknowledged), degraded (it lacks a feature and answers 503 on the routes concerned), lacking (it lacks a feature and is not sent the newest state).",
+    '"nodes retry NODE" offers a node the newest state again although it has refused it. "nodes allow NODE" lets a node that is held follow this control plane although that removes more than half of its entries. "nodes forget NODE" drops a node that is not connected from the list. NODE is its id or, when only one has it, its host name.',
     "With --watch every node is printed once and then whenever something about it changes, until interrupted; with -o json each time as one line.",
   ],
   examples: [
     ["holdfast nodes", "All data planes"],
     ["holdfast nodes --watch", "Follow them"],
     ["holdfast nodes retry edge-7", "Make a node try again what it refused"],
+    ["holdfast nodes allow edge-7", "Let a held node go on"],
+    ["holdfast nodes forget edge-7", "Drop a node that will not come back"],
   ],
   flags: {
     watch: toggle({ summary: "Go on printing what changes." }),
     ...clientFlags,
   },
   async run({ io }, flags, [verb, word]) {
-    const usage = checkWords(verb, word, flags.watch);
-    if (usage !== undefined) throw new UsageError([usage]);
+    const { action, problem } = actionOf(verb, word, flags.watch);
+    if (problem !== undefined) throw new UsageError([problem]);
     return withClient(io, flags, async (client) => {
-      if (word !== undefined) {
-        const { id } = await nodeNamed(client, word);
-        const { node } = await client.nodes.retry(
-          { workspace: client.workspace, id },
-          client.call,
-        );
-        if (flags.output !== "table" && node !== undefined)
-          writeValue(io.stdout, flags.output, json(NodeSchema, node));
-        else io.stdout.write(`node ${id} is offered the newest state again\n`);
+      if (action !== undefined && word !== undefined) {
+        const named = await nodeNamed(client, word);
+        const done = await action(client, named);
+        if (flags.output !== "table")
+          writeValue(io.stdout, flags.output, json(NodeSchema, done.node));
+        else io.stdout.write(`${printable(done.text)}\n`);
         return EXIT.done;
       }
       if (!flags.watch) {
-        const answer = await list(client);
-        if (flags.output === "table")
-          io.stdout.write(table(TITLES, answer.nodes.map(row), io.stdout));
-        else
+        const all = await allNodes(client);
+        if (flags.output === "table") {
+          io.stdout.write(nodesTable(all, io.stdout));
+          io.stderr.write(expiryNote(all, systemClock.now()));
+        } else
           writeValue(
             io.stdout,
             flags.output,
-            listJson("nodes", ListNodesResponseSchema, answer),
+            listJson(
+              "nodes",
+              ListNodesResponseSchema,
+              create(ListNodesResponseSchema, { nodes: all }),
+            ),
           );
         return EXIT.done;
       }
@@ -80,97 +89,61 @@ export const nodes = command({
   },
 });
 
-const TITLES = [
-  "ID",
-  "HOSTNAME",
-  "CONNECTED",
-  "REVISION",
-  "IN SYNC",
-  "LAST SEEN",
-  "REASON",
-];
-
-function row(node: Node): string[] {
-  return [
-    node.id,
-    node.hostname,
-    yesNo(node.connected),
-    String(node.serving?.revision ?? "none"),
-    yesNo(node.inSync),
-    timeText(node.lastSeen),
-    reasonOf(node),
-  ];
+/** What was done with a node: how it is now, and a line about it. */
+interface Done {
+  readonly node: Node;
+  readonly text: string;
 }
 
-/** A node as one line of a log. */
-function nodeLine(node: Node, removed: boolean): string {
-  const reason = reasonOf(node);
-  const state = removed
-    ? ["forgotten"]
-    : [
-        node.connected ? "connected" : "disconnected",
-        node.serving === undefined
-          ? "serves nothing"
-          : `serves revision ${node.serving.revision}`,
-        node.inSync
-          ? "in sync"
-          : `not in sync${reason === "" ? "" : `: ${reason}`}`,
-      ];
-  const time = timeText(node.lastSeen);
-  return `${printable([time, `${node.id} (${node.hostname})`, ...state].join("  "))}\n`;
-}
+type Action = (client: ControlPlaneClient, node: Node) => Promise<Done>;
 
-function reasonOf({ reason, lastNack, inSync }: Node): string {
-  if (reason !== "" || inSync || lastNack === undefined) return reason;
-  const [first] = lastNack.violations;
-  return first === undefined
-    ? lastNack.class
-    : `${lastNack.class}: ${first.key}: ${[first.field, first.reason].filter((part) => part !== "").join(": ")}`;
-}
+const ACTIONS: ReadonlyMap<string, Action> = new Map<string, Action>([
+  [
+    "retry",
+    async ({ nodes: rpc, workspace, call }, node) => {
+      const { id } = node;
+      const answer = await rpc.retry({ workspace, id }, call);
+      return {
+        node: answer.node ?? node,
+        text: `node ${id} is offered the newest state again`,
+      };
+    },
+  ],
+  [
+    "allow",
+    async ({ nodes: rpc, workspace, call }, node) => {
+      const { id } = node;
+      const answer = await rpc.allow({ workspace, id }, call);
+      return {
+        node: answer.node ?? node,
+        text: `node ${id} may follow this control plane, whatever it loses by that`,
+      };
+    },
+  ],
+  [
+    "forget",
+    async ({ nodes: rpc, workspace, call }, node) => {
+      const { id } = node;
+      await rpc.forget({ workspace, id }, call);
+      return { node, text: `node ${id} is forgotten` };
+    },
+  ],
+]);
 
-function yesNo(value: boolean): string {
-  return value ? "yes" : "no";
-}
-
-function list({ nodes: rpc, workspace, call }: ControlPlaneClient) {
-  return rpc.listNodes({ workspace }, call);
-}
-
-/** Finds a node by its id, else by its host name, else by the beginning of its id. */
-async function nodeNamed(
-  client: ControlPlaneClient,
-  word: string,
-): Promise<Node> {
-  const all = (await list(client)).nodes;
-  const exact = all.find(({ id }) => id === word);
-  if (exact !== undefined) return exact;
-  const byHostname = all.filter(({ hostname }) => hostname === word);
-  const found =
-    byHostname.length > 0
-      ? byHostname
-      : all.filter(({ id }) => id.startsWith(word));
-  const [only, ...others] = found;
-  if (only === undefined) {
-    const known = all.flatMap(({ id, hostname }) => [id, hostname]);
-    throw new Failure(
-      `there is no node "${word}" in workspace "${client.workspace}".${didYouMean(word, known)} See "holdfast nodes".`,
-    );
-  }
-  if (others.length > 0)
-    throw new Failure(
-      `"${word}" may be any of ${found.map(({ id }) => id).join(", ")}: give the id`,
-    );
-  return only;
-}
-
-function checkWords(
+function actionOf(
   verb: string | undefined,
   word: string | undefined,
   watched: boolean,
-): string | undefined {
-  if (verb === undefined) return undefined;
-  if (verb !== "retry")
-    return `"${verb}" is nothing that can be done with nodes.${didYouMean(verb, ["retry"], "nodes ")} Possible: holdfast nodes, holdfast nodes --watch, holdfast nodes retry NODE`;
-  if (word === undefined) return "which node? holdfast nodes retry NODE";
-  return watched ? "--watch does not go together with retry" : undefined;
+): { readonly action?: Action; readonly problem?: string } {
+  if (verb === undefined) return {};
+  const action = ACTIONS.get(verb);
+  const verbs = [...ACTIONS.keys()];
+  if (action === undefined)
+    return {
+      problem: `"${verb}" is nothing that can be done with nodes.${didYouMean(verb, verbs, "nodes ")} Possible: holdfast nodes, holdfast nodes --watch, holdfast nodes ${verbs.join("|")} NODE`,
+    };
+  if (word === undefined)
+    return { problem: `which node? holdfast nodes ${verb} NODE` };
+  if (watched) return { problem: `--watch does not go together with ${verb}` };
+  return { action };
 }

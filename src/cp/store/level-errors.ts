@@ -49,6 +49,11 @@ export function storeError(
   );
 }
 
+/** Whether a store could not be opened because another process has it. */
+export function isInUse(error: unknown): boolean {
+  return unwind(error).codes.includes("LEVEL_LOCKED");
+}
+
 /** The store's content contradicts itself: nothing that this process could do by itself would be right. */
 export function damaged(
   directory: string,
