@@ -30,7 +30,7 @@ function decode(body: FrameBody, seq = 1n): ConnectResponse["message"] {
 
 const seqs = fc.bigInt({ min: 1n, max: 2n ** 64n - 1n });
 
-describe("a shared body with a seq in front", () => {
+describe("rule 4, encoded once: a shared body with a seq in front", () => {
   test("is the same message as one that was encoded whole", () => {
     fc.assert(
       fc.property(
@@ -91,7 +91,7 @@ describe("a shared body with a seq in front", () => {
   });
 });
 
-describe("a delta", () => {
+describe("rule 4, bounded frames: a delta", () => {
   test("is encoded once for each pair of states, and the same object for all that need it, at the same time or later", async () => {
     const frames = new Frames();
     const [a, b, c] = [filled(1, 100), filled(2, 3), filled(3, 100)];
@@ -178,7 +178,7 @@ describe("a delta", () => {
   }, 20_000);
 });
 
-describe("a manifest", () => {
+describe("rule 4, bounded frames: a manifest", () => {
   test("lists every bucket with hash and size, or none when the node knows them; the totals are there either way", () => {
     const state = filled(1, 3);
     const buckets = [...state.snapshot.buckets()];
@@ -216,7 +216,7 @@ describe("a manifest", () => {
   });
 });
 
-describe("chunks", () => {
+describe("rule 4, bounded frames: chunks", () => {
   function bucketOf(bytes: number, fill?: number): Bucket {
     const value =
       fill === undefined ? randomBytes(bytes) : Buffer.alloc(bytes, fill);

@@ -51,7 +51,7 @@ const hello = (id: string) => ({
 });
 const snapshotRequest = { case: "snapshotRequest" as const, value: {} };
 
-describe("what a node may not do ends its stream, and nothing else", () => {
+describe("rule 7, bounds first: what a node may not do ends its stream, and nothing else", () => {
   type Act = (node: PuppetNode) => Promise<unknown>;
   /** Greets, and waits for the manifest. */
   const greeted = async (node: PuppetNode) => {
@@ -175,7 +175,7 @@ test("a node of a workspace that is not there is told so, and to stay away", asy
   });
 });
 
-describe("a node that takes more than its share", () => {
+describe("rule 4, 64 MiB undrained in all: a node that takes more than its share", () => {
   /** About 3 MiB that do not compress, in buckets of their own. */
   async function fill(cp: TestControlPlane): Promise<void> {
     const resources = Array.from({ length: 300 }, (_, i) => {

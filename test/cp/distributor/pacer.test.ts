@@ -4,7 +4,7 @@ import { Pacer } from "../../../src/cp/distributor/pacer.ts";
 import { LIMITS } from "../../../src/sync/limits.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
-test("the first after calm goes at once, the others at most every 50 ms, and always one after the last", () => {
+test("rule 10, pace: the first after calm goes at once, the others at most every 50 ms, and always one after the last", () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 0, max: 120 }), { minLength: 1 }),
