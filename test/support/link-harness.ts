@@ -101,6 +101,7 @@ export class TestControlPlane implements AsyncDisposable {
         },
       }),
     );
+    stack.defer(() => nodes.drain());
     return new TestControlPlane(
       catalog,
       nodes,

@@ -230,13 +230,23 @@ export class Distributor implements Nodes, AsyncDisposable {
     return this.#registry.unsupportedBy(features);
   }
 
-  /** Tells every node that the control plane goes, waits for the streams to end, and writes what is known of the nodes. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#draining = true;
-    this.#pacer.stop();
-    this.#ticking?.cancel();
-    this.#dismissAll();
+  /**
+   * Tells every node that the control plane goes, and those that still come, and waits for the streams to end. To be
+   * called while their listener still serves: a Goodbye needs a connection.
+   */
+  async drain(): Promise<void> {
+    if (!this.#draining) {
+      this.#draining = true;
+      this.#pacer.stop();
+      this.#dismissAll();
+    }
     await Promise.all(this.#running);
+  }
+
+  /** Drains, and writes what is known of the nodes. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain();
+    this.#ticking?.cancel();
     await this.#stack.close();
   }
 

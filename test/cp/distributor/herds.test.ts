@@ -13,7 +13,10 @@ import { TempDir } from "../../support/temp-dir.ts";
 function greeting(id: string, boot: string, hostname: string) {
   return {
     case: "hello" as const,
-    value: create(HelloSchema, { node: { id, boot, build: "b", hostname } }),
+    value: create(HelloSchema, {
+      node: { id, boot, build: "b", hostname },
+      features: [{ name: "kind/service", version: 1 }],
+    }),
   };
 }
 
