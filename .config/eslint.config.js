@@ -111,8 +111,12 @@ const pureImports = {
       "X509Certificate",
       "createPrivateKey",
       "createPublicKey",
+      // Ed25519 signatures: what is signed and the key decide every bit of them.
+      "sign",
+      "verify",
     ],
-    message: "Only hashes and reading keys: a random value is a parameter.",
+    message:
+      "Only hashes, signatures and reading keys: a random value is a parameter.",
   })),
   patterns: [
     {

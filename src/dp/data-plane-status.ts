@@ -3,7 +3,9 @@ import type { Clock } from "../runtime/clock.ts";
 import type { StatusSource } from "../runtime/status.ts";
 import { nackClassName } from "../sync/names.ts";
 import type { AppliedState } from "./applied-state.ts";
+import { isoTime, type Freshness } from "./freshness.ts";
 import type { Gateway } from "./gateway/gateway.ts";
+import type { ReplicaStore } from "./replica/replica-store.ts";
 import type { SyncClient } from "./sync/sync-client.ts";
 
 /** What a data plane says about itself at /status. */
@@ -18,8 +20,10 @@ export function dataPlaneStatus(of: {
     SyncClient<never>,
     "controlPlane" | "controlPlanes" | "refusals"
   >;
+  readonly freshness: Freshness;
+  readonly replica: Pick<ReplicaStore, "trouble">;
 }): StatusSource {
-  const { clock, gateway, applied, client } = of;
+  const { clock, gateway, applied, client, freshness, replica } = of;
   const startedMs = clock.monotonic();
   const config = (): JsonValue => {
     const { current } = applied;
@@ -33,6 +37,9 @@ export function dataPlaneStatus(of: {
       },
       age_seconds: seconds(clock.monotonic() - current.sinceMs),
       source: current.source,
+      confirmed_at: isoTime(freshness.confirmedMs),
+      confirmed_age_seconds: seconds(freshness.ageMs),
+      stale: freshness.isStale,
       entries: snapshot.entryCount,
       bytes: snapshot.byteCount,
     };
@@ -53,6 +60,14 @@ export function dataPlaneStatus(of: {
           each.nextAttemptMs === undefined ? null : seconds(each.nextAttemptMs),
       })),
       config: config(),
+      disk:
+        replica.trouble === undefined
+          ? { writable: true }
+          : {
+              writable: false,
+              reason: replica.trouble.reason,
+              for_seconds: seconds(clock.monotonic() - replica.trouble.sinceMs),
+            },
       degraded: gateway.degraded.map(({ key, reason }) => ({ key, reason })),
       refused: client.refusals.map((refusal) => ({
         class: nackClassName(refusal.class),
@@ -68,7 +83,7 @@ export function dataPlaneStatus(of: {
     notReady: () =>
       applied.current === undefined
         ? "no configuration yet: none on disk, and no control plane has sent any"
-        : undefined,
+        : freshness.notReady,
     config,
   };
 }

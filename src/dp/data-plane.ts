@@ -1,6 +1,7 @@
 import "../runtime/no-proto.ts";
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import type { Registry } from "prom-client";
 import type { Feature } from "../model/features.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { CloseStack } from "../runtime/close-stack.ts";
@@ -8,11 +9,15 @@ import { formatHostPort, type HostPort } from "../runtime/host-port.ts";
 import { HttpListener } from "../runtime/http-listener.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { createProcessRegistry } from "../runtime/metrics.ts";
-import type { Proxy } from "../runtime/tunnel.ts";
 import { statusHandler, statusOnly } from "../runtime/status.ts";
+import { ClusterTls } from "../runtime/tls/cluster-tls.ts";
+import type { ClusterTlsFiles } from "../runtime/tls/material.ts";
+import type { Proxy } from "../runtime/tunnel.ts";
 import { FAIL_ROUTE } from "../sync/features.ts";
 import { AppliedState } from "./applied-state.ts";
 import { dataPlaneStatus } from "./data-plane-status.ts";
+import { readFallbackKey, runFallback } from "./fallback.ts";
+import { Freshness, type WhenStale } from "./freshness.ts";
 import { Gateway, type Prepared } from "./gateway/gateway.ts";
 import { resolveNodeId } from "./node-id.ts";
 import { ReplicaStore } from "./replica/replica-store.ts";
@@ -37,8 +42,21 @@ export interface DataPlaneOptions {
   readonly workspace: string;
   /** What becomes of a configuration with a plugin that this data plane lacks: not applied, or applied with the routes in the plugin's scope answering 503. */
   readonly onUnsupported: "refuse" | "fail-route";
-  /** The control plane is spoken to in clear text. The only mode there is. */
-  readonly insecureSync: true;
+  /** What the link to the control planes is secured with. */
+  readonly tls?: ClusterTlsFiles;
+  /** Without `tls`: control planes are spoken to in clear text, by somebody's wish. */
+  readonly insecureSync: boolean;
+  /** How long after the last confirmation by a control plane what is served counts as stale. Absent: never. */
+  readonly maxStaleMs?: number;
+  /** What comes of that, besides a metric and a line in the status. Traffic is served whatever this is. Default: nothing, "serve". */
+  readonly whenStale?: WhenStale;
+  /** A snapshot file to start from when there is nothing on the disk and no control plane. Absent: none. */
+  readonly fallback?: {
+    /** A file's name, or an http or https URL. */
+    readonly source: string;
+    /** The public key, in PEM form, of who must have signed it. */
+    readonly keyFile: string;
+  };
   /** Version and build of this software. */
   readonly build: string;
 }
@@ -58,7 +76,8 @@ export interface DataPlane extends AsyncDisposable {
  * Starts a data plane. When this resolves it serves what it had on disk, if anything; it has not seen a control plane
  * yet, and need never do so to go on.
  *
- * @throws ListenError when an address is not to be had, ReplicaError when the directory is in use or of something else.
+ * @throws ListenError when an address is not to be had, ReplicaError when the directory is in use or of something else,
+ * ConfigError when a certificate is not usable.
  */
 export async function startDataPlane(
   options: DataPlaneOptions,
@@ -67,6 +86,9 @@ export async function startDataPlane(
   const { build, workspace, dataDir } = options;
   await using stack = new CloseStack();
   const metrics = createProcessRegistry(build, "dp");
+  // First: wrong files are told before anything is opened.
+  const tls = await openTls(options, { clock, logger, metrics });
+  if (tls !== undefined) stack.use(tls);
   const gateway = stack.use(
     Gateway.create({
       onUnsupported: options.onUnsupported,
@@ -81,34 +103,50 @@ export async function startDataPlane(
       ? [{ name: FAIL_ROUTE, version: 1 }]
       : []),
   ];
+  const { fallback } = options;
+  // A wrong one is told before anything else: it is not missed until it is needed.
+  const fallbackKey =
+    fallback === undefined
+      ? undefined
+      : await readFallbackKey(fallback.keyFile);
+  const boot = randomUUID();
   const replica = stack.use(
     await ReplicaStore.open({
       dataDir,
       workspace,
       refuser: refuserOf(build, features),
+      boot,
       clock,
       logger,
+      metrics,
     }),
   );
-  const nodeId = await resolveNodeId(dataDir, options.nodeId, logger);
+  const nodeId = await resolveNodeId(
+    dataDir,
+    { given: options.nodeId, certified: tls?.certificate.nodeId },
+    logger,
+  );
+  const applied = new AppliedState({
+    gateway,
+    guard: replica.guard,
+    clock,
+    logger,
+  });
   const { loaded } = replica;
-  let serving = loaded;
-  if (loaded !== undefined) {
-    const result = await gateway.prepare(loaded);
-    if (result.ok) gateway.commit(result.prepared);
-    else {
-      // Another build wrote it. It stays on disk; the control plane is told and sends what this build can use.
-      logger.error("replica.not_servable", {
-        revision: loaded.cursor.revision,
-        class: result.class,
-        violations: result.violations.slice(0, 3),
-      });
-      serving = undefined;
-    }
-  }
-
-  const applied = new AppliedState(gateway, clock);
-  if (serving !== undefined) applied.begin(serving);
+  const serving =
+    loaded !== undefined && (await applied.restore(loaded))
+      ? loaded
+      : undefined;
+  const freshness = new Freshness({
+    maxStaleMs: options.maxStaleMs,
+    whenStale: options.whenStale ?? "serve",
+    confirmedMs: replica.confirmedMs,
+    store: (atMs) => replica.confirmed(atMs),
+    clock,
+    logger,
+    metrics,
+  });
+  stack.defer(() => freshness.close());
   const applier = new Applier<Prepared>({
     workspace,
     clock,
@@ -118,11 +156,12 @@ export async function startDataPlane(
   });
   const client = new SyncClient<Prepared>({
     controlPlanes: options.controlPlanes,
+    tls,
     proxy: options.clusterProxy,
     workspace,
     node: {
       id: nodeId,
-      boot: randomUUID(),
+      boot,
       build,
       hostname: hostname(),
       labels: { ...options.labels },
@@ -132,6 +171,9 @@ export async function startDataPlane(
     serving: serving?.cursor,
     refusals: replica.refusals,
     takeCounters: () => gateway.takeCounters(),
+    onConfirmed: () => {
+      freshness.confirm();
+    },
     clock,
     logger,
     metrics,
@@ -145,6 +187,8 @@ export async function startDataPlane(
     gateway,
     applied,
     client,
+    freshness,
+    replica,
   });
   const statusListener = stack.use(
     await HttpListener.listen(
@@ -160,10 +204,32 @@ export async function startDataPlane(
   const running = client.run(stop.signal).catch((error: unknown) => {
     logger.error("sync.stopped", { err: error });
   });
+  const startingFrom =
+    fallback === undefined || fallbackKey === undefined
+      ? undefined
+      : runFallback(
+          {
+            source: fallback.source,
+            publicKey: fallbackKey,
+            workspace,
+            applied,
+            replica,
+            client,
+            freshness,
+            clock,
+            logger,
+            random: Math.random,
+          },
+          stop.signal,
+        ).catch((error: unknown) => {
+          logger.error("fallback.stopped", { err: error });
+        });
   stack.defer(async () => {
     stop.abort();
-    await running;
+    await Promise.all([running, startingFrom]);
   });
+  // First of all that is closed: whatever the rest takes, this process was asked to end.
+  stack.defer(() => replica.guard.end());
   const owned = stack.move();
   return {
     addresses: {
@@ -172,6 +238,17 @@ export async function startDataPlane(
     },
     [Symbol.asyncDispose]: () => owned.close(),
   };
+}
+
+/** @throws ConfigError */
+async function openTls(
+  { tls, insecureSync }: DataPlaneOptions,
+  deps: DataPlaneDependencies & { readonly metrics: Registry },
+): Promise<ClusterTls | undefined> {
+  if (tls !== undefined) return ClusterTls.open({ ...tls, ...deps });
+  if (!insecureSync)
+    throw new TypeError("a link without certificates needs insecureSync");
+  return undefined;
 }
 
 /** What decides whether a refusal still holds. */

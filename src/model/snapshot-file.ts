@@ -1,48 +1,55 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { createHash } from "node:crypto";
+import { createHash, type KeyObject } from "node:crypto";
 import type { Cursor } from "../gen/holdfast/config/v1/cursor_pb.js";
 import {
   SnapshotFileHeaderSchema,
   type SnapshotFileHeader,
 } from "../gen/holdfast/sync/v1/snapshot_file_pb.js";
+import { signSnapshot } from "./snapshot-signature.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** The first bytes of a snapshot file. */
 const MAGIC = Buffer.from("holdfast", "ascii");
 /** The format this code writes, and the newest that it reads. */
 const SNAPSHOT_FILE_FORMAT = 1;
+const OLDEST_FORMAT = 1;
 /** Magic, format number, length of the header. */
 export const SNAPSHOT_FILE_PREFIX_BYTES = MAGIC.length + 8;
 const HASH_BYTES = 32;
 /** 1024 buckets and a cursor need far less. */
 const MAX_HEADER_BYTES = 1 << 20;
 
+export interface WriteSnapshotFileOptions {
+  /** Ed25519: who vouches for the file. Default: nobody. */
+  readonly signingKey?: KeyObject | undefined;
+}
+
 /** A snapshot file, piece by piece. The format is described at SnapshotFileHeader. */
 export function* writeSnapshotFile(
   cursor: Cursor,
   snapshot: Snapshot,
   timeMs: number,
+  { signingKey }: WriteSnapshotFileOptions = {},
 ): Generator<Uint8Array, void, undefined> {
   const buckets = [...snapshot.buckets()];
-  const header = toBinary(
-    SnapshotFileHeaderSchema,
-    create(SnapshotFileHeaderSchema, {
-      workspace: snapshot.workspace,
-      cursor,
-      buckets: buckets.map(([index, bucket]) => ({
-        index,
-        hash: bucket.hash,
-        size: bucket.bytes.length,
-      })),
-      totals: {
-        buckets: buckets.length,
-        entries: BigInt(snapshot.entryCount),
-        bytes: BigInt(snapshot.byteCount),
-      },
-      time: timestampFromMs(timeMs),
-    }),
-  );
+  const said = create(SnapshotFileHeaderSchema, {
+    workspace: snapshot.workspace,
+    cursor,
+    buckets: buckets.map(([index, bucket]) => ({
+      index,
+      hash: bucket.hash,
+      size: bucket.bytes.length,
+    })),
+    totals: {
+      buckets: buckets.length,
+      entries: BigInt(snapshot.entryCount),
+      bytes: BigInt(snapshot.byteCount),
+    },
+    time: timestampFromMs(timeMs),
+  });
+  if (signingKey !== undefined) said.signature = signSnapshot(said, signingKey);
+  const header = toBinary(SnapshotFileHeaderSchema, said);
   const prefix = Buffer.alloc(SNAPSHOT_FILE_PREFIX_BYTES);
   MAGIC.copy(prefix);
   prefix.writeUInt32BE(SNAPSHOT_FILE_FORMAT, MAGIC.length);
@@ -63,6 +70,8 @@ export function readSnapshotFilePrefix(prefix: Buffer): number | string {
   const format = prefix.readUInt32BE(MAGIC.length);
   if (format > SNAPSHOT_FILE_FORMAT)
     return `has format ${format}, this build reads up to ${SNAPSHOT_FILE_FORMAT}`;
+  if (format < OLDEST_FORMAT)
+    return `has format ${format}, this build reads from ${OLDEST_FORMAT} on`;
   const length = prefix.readUInt32BE(MAGIC.length + 4);
   if (length > MAX_HEADER_BYTES)
     return `has a header of ${length} bytes, more than ${MAX_HEADER_BYTES}`;

@@ -5,6 +5,7 @@ import { flag, list, optional, required } from "../flags.ts";
 import { UsageError } from "../io.ts";
 import { insecureSync, logLevel, needsInsecureSync } from "../process-flags.ts";
 import { serve } from "../serve.ts";
+import { startFlags, startOptionsOf } from "../start-flags.ts";
 import {
   connectProxy,
   hostPort,
@@ -78,12 +79,14 @@ export const dp = command({
         "What to do with a configuration that needs a feature this data plane lacks: keep serving the one before, or apply it and answer 503 on just the routes concerned.",
       default: "refuse",
     }),
+    ...startFlags,
     insecureSync,
     logLevel,
   },
   async run({ io, version }, flags) {
     needsInsecureSync("dp", flags.insecureSync);
     const labels = labelsOf(flags.label);
+    const startOptions = startOptionsOf(flags);
     const logger = createLogger(flags.logLevel);
     const deps = { clock: systemClock, logger };
     // Not before it is needed: every other command starts in half the time without it.
@@ -105,6 +108,7 @@ export const dp = command({
             labels,
             workspace: flags.workspace,
             onUnsupported: flags.onUnsupported,
+            ...startOptions,
             insecureSync: true,
             build: version,
           },

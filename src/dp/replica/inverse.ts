@@ -115,7 +115,7 @@ export async function stateBefore(
   if (head?.to === undefined || head.of !== state.cursor.root) return undefined;
   let snapshot: Snapshot = state.snapshot;
   for (let part = 0; part < head.parts; part++) {
-    const bytes = await db.get(inverseKey(part));
+    const [bytes] = await db.getMany([inverseKey(part)]);
     if (bytes === undefined) return undefined;
     const { puts, deletes } = fromBinary(DeltaContentSchema, bytes);
     snapshot = await driveSlices(snapshot.applySlices({ puts, deletes }));

@@ -1,15 +1,15 @@
 import { open, type FileHandle } from "node:fs/promises";
+import type { KeyObject } from "node:crypto";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
-import { Bucket, Snapshot } from "../../model/snapshot.ts";
-import {
-  readSnapshotFileHeader,
-  readSnapshotFilePrefix,
-  SNAPSHOT_FILE_PREFIX_BYTES,
-  writeSnapshotFile,
-} from "../../model/snapshot-file.ts";
+import type { Snapshot } from "../../model/snapshot.ts";
+import { writeSnapshotFile } from "../../model/snapshot-file.ts";
 import { writeFileDurably } from "../../runtime/durable-file.ts";
-import { driveSlices } from "../../runtime/slices.ts";
-import { LIMITS } from "../../sync/limits.ts";
+import {
+  readStateFrom,
+  readStateHeader,
+  type ByteSource,
+  type StateHeader,
+} from "../state-reader.ts";
 
 /** A state with its name. */
 export interface State {
@@ -17,32 +17,30 @@ export interface State {
   readonly snapshot: Snapshot;
 }
 
-type StateHeader = Exclude<ReturnType<typeof readSnapshotFileHeader>, string>;
-
-/** A snapshot file is not what it should be. The message says how, without the file's name. */
-export class DamagedFileError extends Error {
-  override readonly name = "DamagedFileError";
-}
-
-/** Replaces a snapshot file, durably. */
+/** Replaces a snapshot file, durably; signed if there is a key. */
 export async function writeStateFile(
   file: string,
   state: State,
   timeMs: number,
+  signingKey?: KeyObject,
 ): Promise<void> {
   await writeFileDurably(
     file,
-    writeSnapshotFile(state.cursor, state.snapshot, timeMs),
+    writeSnapshotFile(state.cursor, state.snapshot, timeMs, { signingKey }),
   );
 }
 
 /**
- * Reads a snapshot file and proves it whole. Undefined when there is none.
+ * Reads a snapshot file and proves it whole. Undefined when there is none. `check` sees the header before anything else
+ * is read, and says what is wrong with it or nothing.
  *
- * @throws DamagedFileError when any of it is not as it was written.
+ * @throws DamagedFileError when any of it is not as it was written, or `check` had something to say.
  */
-export function readStateFile(file: string): Promise<State | undefined> {
-  return reading(file, readState);
+export function readStateFile(
+  file: string,
+  check?: (header: StateHeader) => string | undefined,
+): Promise<State | undefined> {
+  return reading(file, (source) => readStateFrom(source, check));
 }
 
 /**
@@ -51,12 +49,15 @@ export function readStateFile(file: string): Promise<State | undefined> {
  * @throws DamagedFileError when its beginning is not as it was written.
  */
 export function readStateCursor(file: string): Promise<Cursor | undefined> {
-  return reading(file, async (handle) => (await readHeader(handle)).cursor);
+  return reading(
+    file,
+    async (source) => (await readStateHeader(source)).cursor,
+  );
 }
 
 async function reading<T>(
   file: string,
-  read: (handle: FileHandle) => Promise<T>,
+  read: (source: ByteSource) => Promise<T>,
 ): Promise<T | undefined> {
   let handle: FileHandle;
   try {
@@ -66,63 +67,22 @@ async function reading<T>(
     throw error;
   }
   try {
-    return await read(handle);
+    return await read(await fileSource(handle));
   } finally {
     await handle.close();
   }
 }
 
-async function readHeader(handle: FileHandle): Promise<StateHeader> {
-  const length = readSnapshotFilePrefix(
-    await read(handle, SNAPSHOT_FILE_PREFIX_BYTES),
-  );
-  if (typeof length === "string") throw new DamagedFileError(length);
-  const header = readSnapshotFileHeader(await read(handle, length));
-  if (typeof header === "string") throw new DamagedFileError(header);
-  const bytes = header.buckets.reduce((sum, b) => sum + b.size, 0);
-  const before = SNAPSHOT_FILE_PREFIX_BYTES + length;
+/** The bytes of an open file, from its beginning. */
+export async function fileSource(handle: FileHandle): Promise<ByteSource> {
   const { size } = await handle.stat();
-  if (bytes > LIMITS.snapshotBytes)
-    throw new DamagedFileError(
-      `announces ${bytes} bytes, more than ${LIMITS.snapshotBytes}`,
-    );
-  if (before + bytes !== size)
-    throw new DamagedFileError(
-      `has ${size} bytes, its header announces ${bytes} and ${before} before them`,
-    );
-  return header;
-}
-
-async function readState(handle: FileHandle): Promise<State> {
-  const header = await readHeader(handle);
-  const buckets: [number, Bucket][] = [];
-  for (const { index, size: bytes, hash } of header.buckets) {
-    const bucket = Bucket.parse(index, await read(handle, bytes));
-    if (typeof bucket === "string")
-      throw new DamagedFileError(`bucket ${index} ${bucket}`);
-    if (!bucket.hash.equals(hash))
-      throw new DamagedFileError(`bucket ${index} has another hash`);
-    buckets.push([index, bucket]);
-  }
-  const snapshot = Snapshot.ofBuckets(header.workspace, buckets);
-  const root = await driveSlices(snapshot.hashSlices());
-  if (root !== header.cursor.root)
-    throw new DamagedFileError(
-      `has root ${root}, its cursor says ${header.cursor.root}`,
-    );
-  return { cursor: header.cursor, snapshot };
-}
-
-async function read(handle: FileHandle, length: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafeSlow(length);
-  let at = 0;
-  while (at < length) {
-    const { bytesRead } = await handle.read(buffer, at, length - at);
-    if (bytesRead === 0)
-      throw new DamagedFileError(`ends ${length - at} bytes too early`);
-    at += bytesRead;
-  }
-  return buffer;
+  return {
+    size,
+    async read(buffer, at) {
+      const { bytesRead } = await handle.read(buffer, at, buffer.length - at);
+      return bytesRead;
+    },
+  };
 }
 
 function isMissing(error: unknown): boolean {

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { stat } from "node:fs/promises";
 import path from "node:path";
+import { Gauge, type Registry } from "prom-client";
 import type { Refusal } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
@@ -42,6 +43,8 @@ export interface ReplicaStoreOptions {
   readonly boot?: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Default: nobody counts. */
+  readonly metrics?: Registry;
 }
 
 /** Why nothing can be stored at present. */
@@ -84,6 +87,17 @@ export class ReplicaStore implements AsyncDisposable {
   private constructor(options: ReplicaStoreOptions) {
     this.#options = options;
     this.#copy = new SecondCopy(options);
+    const { metrics } = options;
+    if (metrics === undefined) return;
+    const isWritable = (): boolean => this.#trouble === undefined;
+    new Gauge({
+      name: "holdfast_dp_replica_writable",
+      help: "Whether what is applied can be stored. While it cannot, new states are refused as LOCAL_IO.",
+      registers: [metrics],
+      collect() {
+        this.set(isWritable() ? 1 : 0);
+      },
+    });
   }
 
   /**
@@ -141,9 +155,15 @@ export class ReplicaStore implements AsyncDisposable {
     return this.#guard;
   }
 
-  /** Makes a state durable: all of it, or nothing of it. Rejects with what the disk said. */
-  async persist(state: State): Promise<void> {
-    await this.#write((db) => this.#store(db, state));
+  /**
+   * Makes a state durable: all of it, or nothing of it. Rejects with what the disk said. `onProgress` hears from time to
+   * time how many of how many changes are on their way.
+   */
+  async persist(
+    state: State,
+    onProgress?: (done: number, total: number) => void,
+  ): Promise<void> {
+    await this.#write((db) => this.#store(db, state, { onProgress }));
     this.#copy.schedule(state);
   }
 
@@ -221,7 +241,10 @@ export class ReplicaStore implements AsyncDisposable {
       loaded !== undefined &&
       !cursorsEqual(loaded.cursor, this.#stored?.cursor)
     ) {
-      await this.#store(db, loaded, beside, !start.quarantines);
+      await this.#store(db, loaded, {
+        ...beside,
+        undoable: !start.quarantines,
+      });
       this.#copy.schedule(loaded);
     } else if (beside !== undefined)
       await writeRefusals(db, this.#refuser, refusals, trials);
@@ -256,12 +279,7 @@ export class ReplicaStore implements AsyncDisposable {
     this.#failed(failure);
   }
 
-  async #store(
-    db: Database,
-    state: State,
-    beside?: Beside,
-    undoable = true,
-  ): Promise<void> {
+  async #store(db: Database, state: State, more: Beside = {}): Promise<void> {
     this.#inverse = await writeState(
       db,
       {
@@ -269,10 +287,9 @@ export class ReplicaStore implements AsyncDisposable {
         refuser: this.#refuser,
         before: this.#stored,
         inverse: this.#inverse,
-        undoable,
       },
       state,
-      beside,
+      more,
     );
     this.#stored = state;
     this.#wanted = state;

@@ -15,10 +15,14 @@ import { writeInverse, type InverseHead } from "./inverse.ts";
 import type { State } from "./last-good.ts";
 import { trialsToJson, type Trials } from "./trials.ts";
 
-/** What goes with a state into its batch. */
+/** What goes with a state into its batch, and how. */
 export interface Beside {
   readonly refusals?: readonly Refusal[];
   readonly trials?: Trials;
+  /** Whether one may go back to what was there. Default: yes. */
+  readonly undoable?: boolean;
+  /** Hears from time to time how many of how many changes are on their way. Default: nobody does. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**
@@ -33,8 +37,6 @@ export async function writeState(
     /** What is there. */
     readonly before: State | undefined;
     readonly inverse: InverseHead | undefined;
-    /** Whether one may go back to what is there. */
-    readonly undoable: boolean;
   },
   state: State,
   beside: Beside = {},
@@ -43,17 +45,25 @@ export async function writeState(
   const changes = await driveSlices(
     diffSlices(before?.snapshot ?? Snapshot.empty(workspace), state.snapshot),
   );
+  // Each change is written, and so is what undoes it.
+  const total = 2 * (changes.puts.length + changes.deletes.length);
+  let done = 0;
+  const onYield = (entries: number): void => {
+    done += entries;
+    beside.onProgress?.(done, total);
+  };
   const batch = db.batch();
   try {
-    await driveSlices(fill(batch, changes));
+    await driveSlices(fill(batch, changes), { onYield });
     const head = await driveSlices(
       writeInverse(
         batch,
-        options.undoable ? before : undefined,
+        beside.undoable === false ? undefined : before,
         state.cursor,
         changes,
         inverse?.parts ?? 0,
       ),
+      { onYield },
     );
     batch.put(META.workspace, text(workspace));
     batch.put(META.cursor, sealedCursor(state.cursor));

@@ -3,12 +3,12 @@ import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import {
-  DamagedFileError,
   readStateCursor,
   readStateFile,
   writeStateFile,
   type State,
 } from "./last-good.ts";
+import { DamagedFileError } from "../state-reader.ts";
 import { setAside } from "./set-aside.ts";
 
 /** It is written at most this often. */

@@ -99,6 +99,8 @@ export class Applier<P> {
   readonly #persistence: Persistence;
   readonly #staging = new Staging();
   #served: State | undefined;
+  /** Whether what is served is of no account against a state of another history. */
+  #yields = false;
   /** What came last and is not taken up. */
   #arrived:
     { readonly frame: Frame; readonly message: Manifest | Delta } | undefined;
@@ -118,6 +120,12 @@ export class Applier<P> {
     this.#activation = options.activation;
     this.#persistence = options.persistence;
     this.#served = options.served;
+  }
+
+  /** Goes on from a state that came another way. It gives way to whatever a control plane sends. */
+  begin(state: State): void {
+    this.#served = state;
+    this.#yields = true;
   }
 
   get progress(): Progress | undefined {
@@ -259,6 +267,7 @@ export class Applier<P> {
     const startedMs = this.#step(frame.seq, "commit", 0);
     this.#activation.commit(required(work.prepared, "a prepared state"));
     this.#served = required(work.state, "a verified state");
+    this.#yields = false;
     this.#staging.clear();
     this.#progress = undefined;
     work.timings.commitUs = this.#since(startedMs);
@@ -320,7 +329,11 @@ export class Applier<P> {
   /** What following another history would cost. */
   async #losesOf(work: Work<P>, snapshot: Snapshot): Promise<Verdict["loses"]> {
     const served = this.#served;
-    if (served === undefined || served.cursor.epoch === work.frame.to.epoch)
+    if (
+      served === undefined ||
+      this.#yields ||
+      served.cursor.epoch === work.frame.to.epoch
+    )
       return undefined;
     const { deletes } = await this.#drive(
       work,

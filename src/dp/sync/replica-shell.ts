@@ -11,6 +11,7 @@ import type { Logger } from "../../runtime/logger.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import { nackClassName } from "../../sync/names.ts";
 import {
+  mayConnect,
   openReplica,
   stepReplica,
   type Frame,
@@ -18,6 +19,7 @@ import {
   type ReplicaEffect,
   type ReplicaEvent,
 } from "../../sync/replica.ts";
+import type { State } from "../replica/last-good.ts";
 import type { Applier } from "./applier.ts";
 import { messageOf } from "./message-of.ts";
 import type { SyncMetrics } from "./sync-metrics.ts";
@@ -84,6 +86,19 @@ export class ReplicaShell<P> {
 
   get replica(): Replica {
     return this.#replica;
+  }
+
+  /**
+   * Goes on from a state that came another way, as if it had been there from the beginning. False, having done nothing,
+   * when anything is served already or a control plane is there.
+   */
+  begin(state: State): boolean {
+    const { serving, refusals } = this.#replica;
+    if (serving !== undefined || !mayConnect(this.#replica)) return false;
+    const { applier, clock } = this.#options;
+    applier.begin(state);
+    this.#replica = openReplica(state.cursor, refusals, clock.monotonic());
+    return true;
   }
 
   /** A stream is open. */

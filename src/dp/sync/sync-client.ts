@@ -6,6 +6,8 @@ import { formatHostPort, type HostPort } from "../../runtime/host-port.ts";
 import type { Connector } from "../../runtime/link.ts";
 import type { Proxy } from "../../runtime/tunnel.ts";
 import { LIMITS } from "../../sync/limits.ts";
+import { mayConnect } from "../../sync/replica.ts";
+import type { State } from "../replica/last-good.ts";
 import { converse } from "./conversation.ts";
 import { Dialer, type ControlPlaneStatus } from "./dialer.ts";
 import { ReplicaShell, type ReplicaShellOptions } from "./replica-shell.ts";
@@ -57,6 +59,16 @@ export class SyncClient<P> {
   /** The control plane that has welcomed this node; undefined when there is none. */
   get controlPlane(): string | undefined {
     return this.#shell.replica.at === "online" ? this.#controlPlane : undefined;
+  }
+
+  /** Whether there is a stream, or an apply that has outlived one. */
+  get isConnected(): boolean {
+    return !mayConnect(this.#shell.replica);
+  }
+
+  /** Goes on from a state that came another way. False when anything is served already or a control plane is there. */
+  begin(state: State): boolean {
+    return this.#shell.begin(state);
   }
 
   /** All control planes that this node may connect to. */

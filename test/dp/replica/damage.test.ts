@@ -14,11 +14,11 @@ import {
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import {
-  DamagedFileError,
   readStateFile,
   writeStateFile,
   type State,
 } from "../../../src/dp/replica/last-good.ts";
+import { DamagedFileError } from "../../../src/dp/state-reader.ts";
 import { writeSnapshotFile } from "../../../src/model/snapshot-file.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { RecordingLogger } from "../../support/recording-logger.ts";
