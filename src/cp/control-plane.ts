@@ -1,5 +1,6 @@
 import "../runtime/no-proto.ts";
 import path from "node:path";
+import type { Registry } from "prom-client";
 import type { Clock } from "../runtime/clock.ts";
 import { CloseStack } from "../runtime/close-stack.ts";
 import { GrpcServer } from "../runtime/grpc.ts";
@@ -8,6 +9,8 @@ import { HttpListener } from "../runtime/http-listener.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { createProcessRegistry } from "../runtime/metrics.ts";
 import { statusHandler, statusOnly } from "../runtime/status.ts";
+import { ClusterTls } from "../runtime/tls/cluster-tls.ts";
+import type { ClusterTlsFiles } from "../runtime/tls/material.ts";
 import { LIMITS } from "../sync/limits.ts";
 import { startAdmin } from "./admin/admin.ts";
 import { Catalog } from "./catalog/catalog.ts";
@@ -26,8 +29,10 @@ export interface ControlPlaneOptions {
   readonly statusListen?: HostPort;
   /** The control plane's own directory; made if need be. */
   readonly dataDir: string;
-  /** Data planes are spoken to in clear text. The only mode there is. */
-  readonly insecureSync: true;
+  /** What the link to the data planes is secured with. */
+  readonly tls?: ClusterTlsFiles;
+  /** Without `tls`: data planes are spoken to in clear text, by somebody's wish. */
+  readonly insecureSync: boolean;
   /** Version and build of this software. */
   readonly build: string;
 }
@@ -50,7 +55,7 @@ export interface ControlPlane extends AsyncDisposable {
 /**
  * Starts a control plane: it serves when this resolves.
  *
- * @throws ListenError when an address is not to be had, ConfigError when the store is damaged or in use.
+ * @throws ListenError when an address is not to be had, ConfigError when the store is damaged or in use, or a certificate is not usable.
  */
 export async function startControlPlane(
   options: ControlPlaneOptions,
@@ -59,6 +64,9 @@ export async function startControlPlane(
   const { build } = options;
   await using stack = new CloseStack();
   const metrics = createProcessRegistry(build, "cp");
+  // First: wrong files are told before anything is opened.
+  const tls = await openTls(options, { clock, logger, metrics });
+  if (tls !== undefined) stack.use(tls);
   const store = stack.use(
     await LevelStore.open({
       directory: path.join(options.dataDir, STORE_DIRECTORY),
@@ -100,6 +108,8 @@ export async function startControlPlane(
     [distributor.service],
     {
       maxReceiveBytes: LIMITS.nodeMessageBytes,
+      tls,
+      clock,
       admission: LIMITS.greetings,
       onFailure: (error) => {
         logger.error("sync.failed", { err: error });
@@ -107,6 +117,8 @@ export async function startControlPlane(
     },
   );
   stack.use(sync);
+  // Before the listener goes, after the admin: a Goodbye needs a connection.
+  stack.defer(() => distributor.drain());
   const statusListener =
     options.statusListen === undefined
       ? undefined
@@ -140,4 +152,15 @@ export async function startControlPlane(
     },
     [Symbol.asyncDispose]: () => owned.close(),
   };
+}
+
+/** @throws ConfigError */
+async function openTls(
+  { tls, insecureSync }: ControlPlaneOptions,
+  deps: ControlPlaneDependencies & { readonly metrics: Registry },
+): Promise<ClusterTls | undefined> {
+  if (tls !== undefined) return ClusterTls.open({ ...tls, ...deps });
+  if (!insecureSync)
+    throw new TypeError("a link without certificates needs insecureSync");
+  return undefined;
 }

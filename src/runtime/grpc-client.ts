@@ -26,6 +26,9 @@ export interface GrpcClientOptions {
 /** How long what was written may take to leave after a close. */
 const LINGER_MS = 2_000;
 
+/** How long finding out why it cannot connect may take. */
+const WHY_MS = 1_000;
+
 /** A gRPC connection to one peer. It connects when it is first called; a failed call is not repeated. */
 export class GrpcClient implements Disposable {
   readonly #client: grpc.Client;
@@ -60,49 +63,28 @@ export class GrpcClient implements Disposable {
    * it has not worked within `timeoutMs`, or with the signal's reason.
    */
   async connect(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    await new Promise<void>((resolve, reject) => {
-      const deadline = Date.now() + timeoutMs;
-      const channel = this.#client.getChannel();
-      const settle = (outcome: () => void): void => {
-        signal.removeEventListener("abort", onAbort);
-        outcome();
-      };
-      const onAbort = (): void => {
-        settle(() => {
+    const channel = this.#client.getChannel();
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      signal.throwIfAborted();
+      const state = channel.getConnectivityState(true);
+      if (state === grpc.connectivityState.READY) return;
+      if (state === grpc.connectivityState.TRANSIENT_FAILURE)
+        throw await this.#failure();
+      if (state === grpc.connectivityState.SHUTDOWN)
+        throw new Error("the connection was closed");
+      await new Promise<void>((resolve, reject) => {
+        const onAbort = (): void => {
           reject(reasonOf(signal));
-        });
-      };
-      signal.addEventListener("abort", onAbort, { once: true });
-      const look = (): void => {
-        if (signal.aborted) return;
-        const state = channel.getConnectivityState(true);
-        if (state === grpc.connectivityState.READY) {
-          settle(resolve);
-          return;
-        }
-        if (state === grpc.connectivityState.TRANSIENT_FAILURE) {
-          void this.#failure(deadline).then((error) => {
-            settle(() => {
-              reject(error);
-            });
-          });
-          return;
-        }
+        };
+        signal.addEventListener("abort", onAbort, { once: true });
         channel.watchConnectivityState(state, deadline, (error) => {
-          if (error === undefined) look();
-          else
-            settle(() => {
-              reject(
-                new Error(`no connection within ${timeoutMs / 1000} s`, {
-                  cause: this.#link.failure,
-                }),
-              );
-            });
+          signal.removeEventListener("abort", onAbort);
+          if (error === undefined) resolve();
+          else reject(new Error(`no connection within ${timeoutMs / 1000} s`));
         });
-      };
-      look();
-    });
+      });
+    }
   }
 
   /** Opens a stream. Its 'error' must be listened to; aborting the signal cancels it. */
@@ -145,7 +127,7 @@ export class GrpcClient implements Disposable {
   }
 
   /** Why a connection could not be made. grpc-js tells only calls. */
-  async #failure(deadline: number): Promise<Error> {
+  async #failure(): Promise<Error> {
     return (
       this.#link.failure ??
       new Promise((resolve) => {
@@ -155,7 +137,7 @@ export class GrpcClient implements Disposable {
           (bytes) => bytes,
           Buffer.alloc(0),
           new grpc.Metadata(),
-          { deadline },
+          { deadline: Date.now() + WHY_MS },
           (error) => {
             resolve(new Error(lastErrorOf(error?.details ?? "")));
           },
@@ -165,11 +147,11 @@ export class GrpcClient implements Disposable {
   }
 }
 
-/** "connect ECONNREFUSED 127.0.0.1:1" of "No connection established. Last error: connect ECONNREFUSED 127.0.0.1:1 (2026-…Z). …". */
+/** "connect ECONNREFUSED 127.0.0.1:1" of "No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:1. Resolution note: ". */
 function lastErrorOf(details: string): string {
-  const found =
-    /Last error: (?<error>.*?)(?: \(\d{4}-[^)]*\))?\.?(?: Resolution note: .*)?$/.exec(
-      details,
-    );
-  return (found?.groups?.["error"] ?? details) || "the connection failed";
+  const error = details
+    .replace(/^.*Last error: (?:Error: )?/, "")
+    .replace(/\. Resolution note: .*$/, "")
+    .replace(/ \(\d{4}-[^)]*Z\)$/, "");
+  return error === "" ? "the connection failed" : error;
 }

@@ -3,6 +3,7 @@ import {
   X509Certificate,
   type KeyObject,
 } from "node:crypto";
+import { chmod } from "node:fs/promises";
 import path from "node:path";
 import { parseCertificates } from "../../model/pem.ts";
 import { writeFileDurably } from "../../runtime/durable-file.ts";
@@ -159,6 +160,8 @@ export async function revoke(
       { nowMs, nextMs: Date.parse(issuer.certificate.validTo) },
     ),
   );
+  // It is no secret, and who reads it may be somebody else.
+  await chmod(listFile, 0o644);
   io.stdout.write(`${listFile}\n`);
   io.stderr.write(
     `${file} is revoked for every control plane and data plane that has the new ${listFile} as its --cluster-crl.\n`,

@@ -2,9 +2,9 @@ import { systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/logger.ts";
 import { command } from "../command.ts";
 import { flag, optional, required } from "../flags.ts";
-import { insecureSync, logLevel, needsInsecureSync } from "../process-flags.ts";
+import { clusterFlags, linkSecurity, logLevel } from "../process-flags.ts";
 import { serve } from "../serve.ts";
-import { hostPort, loopbackHostPort, text } from "../value-types.ts";
+import { hostPort, text } from "../value-types.ts";
 
 /** `holdfast cp` */
 export const cp = command({
@@ -22,13 +22,17 @@ export const cp = command({
       "holdfast cp --data-dir ./data/cp --insecure-sync",
       "A control plane for data planes on this machine",
     ],
+    [
+      "holdfast cp --data-dir ./data/cp --sync-listen 0.0.0.0:8005 --cluster-cert cluster/cp.crt --cluster-key cluster/cp.key --cluster-ca cluster/ca.crt",
+      "A control plane for data planes anywhere; see holdfast cert --help",
+    ],
   ],
   flags: {
     adminListen: flag(hostPort, {
       summary: "Where the Admin RPCs are served, and status and metrics.",
       default: "127.0.0.1:8001",
     }),
-    syncListen: flag(loopbackHostPort, {
+    syncListen: flag(hostPort, {
       summary: "Where data planes connect.",
       default: "127.0.0.1:8005",
     }),
@@ -38,11 +42,13 @@ export const cp = command({
     dataDir: required(text("DIR"), {
       summary: "Where the configuration and its history are kept.",
     }),
-    insecureSync,
+    ...clusterFlags,
     logLevel,
   },
   async run({ io, version }, flags) {
-    needsInsecureSync("cp", flags.insecureSync);
+    const security = linkSecurity("cp", flags, [
+      { flag: "--sync-listen", address: flags.syncListen },
+    ]);
     const logger = createLogger(flags.logLevel);
     const deps = { clock: systemClock, logger };
     // Not before it is needed: every other command starts in half the time without it.
@@ -59,7 +65,7 @@ export const cp = command({
               ? {}
               : { statusListen: flags.statusListen }),
             dataDir: flags.dataDir,
-            insecureSync: true,
+            ...security,
             build: version,
           },
           deps,

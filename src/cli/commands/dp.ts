@@ -1,16 +1,19 @@
 import { systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/logger.ts";
+import {
+  certifiedNodeId,
+  type ClusterTlsFiles,
+} from "../../runtime/tls/material.ts";
 import { command } from "../command.ts";
 import { flag, list, optional, required } from "../flags.ts";
 import { UsageError } from "../io.ts";
-import { insecureSync, logLevel, needsInsecureSync } from "../process-flags.ts";
+import { clusterFlags, linkSecurity, logLevel } from "../process-flags.ts";
 import { serve } from "../serve.ts";
 import { startFlags, startOptionsOf } from "../start-flags.ts";
 import {
   connectProxy,
   hostPort,
   keyValue,
-  loopbackHostPort,
   oneOf,
   text,
   textLike,
@@ -35,9 +38,13 @@ export const dp = command({
       "holdfast dp --control-plane 127.0.0.1:8005 --data-dir ./data/dp2 --insecure-sync --proxy-listen 127.0.0.1:9000 --status-listen 127.0.0.1:9007",
       "A second one beside it",
     ],
+    [
+      "holdfast dp --control-plane cp.example.com:8005 --data-dir ./data/dp --cluster-cert cluster/edge-7.crt --cluster-key cluster/edge-7.key --cluster-ca cluster/ca.crt",
+      "On another machine; see holdfast cert --help",
+    ],
   ],
   flags: {
-    controlPlane: list(loopbackHostPort, {
+    controlPlane: list(hostPort, {
       summary:
         "The sync address of a control plane. Several are tried in random order; one that is lost is followed by another at once.",
       required: true,
@@ -66,7 +73,7 @@ export const dp = command({
       ),
       {
         summary:
-          "The node's id, constant over restarts. Without it one is made and kept in the data directory.",
+          "The node's id, constant over restarts. Without it: the one in its certificate when --cluster-ca is given, else one that is made and kept in the data directory.",
       },
     ),
     label: list(keyValue, { summary: "Shown with the node." }),
@@ -80,13 +87,23 @@ export const dp = command({
       default: "refuse",
     }),
     ...startFlags,
-    insecureSync,
+    ...clusterFlags,
     logLevel,
   },
   async run({ io, version }, flags) {
-    needsInsecureSync("dp", flags.insecureSync);
+    const security = linkSecurity("dp", flags, [
+      ...flags.controlPlane.map((address) => ({
+        flag: "--control-plane",
+        address,
+      })),
+      ...(flags.clusterProxy === undefined
+        ? []
+        : [{ flag: "--cluster-proxy", address: flags.clusterProxy }]),
+    ]);
     const labels = labelsOf(flags.label);
     const startOptions = startOptionsOf(flags);
+    if ("tls" in security && flags.nodeId !== undefined)
+      await checkNodeId(flags.nodeId, security.tls);
     const logger = createLogger(flags.logLevel);
     const deps = { clock: systemClock, logger };
     // Not before it is needed: every other command starts in half the time without it.
@@ -109,7 +126,7 @@ export const dp = command({
             workspace: flags.workspace,
             onUnsupported: flags.onUnsupported,
             ...startOptions,
-            insecureSync: true,
+            ...security,
             build: version,
           },
           deps,
@@ -118,6 +135,18 @@ export const dp = command({
     );
   },
 });
+
+/** A wrong node id is a wrong command line. What else there is to say about the certificate is said at the start. */
+async function checkNodeId(
+  nodeId: string,
+  files: ClusterTlsFiles,
+): Promise<void> {
+  const certified = await certifiedNodeId(files).catch(() => undefined);
+  if (certified !== undefined && certified !== nodeId)
+    throw new UsageError([
+      `--node-id ${nodeId}: the certificate in --cluster-cert ${files.certFile} is of node "${certified}", and the control plane takes it for no other: leave --node-id away, or give this node a certificate of its own`,
+    ]);
+}
 
 /** Within what the sync stream takes, so that a wrong label is told here and not by a stream that ends. */
 function labelsOf(

@@ -180,3 +180,14 @@ function problem(
     cause,
   });
 }
+
+/**
+ * The node that the certificate in a file binds its holder to; undefined when it binds to none.
+ *
+ * @throws ConfigError
+ */
+export async function certifiedNodeId(
+  files: ClusterTlsFiles,
+): Promise<string | undefined> {
+  return checkMaterial(files, await readRaw(files)).own.nodeId;
+}
