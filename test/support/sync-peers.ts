@@ -95,7 +95,9 @@ export class PuppetControlPlane implements AsyncDisposable {
     this.#stop = stop;
   }
 
-  static async start(): Promise<PuppetControlPlane> {
+  static async start(
+    options: { readonly reads?: boolean } = {},
+  ): Promise<PuppetControlPlane> {
     const streams: NodeStream[] = [];
     const stop = new AbortController();
     const service = bindBidi(SyncService, {
@@ -108,7 +110,11 @@ export class PuppetControlPlane implements AsyncDisposable {
               resolve();
             });
         });
-        await Promise.race([stream.read().catch(() => undefined), ended]);
+        const read =
+          options.reads === false
+            ? ended
+            : stream.read().catch(() => undefined);
+        await Promise.race([read, ended]);
       },
     });
     const server = await GrpcServer.listen(
