@@ -50,7 +50,9 @@ export async function deleteResource(
   const by = form.by(request.by);
   form.check();
   const operation = { type: "delete", kind, ...by } as const;
-  return writeAnswer(await catalog.transact([operation], {}), call);
+  const { allowMassDelete } = request;
+  const result = await catalog.transact([operation], { allowMassDelete });
+  return writeAnswer(result, call);
 }
 
 /** Does several operations as one revision, or none of them. */
