@@ -1,7 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { Frames, frameOf } from "../../../src/cp/distributor/frames.ts";
 import type { State } from "../../../src/dp/replica/last-good.ts";
 import {
   Codec,
@@ -12,55 +11,13 @@ import { LIMITS } from "../../../src/sync/limits.ts";
 import { cursor } from "../../support/cursors.ts";
 import { eventually } from "../../support/eventually.ts";
 import { TestActivation, TestNode } from "../../support/link-harness.ts";
+import { bring, feed, offer } from "../../support/offering.ts";
 import { filled, plain } from "../../support/states.ts";
 import {
   PuppetControlPlane,
   type NodeStream,
 } from "../../support/sync-peers.ts";
 import { TempDir } from "../../support/temp-dir.ts";
-
-const frames = new Frames();
-
-/** Offers a state as a control plane does. */
-function offer(stream: NodeStream, seq: bigint, state: State): Promise<void> {
-  return stream.send(
-    frameOf(
-      frames.manifest(state, {
-        known: false,
-        whole: false,
-        allowed: false,
-        predecessors: [],
-      }),
-      seq,
-    ),
-  );
-}
-
-/** Sends all the buckets of a state that the node has asked for in its n-th request. */
-async function feed(
-  stream: NodeStream,
-  state: State,
-  request = 1,
-): Promise<void> {
-  const { seq, buckets } = await stream.heard("bucketRequest", request);
-  for (const { index } of buckets) {
-    const bucket = state.snapshot.bucket(index);
-    if (bucket === undefined) throw new Error(`no bucket ${index}`);
-    for (const chunk of await frames.chunks(index, bucket))
-      await stream.send(frameOf(chunk, seq));
-  }
-}
-
-/** Offers a state, feeds it and waits for the Ack. */
-async function bring(
-  stream: NodeStream,
-  seq: bigint,
-  state: State,
-): Promise<void> {
-  await offer(stream, seq, state);
-  await feed(stream, state);
-  expect((await stream.heard("ack")).cursor).toEqual(state.cursor);
-}
 
 /** Lets prepares through one by one. */
 class Gated extends TestActivation {

@@ -1,0 +1,53 @@
+import { expect } from "vitest";
+import {
+  Frames,
+  frameOf,
+  type ManifestOptions,
+} from "../../src/cp/distributor/frames.ts";
+import type { State } from "../../src/dp/replica/last-good.ts";
+import type { NodeStream } from "./sync-peers.ts";
+
+const frames = new Frames();
+
+/** Offers a state as a control plane does. */
+export function offer(
+  stream: NodeStream,
+  seq: bigint,
+  state: State,
+  options: Partial<ManifestOptions> = {},
+): Promise<void> {
+  const manifest = frames.manifest(state, {
+    known: false,
+    whole: false,
+    allowed: false,
+    predecessors: [],
+    ...options,
+  });
+  return stream.send(frameOf(manifest, seq));
+}
+
+/** Sends all the buckets of a state that the node has asked for in its n-th request. */
+export async function feed(
+  stream: NodeStream,
+  state: State,
+  request = 1,
+): Promise<void> {
+  const { seq, buckets } = await stream.heard("bucketRequest", request);
+  for (const { index } of buckets) {
+    const bucket = state.snapshot.bucket(index);
+    if (bucket === undefined) throw new Error(`no bucket ${index}`);
+    for (const chunk of await frames.chunks(index, bucket))
+      await stream.send(frameOf(chunk, seq));
+  }
+}
+
+/** Offers a state, feeds it and waits for the Ack. */
+export async function bring(
+  stream: NodeStream,
+  seq: bigint,
+  state: State,
+): Promise<void> {
+  await offer(stream, seq, state);
+  await feed(stream, state);
+  expect((await stream.heard("ack")).cursor).toEqual(state.cursor);
+}
