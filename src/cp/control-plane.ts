@@ -18,7 +18,15 @@ import { DEFAULT_WORKSPACE, STORE_DIRECTORY } from "./control-plane-files.ts";
 import { controlPlaneStatus } from "./control-plane-status.ts";
 import { Expiry } from "./catalog/expiry.ts";
 import { Distributor } from "./distributor/distributor.ts";
+import {
+  SnapshotPublisher,
+  type PublishOptions,
+} from "./snapshot-publisher.ts";
 import { LevelStore } from "./store/level-store.ts";
+
+/** How long writes that are under way at a stop may take, and then nodes that are told of it. */
+const DRAIN_WRITES_MS = 2_500;
+const DRAIN_NODES_MS = 2_500;
 
 export interface ControlPlaneOptions {
   /** Where the Admin RPCs, the status pages and metrics are served. */
@@ -33,6 +41,8 @@ export interface ControlPlaneOptions {
   readonly tls?: ClusterTlsFiles;
   /** Without `tls`: data planes are spoken to in clear text, by somebody's wish. */
   readonly insecureSync: boolean;
+  /** Where the newest state is kept as a signed snapshot file. Absent: nowhere. */
+  readonly publish?: PublishOptions;
   /** Version and build of this software. */
   readonly build: string;
 }
@@ -97,6 +107,16 @@ export async function startControlPlane(
   late.distributor = distributor;
   // After those who follow the catalog: a credential may be over at once.
   stack.use(await Expiry.start({ catalog, store, clock, logger }));
+  if (options.publish !== undefined)
+    stack.use(
+      await SnapshotPublisher.start({
+        ...options.publish,
+        catalog,
+        clock,
+        logger,
+        metrics,
+      }),
+    );
   const status = controlPlaneStatus({
     catalog,
     nodes: distributor,
@@ -117,8 +137,6 @@ export async function startControlPlane(
     },
   );
   stack.use(sync);
-  // Before the listener goes, after the admin: a Goodbye needs a connection.
-  stack.defer(() => distributor.drain());
   const statusListener =
     options.statusListen === undefined
       ? undefined
@@ -140,7 +158,10 @@ export async function startControlPlane(
       status,
     }),
   );
-  // Closed in reverse: first nobody may write any more, then the nodes are told, then what they came from is closed.
+  // Done in reverse: nobody may write any more, what is being written is finished, the nodes are told while there still is
+  // a connection to tell them on, and then everything is closed.
+  stack.defer(() => atMost(DRAIN_NODES_MS, "nodes", distributor.drain()));
+  stack.defer(() => atMost(DRAIN_WRITES_MS, "writes", admin.drain()));
   const owned = stack.move();
   return {
     addresses: {
@@ -152,6 +173,21 @@ export async function startControlPlane(
     },
     [Symbol.asyncDispose]: () => owned.close(),
   };
+
+  /** Waits for what somebody else may hold up, but not for long: a stop has 10 s in all. */
+  async function atMost(
+    ms: number,
+    of: string,
+    work: Promise<void>,
+  ): Promise<void> {
+    const done = new AbortController();
+    const late = clock.sleep(ms, done.signal).then(
+      () => logger.warn("drain.took_too_long", { of, after_ms: ms }),
+      () => undefined,
+    );
+    await Promise.race([work, late]);
+    done.abort();
+  }
 }
 
 /** @throws ConfigError */

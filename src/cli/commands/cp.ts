@@ -2,6 +2,7 @@ import { systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/logger.ts";
 import { command } from "../command.ts";
 import { flag, optional, required } from "../flags.ts";
+import { UsageError } from "../io.ts";
 import { clusterFlags, linkSecurity, logLevel } from "../process-flags.ts";
 import { serve } from "../serve.ts";
 import { hostPort, text } from "../value-types.ts";
@@ -43,12 +44,20 @@ export const cp = command({
       summary: "Where the configuration and its history are kept.",
     }),
     ...clusterFlags,
+    publishSnapshot: optional(text("DIR"), {
+      summary:
+        "Keep the newest state in this directory as <workspace>.hfs, for dp --fallback; with secrets in clear, readable by its owner only.",
+    }),
+    snapshotKey: optional(text("FILE"), {
+      summary: "The private key (Ed25519, PEM) that it is signed with.",
+    }),
     logLevel,
   },
   async run({ io, version }, flags) {
     const security = linkSecurity("cp", flags, [
       { flag: "--sync-listen", address: flags.syncListen },
     ]);
+    const publish = publishOptionsOf(flags.publishSnapshot, flags.snapshotKey);
     const logger = createLogger(flags.logLevel);
     const deps = { clock: systemClock, logger };
     // Not before it is needed: every other command starts in half the time without it.
@@ -66,6 +75,7 @@ export const cp = command({
               : { statusListen: flags.statusListen }),
             dataDir: flags.dataDir,
             ...security,
+            ...(publish === undefined ? {} : { publish }),
             build: version,
           },
           deps,
@@ -74,3 +84,17 @@ export const cp = command({
     );
   },
 });
+
+function publishOptionsOf(
+  directory: string | undefined,
+  keyFile: string | undefined,
+): { readonly directory: string; readonly keyFile: string } | undefined {
+  if (directory === undefined && keyFile === undefined) return undefined;
+  if (directory === undefined || keyFile === undefined)
+    throw new UsageError([
+      directory === undefined
+        ? "--snapshot-key is for --publish-snapshot, which is not given"
+        : "--publish-snapshot needs --snapshot-key: data planes start from signed files only",
+    ]);
+  return { directory, keyFile };
+}
