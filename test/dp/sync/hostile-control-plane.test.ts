@@ -119,6 +119,44 @@ describe("what a control plane may not do ends its stream, and nothing else", ()
       const data = content("service/é");
       await s.send(delta(Codec.IDENTITY, data, data.length));
     },
+    "a delta with no end of changes": async (s) => {
+      const data = Buffer.from("\n\0".repeat(40_000));
+      await s.send(delta(Codec.GZIP, gzipSync(data), data.length));
+    },
+    "a delta from one epoch to another": (s) =>
+      s.send({
+        case: "delta",
+        value: {
+          seq: 2n,
+          from: state.cursor,
+          to: { ...cursor(2), epoch: "another" },
+          codec: Codec.IDENTITY,
+        },
+      }),
+    "a manifest with no end of predecessors": (s) =>
+      s.send({
+        ...announced,
+        value: {
+          ...announced.value,
+          predecessors: Array.from({ length: 65 }, String),
+        },
+      }),
+    "a Goodbye, after which it goes on": (s) =>
+      s.send({ case: "goodbye", value: { message: "x".repeat(1 << 20) } }),
+    "a bucket that comes in pieces of nothing": async (s) => {
+      await s.send({
+        ...announced,
+        value: {
+          ...announced.value,
+          buckets: [{ ...digest, hash: Buffer.alloc(32, 1) }],
+        },
+      });
+      await s.heard("bucketRequest", 2);
+      await s.send({
+        case: "bucketChunk",
+        value: { seq: 2n, index, codec: Codec.IDENTITY },
+      });
+    },
     "a bucket that was not asked for": async (s) => {
       await s.send({
         ...announced,
