@@ -1,3 +1,4 @@
+import type { X509Certificate } from "node:crypto";
 import { Gauge, type Registry } from "prom-client";
 import type { Socket } from "node:net";
 import { isIP } from "node:net";
@@ -25,7 +26,8 @@ import {
   type ClusterTlsFiles,
   type Material,
 } from "./material.ts";
-import { checkPeer } from "./peer-check.ts";
+import { checkPeer, type CheckedPeer } from "./peer-check.ts";
+import { part, secured } from "./secured.ts";
 
 export interface ClusterTlsOptions extends ClusterTlsFiles {
   readonly clock: Clock;
@@ -59,8 +61,11 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
   readonly #live = new LiveSockets();
   /** Own certificates of before, which others may still have, with their ends. */
   readonly #previous = new Map<string, number>();
-  /** The last session with each control plane. */
-  readonly #sessions = new Map<string, Buffer>();
+  /** The last session with each control plane, and the certificate that it was agreed upon with. */
+  readonly #sessions = new Map<
+    string,
+    { readonly ticket: Buffer; readonly certificate: X509Certificate }
+  >();
   /** Those whose handshake is going on, by address. */
   readonly #pending = new Map<string, (outcome: TLSSocket | Error) => void>();
   #material: Material;
@@ -132,7 +137,8 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
   ): Promise<{ socket: TLSSocket; certificate: PeerCertificate }> {
     try {
       const secure = await this.#handshake(socket, address);
-      return { socket: secure, certificate: this.#check(secure, socket) };
+      const { peer } = this.#check(secure, socket);
+      return { socket: secure, certificate: peer };
     } catch (error) {
       socket.destroy();
       const failure = handshakeErrorOf(error);
@@ -155,27 +161,33 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
       checkServerIdentity: () => undefined,
       ALPNProtocols: ["h2"],
       ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
-      ...(session === undefined ? {} : { session }),
+      ...(session === undefined ? {} : { session: session.ticket }),
     });
-    let accepted = false;
+    let accepted: X509Certificate | undefined;
     let ticket: Buffer | undefined;
     const keep = (): void => {
       // Of files that have changed meanwhile: it would bring the trust of then back.
-      if (ticket !== undefined && this.#material === material)
-        this.#sessions.set(key, ticket);
+      if (accepted === undefined || this.#material !== material) return;
+      if (ticket !== undefined)
+        this.#sessions.set(key, { ticket, certificate: accepted });
     };
     secure.on("session", (next) => {
       ticket = next;
-      if (accepted) keep();
+      keep();
     });
     try {
       await secured(secure, handshakeMs);
-      this.#check(secure, socket, target.host);
-      accepted = true;
+      const resumed = secure.isSessionReused() ? session : undefined;
+      accepted = this.#check(
+        secure,
+        socket,
+        target.host,
+        resumed?.certificate,
+      ).certificate;
       keep();
       return secure;
     } catch (error) {
-      secure.destroy();
+      await part(secure);
       this.#sessions.delete(key);
       const failure = handshakeErrorOf(error);
       this.#report.failed(key, failure);
@@ -256,20 +268,26 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
   }
 
   /** @throws HandshakeError */
-  #check(secure: TLSSocket, socket: Socket, host?: string): PeerCertificate {
+  #check(
+    secure: TLSSocket,
+    socket: Socket,
+    host?: string,
+    known?: X509Certificate,
+  ): CheckedPeer {
     const nowMs = this.#options.clock.now();
     const { pins, revocations } = this.#material;
-    const { peer, certificate } = checkPeer(secure, {
+    const checked = checkPeer(secure, {
       nowMs,
       pins: pins && this.#pins(pins, nowMs),
       revocations,
       allowedNames: this.#options.allowedNames ?? [],
       host,
+      known,
     });
     this.#report.succeeded(secure.isSessionReused());
     if (this.#options.crlFile !== undefined)
-      this.#live.add(secure, socket, certificate);
-    return peer;
+      this.#live.add(secure, socket, checked.certificate);
+    return checked;
   }
 
   /** The own pins, and the own certificates of before as long as they are valid. */
@@ -405,42 +423,4 @@ function needsCa(flag: string): ConfigError {
     "failed_precondition",
     `${flag} needs --cluster-ca: without authorities everybody has the same certificate`,
   );
-}
-
-/** Resolves when the handshake is through. */
-function secured(secure: TLSSocket, timeoutMs: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      settle(() => {
-        reject(
-          new HandshakeError(
-            "timeout",
-            `no TLS handshake within ${timeoutMs / 1000} s`,
-          ),
-        );
-      });
-    }, timeoutMs);
-    const settle = (outcome: () => void): void => {
-      clearTimeout(timer);
-      secure.off("secureConnect", done);
-      secure.off("close", closed);
-      outcome();
-    };
-    const done = (): void => {
-      settle(resolve);
-    };
-    const closed = (): void => {
-      settle(() => {
-        reject(new HandshakeError("closed", "it hung up during the handshake"));
-      });
-    };
-    secure.once("secureConnect", done);
-    secure.once("close", closed);
-    // Stays: an error that comes later is followed by 'close', which whoever speaks on it hears.
-    secure.on("error", (error: Error) => {
-      settle(() => {
-        reject(error);
-      });
-    });
-  });
 }

@@ -1,5 +1,6 @@
 import type { X509Certificate } from "node:crypto";
-import { checkServerIdentity, type TLSSocket } from "node:tls";
+import { isIP } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { PeerCertificate } from "../peer.ts";
 import {
   describeCertificate,
@@ -21,6 +22,14 @@ export interface PeerRules {
   readonly allowedNames: readonly string[];
   /** The host that was dialled; undefined for who dialled us. */
   readonly host: string | undefined;
+  /** Of a resumed session: the certificate that it was agreed upon with. Node does not give it to the client again. */
+  readonly known: X509Certificate | undefined;
+}
+
+/** Who the peer is. */
+export interface CheckedPeer {
+  readonly peer: PeerCertificate;
+  readonly certificate: X509Certificate;
 }
 
 /**
@@ -29,12 +38,9 @@ export interface PeerRules {
  *
  * @throws HandshakeError
  */
-export function checkPeer(
-  socket: TLSSocket,
-  rules: PeerRules,
-): { readonly peer: PeerCertificate; readonly certificate: X509Certificate } {
+export function checkPeer(socket: TLSSocket, rules: PeerRules): CheckedPeer {
   const { nowMs, pins, revocations, host } = rules;
-  const certificate = socket.getPeerX509Certificate();
+  const certificate = socket.getPeerX509Certificate() ?? rules.known;
   if (certificate === undefined)
     throw new HandshakeError(
       "no_certificate",
@@ -48,7 +54,7 @@ export function checkPeer(
       throw new HandshakeError("revoked", `${who} is revoked`);
     if (!socket.authorized) throw unauthorised(socket, certificate, who);
     checkNames(certificate, who, rules);
-    if (host !== undefined) checkHost(host, socket);
+    if (host !== undefined) checkHost(host, certificate);
   }
   return {
     peer: describeCertificate(certificate, pins === undefined),
@@ -109,13 +115,17 @@ function checkNames(
     );
 }
 
-function checkHost(host: string, socket: TLSSocket): void {
-  const error = checkServerIdentity(host, socket.getPeerCertificate());
-  if (error !== undefined)
-    throw new HandshakeError(
-      "wrong_server_name",
-      `its certificate is not for "${host}", the host in --control-plane: ${"reason" in error ? String(error.reason) : error.message}`,
-    );
+function checkHost(host: string, certificate: X509Certificate): void {
+  const isRight =
+    isIP(host) === 0
+      ? certificate.checkHost(host, { subject: "never" })
+      : certificate.checkIP(host);
+  if (isRight !== undefined) return;
+  const { dns, ips } = namesOf(certificate);
+  throw new HandshakeError(
+    "wrong_server_name",
+    `its certificate is not for "${host}", the host in --control-plane, but for ${[...dns, ...ips].join(", ") || "no host at all"}`,
+  );
 }
 
 const BY_CODE: Readonly<

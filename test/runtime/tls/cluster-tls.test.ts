@@ -1,0 +1,711 @@
+import { Registry } from "prom-client";
+import { once } from "node:events";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { SyncService } from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
+import { systemClock, type Clock } from "../../../src/runtime/clock.ts";
+import { CloseStack } from "../../../src/runtime/close-stack.ts";
+import {
+  bindBidi,
+  GrpcServer,
+  messagesOf,
+  sendMessage,
+  type BidiHandler,
+} from "../../../src/runtime/grpc.ts";
+import { GrpcClient } from "../../../src/runtime/grpc-client.ts";
+import type { Peer } from "../../../src/runtime/peer.ts";
+import { ClusterTls } from "../../../src/runtime/tls/cluster-tls.ts";
+import type { ClusterTlsFiles } from "../../../src/runtime/tls/material.ts";
+import {
+  put,
+  putPair,
+  sharedPair,
+  TestAuthority,
+} from "../../support/cluster-certificates.ts";
+import { eventually } from "../../support/eventually.ts";
+import { RecordingLogger } from "../../support/recording-logger.ts";
+import { TempDir } from "../../support/temp-dir.ts";
+
+const Connect = SyncService.method.connect;
+type Handler = BidiHandler<typeof Connect>;
+
+let stack: CloseStack;
+let dir: TempDir;
+beforeEach(async () => {
+  stack = new CloseStack();
+  dir = stack.use(await TempDir.make());
+});
+afterEach(() => stack.close());
+
+/** One side of the link. */
+interface Side {
+  readonly tls: ClusterTls;
+  readonly logger: RecordingLogger;
+  readonly metrics: Registry;
+  /** The value of a metric's series. */
+  metric(
+    name: string,
+    labels: Readonly<Record<string, string>>,
+  ): Promise<number>;
+  /** The reason of the last handshake that failed. */
+  refusal(): unknown;
+}
+
+async function side(
+  files: ClusterTlsFiles,
+  clock: Clock = systemClock,
+  handshakeMs = 10_000,
+): Promise<Side> {
+  const logger = new RecordingLogger();
+  const metrics = new Registry();
+  const tls = stack.use(
+    await ClusterTls.open({ ...files, clock, logger, metrics, handshakeMs }),
+  );
+  return {
+    tls,
+    logger,
+    metrics,
+    refusal: () => logger.last("tls.handshake_failed")?.fields["reason"],
+    metric: async (name, labels) => {
+      const { values } = await metrics.getSingleMetric(name)!.get();
+      return (
+        values.find(({ labels: found }) =>
+          Object.entries(labels).every(([key, value]) => found[key] === value),
+        )?.value ?? 0
+      );
+    },
+  };
+}
+
+/** Answers every message with a Goodbye, until the peer is gone. */
+const echo: Handler = async (call, signal) => {
+  for await (const { message } of messagesOf(call))
+    await sendMessage(
+      call,
+      { message: { case: "goodbye", value: { message: message.case ?? "" } } },
+      signal,
+    );
+};
+
+async function serve(
+  cp: Side,
+  connect: Handler = echo,
+): Promise<{ server: GrpcServer; peers: Peer[] }> {
+  const peers: Peer[] = [];
+  const server = await GrpcServer.listen(
+    { host: "127.0.0.1", port: 0 },
+    [
+      bindBidi(SyncService, {
+        connect: (call, signal, peer) => {
+          peers.push(peer);
+          return connect(call, signal, peer);
+        },
+      }),
+    ],
+    { onFailure: () => {}, tls: cp.tls },
+  );
+  stack.defer(() => server.close(0));
+  return { server, peers };
+}
+
+/** Connects, and opens a stream that has been answered once. */
+async function join(server: GrpcServer, dp: Side, host = "127.0.0.1") {
+  const client = new GrpcClient({ ...server.address, host }, { tls: dp.tls });
+  stack.defer(() => client.close());
+  try {
+    await client.connect(5_000, new AbortController().signal);
+  } catch (error) {
+    // It would go on trying.
+    client.close();
+    throw error;
+  }
+  const stream = client.bidi(Connect);
+  const ended = new Promise<void>((resolve) => {
+    stream.on("error", () => {});
+    stream.on("status", () => resolve());
+  });
+  const ask = async (): Promise<void> => {
+    const answered = once(stream, "data");
+    stream.write({ message: { case: "snapshotRequest", value: {} } });
+    await answered;
+  };
+  await ask();
+  return { client, ask, ended };
+}
+
+/** Waits until the expectation holds. */
+const until = (expectation: () => void | Promise<void>): Promise<boolean> =>
+  eventually(async () => {
+    await expectation();
+    return true;
+  }, "what was expected");
+
+const HANDSHAKES = "holdfast_cluster_handshakes_total";
+const FAILURES = "holdfast_cluster_handshake_failures_total";
+
+describe("in shared mode", () => {
+  test("both sides accept each other with the same pair, which binds nobody to a node", async () => {
+    const files = putPair(dir, "cluster", sharedPair());
+    const cp = await side(files);
+    const dp = await side(files);
+    const { server, peers } = await serve(cp);
+    await join(server, dp);
+    expect(cp.tls.mode).toBe("shared");
+    expect(peers[0]?.certificate).toEqual({
+      name: "cluster",
+      nodeId: undefined,
+      expiresAtMs: dp.tls.certificate.expiresAtMs,
+      fingerprint: dp.tls.certificate.fingerprint,
+    });
+    expect(peers[0]?.address).toMatch(/^127\.0\.0\.1:\d+$/);
+    expect(
+      await cp.metric(
+        "holdfast_cluster_certificate_expires_timestamp_seconds",
+        {
+          which: "own",
+        },
+      ),
+    ).toBe(cp.tls.certificate.expiresAtMs / 1000);
+  });
+
+  test("another pair is refused, with both fingerprints in the words of either side", async () => {
+    const cp = await side(putPair(dir, "a", sharedPair()));
+    const dp = await side(putPair(dir, "b", sharedPair()));
+    const { server, peers } = await serve(cp);
+    const [ours, theirs] = [cp, dp].map((s) => s.tls.certificate.fingerprint);
+    await expect(join(server, dp)).rejects.toThrow(
+      `its certificate is not the pinned one: theirs has SHA-256 ${ours}, ours ${theirs}`,
+    );
+    await until(() =>
+      expect(cp.refusal()).toBe(
+        `its certificate is not the pinned one: theirs has SHA-256 ${theirs}, ours ${ours}. Without --cluster-ca both sides need the same certificate`,
+      ),
+    );
+    expect(dp.refusal()).toContain("is not the pinned one");
+    expect(await cp.metric(FAILURES, { reason: "not_pinned" })).toBe(1);
+    expect(await dp.metric(FAILURES, { reason: "not_pinned" })).toBe(1);
+    expect(peers).toEqual([]);
+  });
+
+  test("a certificate that has expired is refused by a peer, and is no reason not to start", async () => {
+    const files = putPair(
+      dir,
+      "old",
+      sharedPair("old", {
+        nowMs: Date.now() - 7_200_000,
+        endMs: Date.now() - 3_600_000,
+      }),
+    );
+    const cp = await side(files);
+    const dp = await side(files);
+    expect(cp.logger.last("tls.own_certificate_expired")).toMatchObject({
+      level: "error",
+      fields: { file: files.certFile },
+    });
+    const { server } = await serve(cp);
+    await expect(join(server, dp)).rejects.toThrow(
+      /the certificate of CN=old has expired on 20\d\d-/,
+    );
+    await until(() => expect(cp.refusal()).toContain("has expired on"));
+  });
+
+  test("a renewed pair is taken up while streams go on, and the one before stays good for those who still have it", async () => {
+    const before = sharedPair();
+    const cpFiles = putPair(dir, "cp", before);
+    const dpFiles = putPair(dir, "dp", before);
+    const cp = await side(cpFiles);
+    const dp = await side(dpFiles);
+    const { server, peers } = await serve(cp);
+    const first = await join(server, dp);
+
+    const after = sharedPair();
+    // Half of it: the key is not the certificate's.
+    put(dir, "cp.crt", after.cert);
+    await cp.tls.reload();
+    await cp.tls.reload();
+    const failed = cp.logger.events.filter((e) => e === "tls.reload_failed");
+    expect(failed).toHaveLength(1);
+    expect(cp.logger.last("tls.reload_failed")?.fields["reason"]).toContain(
+      `--cluster-key ${cpFiles.keyFile}: is not the key of the certificate in ${cpFiles.certFile}`,
+    );
+    await join(server, dp);
+
+    put(dir, "cp.key", after.key);
+    await cp.tls.reload();
+    expect(cp.logger.last("tls.reloaded")?.fields).toMatchObject({
+      sha256: cp.tls.certificate.fingerprint,
+    });
+    // Not yet here: it does not know the new one.
+    await expect(join(server, dp)).rejects.toThrow("is not the pinned one");
+    await first.ask();
+
+    putPair(dir, "dp", after);
+    await dp.tls.reload();
+    await join(server, dp);
+    await first.ask();
+    expect(peers.at(-1)?.certificate?.fingerprint).toBe(
+      dp.tls.certificate.fingerprint,
+    );
+    // One that was not told yet is known here by the certificate of before.
+    const late = await side(putPair(dir, "late", before));
+    await expect(join(server, late)).rejects.toThrow("is not the pinned one");
+    expect(await cp.metric(FAILURES, { reason: "not_pinned" })).toBe(0);
+  });
+
+  test("further certificates in the file are accepted too, so that a renewal never cuts anybody off", async () => {
+    const [before, after] = [sharedPair("before"), sharedPair("after")];
+    const both = (first: typeof before, second: typeof before) => ({
+      cert: first.cert + second.cert,
+      key: first.key,
+    });
+    const cp = await side(putPair(dir, "cp", both(after, before)));
+    const dp = await side(putPair(dir, "dp", both(before, after)));
+    const { server, peers } = await serve(cp);
+    await join(server, dp);
+    expect(peers[0]?.certificate?.name).toBe("before");
+  });
+});
+
+describe("in PKI mode", () => {
+  test("a peer is known by its certificate: by the URI in it, else by its common name", async () => {
+    const ca = new TestAuthority();
+    const caFile = put(dir, "ca.crt", ca.cert);
+    const cp = await side({
+      ...putPair(dir, "cp", ca.controlPlane()),
+      caFile,
+    });
+    const { server, peers } = await serve(cp);
+    expect(cp.tls.mode).toBe("pki");
+    for (const [file, pair, nodeId] of [
+      [
+        "one",
+        ca.issue("someone", { uris: ["holdfast:node:edge-7"] }),
+        "edge-7",
+      ],
+      ["two", ca.issue("edge-8"), "edge-8"],
+      ["three", ca.issue("", { uris: ["https://a.example/x, y"] }), undefined],
+    ] as const) {
+      const dp = await side({ ...putPair(dir, file, pair), caFile });
+      await join(server, dp);
+      expect(peers.at(-1)?.certificate).toEqual(dp.tls.certificate);
+      expect(dp.tls.certificate.nodeId).toBe(nodeId);
+    }
+  });
+
+  test.each([
+    {
+      what: "of another authority",
+      pair: () => new TestAuthority("stranger").issue("edge-7"),
+      reason:
+        /^the certificate of CN=edge-7 is by no authority in --cluster-ca: its issuer is CN=stranger/,
+      metric: "unknown_ca",
+    },
+    {
+      what: "that signs itself",
+      pair: () => sharedPair("edge-7"),
+      reason: /is by no authority in --cluster-ca/,
+      metric: "unknown_ca",
+    },
+    {
+      what: "that has expired",
+      pair: (ca: TestAuthority) =>
+        ca.issue("edge-7", {
+          nowMs: Date.now() - 9e6,
+          endMs: Date.now() - 9e5,
+        }),
+      reason: /^the certificate of CN=edge-7 has expired on /,
+      metric: "expired",
+    },
+    {
+      what: "of tomorrow",
+      pair: (ca: TestAuthority) =>
+        ca.issue("edge-7", {
+          nowMs: Date.now() + 9e6,
+          endMs: Date.now() + 9e7,
+        }),
+      reason: /is not valid before .*: is a clock wrong\?$/,
+      metric: "not_yet_valid",
+    },
+    {
+      what: "of two nodes",
+      pair: (ca: TestAuthority) =>
+        ca.issue("x", { uris: ["holdfast:node:a", "holdfast:node:b"] }),
+      reason: /names several nodes, a, b, and may name one$/,
+      metric: "several_nodes",
+    },
+  ])(
+    "a node with a certificate $what is refused, in words",
+    async ({ pair, reason, metric }) => {
+      const ca = new TestAuthority();
+      const caFile = put(dir, "ca.crt", ca.cert);
+      const cp = await side({
+        ...putPair(dir, "cp", ca.controlPlane()),
+        caFile,
+      });
+      const dp = await side({ ...putPair(dir, "dp", pair(ca)), caFile });
+      const { server, peers } = await serve(cp);
+      await expect(join(server, dp)).rejects.toThrow(
+        /closed the connection after the TLS handshake; perhaps it does not accept this side's certificate/,
+      );
+      await until(() => expect(cp.refusal()).toMatch(reason));
+      expect(await cp.metric(FAILURES, { reason: metric })).toBeGreaterThan(0);
+      expect(peers).toEqual([]);
+    },
+  );
+
+  test("a control plane must have the name that is dialled, and must not have a node's certificate", async () => {
+    const ca = new TestAuthority();
+    const caFile = put(dir, "ca.crt", ca.cert);
+    const dp = await side({
+      ...putPair(dir, "dp", ca.issue("edge-7")),
+      caFile,
+    });
+
+    const other = await side({
+      ...putPair(
+        dir,
+        "other",
+        ca.controlPlane("cp", { hosts: ["cp.example"] }),
+      ),
+      caFile,
+    });
+    const { server } = await serve(other);
+    await expect(join(server, dp)).rejects.toThrow(
+      /its certificate is not for "127\.0\.0\.1", the host in --control-plane, but for cp\.example$/,
+    );
+    await expect(join(server, dp, "localhost")).rejects.toThrow(
+      'its certificate is not for "localhost"',
+    );
+
+    const node = await side({
+      ...putPair(dir, "node", ca.issue("edge-8", { hosts: ["127.0.0.1"] })),
+      caFile,
+    });
+    const second = await serve(node);
+    await expect(join(second.server, dp)).rejects.toThrow(
+      "is not made for this: a control plane's needs serverAuth",
+    );
+
+    const good = await side({
+      ...putPair(dir, "good", ca.controlPlane()),
+      caFile,
+    });
+    const third = await serve(good);
+    await join(third.server, dp);
+    await join(third.server, dp, "localhost");
+  });
+
+  test("names that are not allowed are refused on either side", async () => {
+    const ca = new TestAuthority();
+    const caFile = put(dir, "ca.crt", ca.cert);
+    const pair = putPair(dir, "cp", ca.controlPlane("cp"));
+    const nodeOf = (name: string, uris: string[] = []) =>
+      putPair(dir, `dp-${name}`, ca.issue(name, { uris }));
+    const cp = await side({
+      ...pair,
+      caFile,
+      allowedNames: ["*.edge.example", "holdfast:node:edge-7"],
+    });
+    const { server } = await serve(cp);
+    const dp = (files: ReturnType<typeof nodeOf>, allowedNames?: string[]) =>
+      side({ ...files, caFile, allowedNames });
+    await join(server, await dp(nodeOf("a.EDGE.example")));
+    await join(server, await dp(nodeOf("x", ["holdfast:node:edge-7"])));
+    for (const name of ["edge.example", "b.a.edge.example", "edge-7"])
+      await expect(join(server, await dp(nodeOf(name)))).rejects.toThrow(
+        "closed the connection",
+      );
+    await until(() =>
+      expect(cp.refusal()).toBe(
+        "no name of its certificate is in --cluster-allowed-names: it has edge-7",
+      ),
+    );
+    await expect(
+      join(server, await dp(nodeOf("c.edge.example"), ["cp.example"])),
+    ).rejects.toThrow(
+      "no name of its certificate is in --cluster-allowed-names: it has cp, localhost",
+    );
+  });
+
+  test("a revoked node is refused, and cut off when it is there already, while others stay", async () => {
+    const ca = new TestAuthority();
+    const caFile = put(dir, "ca.crt", ca.cert);
+    const crlFile = put(dir, "ca.crl", ca.revoke());
+    const cp = await side({
+      ...putPair(dir, "cp", ca.controlPlane()),
+      caFile,
+      crlFile,
+    });
+    const { server } = await serve(cp);
+    const good = await side({ ...putPair(dir, "a", ca.issue("a")), caFile });
+    const stolen = ca.issue("b");
+    const bad = await side({ ...putPair(dir, "b", stolen), caFile });
+    const goodStream = await join(server, good);
+    const badStream = await join(server, bad);
+    put(dir, "ca.crl", ca.revoke(stolen.cert));
+    await cp.tls.reload();
+    await badStream.ended;
+    expect(cp.logger.last("tls.reloaded")?.fields).toMatchObject({
+      revoked_connections_cut: 1,
+    });
+    await goodStream.ask();
+    await expect(join(server, bad)).rejects.toThrow("closed the connection");
+    await until(() =>
+      expect(cp.refusal()).toBe("the certificate of CN=b is revoked"),
+    );
+    await join(server, good);
+  });
+
+  test("without a list of its authority in the revocation file nobody comes in", async () => {
+    const ca = new TestAuthority();
+    const caFile = put(dir, "ca.crt", ca.cert);
+    const crlFile = put(dir, "x.crl", new TestAuthority("other").revoke());
+    const cp = await side({
+      ...putPair(dir, "cp", ca.controlPlane()),
+      caFile,
+      crlFile,
+    });
+    const { server } = await serve(cp);
+    const dp = await side({ ...putPair(dir, "a", ca.issue("a")), caFile });
+    await expect(join(server, dp)).rejects.toThrow("closed the connection");
+    await until(() =>
+      expect(cp.refusal()).toContain("of which --cluster-crl has no list"),
+    );
+  });
+});
+
+describe("sessions", () => {
+  test("are resumed, by the same rules, also after a restart of the control plane", async () => {
+    const ca = new TestAuthority();
+    const caFile = put(dir, "ca.crt", ca.cert);
+    const cpFiles = { ...putPair(dir, "cp", ca.controlPlane()), caFile };
+    const cp = await side(cpFiles);
+    const dp = await side({
+      ...putPair(dir, "dp", ca.issue("edge-7")),
+      caFile,
+    });
+    const first = await serve(cp);
+    await join(first.server, dp);
+    await join(first.server, dp);
+    expect(await dp.metric(HANDSHAKES, { resumed: "true" })).toBe(1);
+    expect(await cp.metric(HANDSHAKES, { resumed: "true" })).toBe(1);
+    // Who it is comes from the session then.
+    expect(first.peers[1]?.certificate).toEqual(dp.tls.certificate);
+    const { port } = first.server.address;
+    await first.server.close(0);
+
+    const again = await side(cpFiles);
+    const server = await GrpcServer.listen(
+      { host: "127.0.0.1", port },
+      [bindBidi(SyncService, { connect: echo })],
+      { onFailure: () => {}, tls: again.tls },
+    );
+    stack.defer(() => server.close(0));
+    await join(server, dp);
+    expect(await again.metric(HANDSHAKES, { resumed: "true" })).toBe(1);
+  });
+
+  test("end when whom to trust changes", async () => {
+    const ca = new TestAuthority();
+    const caFile = put(dir, "ca.crt", ca.cert);
+    const pair = ca.issue("edge-7");
+    const cp = await side({
+      ...putPair(dir, "cp", ca.controlPlane()),
+      caFile,
+    });
+    const dp = await side({ ...putPair(dir, "dp", pair), caFile });
+    const { server } = await serve(cp);
+    await join(server, dp);
+    const next = new TestAuthority("next");
+    put(dir, "ca.crt", ca.cert + next.cert);
+    await cp.tls.reload();
+    await join(server, dp);
+    expect(await cp.metric(HANDSHAKES, { resumed: "true" })).toBe(0);
+    // The authority of before is gone, and with it what was resumable.
+    put(dir, "cp.crt", next.controlPlane().cert);
+    const renewed = next.controlPlane();
+    put(dir, "cp.crt", renewed.cert);
+    put(dir, "cp.key", renewed.key);
+    put(dir, "ca.crt", next.cert);
+    await cp.tls.reload();
+    await dp.tls.reload();
+    await expect(join(server, dp)).rejects.toThrow("closed the connection");
+    await until(() =>
+      expect(cp.refusal()).toContain("is by no authority in --cluster-ca"),
+    );
+  });
+
+  test("of a certificate that expires meanwhile are refused", async () => {
+    const files = putPair(
+      dir,
+      "soon",
+      sharedPair("soon", { endMs: Date.now() + 3_600_000 }),
+    );
+    let aheadMs = 0;
+    const clock: Clock = {
+      ...systemClock,
+      now: () => Date.now() + aheadMs,
+    };
+    const cp = await side(files, clock);
+    const dp = await side(files);
+    const { server } = await serve(cp);
+    await join(server, dp);
+    aheadMs = 7_200_000;
+    await expect(join(server, dp)).rejects.toThrow("closed the connection");
+    await until(() => expect(cp.refusal()).toContain("has expired on"));
+  });
+});
+
+describe("files", () => {
+  const opened = (files: ClusterTlsFiles) =>
+    ClusterTls.open({
+      ...files,
+      clock: systemClock,
+      logger: new RecordingLogger(),
+      metrics: new Registry(),
+    });
+
+  test.each([
+    {
+      what: "that is not there",
+      change: (d: TempDir) => ({ certFile: d.join("nowhere.crt") }),
+      message: /^--cluster-cert .*nowhere\.crt: cannot be read: ENOENT/,
+    },
+    {
+      what: "that is no certificate",
+      change: (d: TempDir) => ({ certFile: put(d, "x.crt", "hello") }),
+      message: /^--cluster-cert .*x\.crt: is not a certificate in PEM/,
+    },
+    {
+      what: "that is no key",
+      change: (d: TempDir) => ({ keyFile: put(d, "x.key", "hello") }),
+      message: /^--cluster-key .*x\.key: is not a private key in PEM/,
+    },
+    {
+      what: "of another certificate",
+      change: (d: TempDir) => ({
+        keyFile: put(d, "x.key", sharedPair().key),
+      }),
+      message: /^--cluster-key .*x\.key: is not the key of the certificate in /,
+    },
+    {
+      what: "of an authority that is none",
+      change: (d: TempDir) => ({
+        caFile: put(d, "x.crt", sharedPair("leaf").cert),
+      }),
+      message:
+        /^--cluster-ca .*x\.crt: holds a certificate that is no authority's: CN=leaf/,
+    },
+    {
+      what: "that is no revocation list",
+      change: (d: TempDir) => ({
+        caFile: put(d, "ca.crt", new TestAuthority().cert),
+        crlFile: put(d, "x.crl", "hello"),
+      }),
+      message: /^--cluster-crl .*x\.crl: it is no revocation list in PEM/,
+    },
+    {
+      what: "of revocations without authorities",
+      change: (d: TempDir) => ({ crlFile: d.join("x.crl") }),
+      message: /^--cluster-crl needs --cluster-ca/,
+    },
+    {
+      what: "for names without authorities",
+      change: () => ({ allowedNames: ["a"] }),
+      message: /^--cluster-allowed-names needs --cluster-ca/,
+    },
+  ])(
+    "a file $what stops the start and is named",
+    async ({ change, message }) => {
+      const files = putPair(dir, "cluster", sharedPair());
+      await expect(opened({ ...files, ...change(dir) })).rejects.toThrow(
+        message,
+      );
+    },
+  );
+
+  test("that are followed are looked at every few seconds", async () => {
+    const timers: { run: () => void; delayMs: number }[] = [];
+    const clock: Clock = {
+      ...systemClock,
+      setTimer: (delayMs, run) => {
+        timers.push({ run, delayMs });
+        return { cancel: () => {} };
+      },
+    };
+    const cp = await side(putPair(dir, "cp", sharedPair()), clock);
+    const before = cp.tls.certificate.fingerprint;
+    putPair(dir, "cp", sharedPair());
+    expect(timers.map(({ delayMs }) => delayMs)).toEqual([5_000]);
+    timers[0]?.run();
+    await until(() => expect(cp.tls.certificate.fingerprint).not.toBe(before));
+    await until(() => expect(timers).toHaveLength(2));
+  });
+
+  test("whose certificate comes to its end are warned about once", async () => {
+    let aheadMs = 0;
+    const clock: Clock = { ...systemClock, now: () => Date.now() + aheadMs };
+    const cp = await side(putPair(dir, "cp", sharedPair()), clock);
+    expect(cp.logger.events).toEqual([]);
+    for (const days of [25, 26, 31, 32]) {
+      aheadMs = days * 86_400_000;
+      await cp.tls.reload();
+    }
+    expect(cp.logger.events).toEqual([
+      "tls.own_certificate_ends_soon",
+      "tls.own_certificate_expired",
+    ]);
+  });
+});
+
+test("whoever does not speak TLS is refused, in words, and so is one who says nothing", async () => {
+  const files = putPair(dir, "cluster", sharedPair());
+  const cp = await side(files, systemClock, 300);
+  const { server } = await serve(cp);
+  const plain = new GrpcClient(server.address);
+  stack.defer(() => plain.close());
+  await expect(
+    plain.connect(5_000, new AbortController().signal),
+  ).rejects.toThrow();
+  await until(() =>
+    expect(cp.refusal()).toContain(
+      "it does not speak TLS: was it started with --insecure-sync?",
+    ),
+  );
+  const { connect } = await import("node:net");
+  const silent = connect(server.address.port, server.address.host);
+  await once(silent, "close");
+  expect(cp.refusal()).toBe("it has not finished the TLS handshake in time");
+
+  const open = await GrpcServer.listen({ host: "127.0.0.1", port: 0 }, [], {
+    onFailure: () => {},
+  });
+  stack.defer(() => open.close(0));
+  const dp = await side(files);
+  await expect(join(open, dp)).rejects.toThrow(/TLS|hung up/);
+});
+
+test("refusals beyond what somebody can read are counted, and said with the next line", async () => {
+  let aheadMs = 0;
+  const clock: Clock = {
+    ...systemClock,
+    monotonic: () => systemClock.monotonic() + aheadMs,
+  };
+  const cp = await side(putPair(dir, "a", sharedPair()), clock);
+  const dp = await side(putPair(dir, "b", sharedPair()));
+  const { server } = await serve(cp);
+  for (let i = 0; i < 13; i++)
+    await expect(join(server, dp)).rejects.toThrow("is not the pinned one");
+  await until(async () =>
+    expect(await cp.metric(FAILURES, { reason: "not_pinned" })).toBe(13),
+  );
+  const lines = () =>
+    cp.logger.lines.filter(({ level }) => level === "warn").length;
+  expect(lines()).toBe(10);
+  aheadMs = 11_000;
+  await expect(join(server, dp)).rejects.toThrow("is not the pinned one");
+  await until(() =>
+    expect(
+      cp.logger.last("tls.handshake_failed")?.fields["not_logged_before"],
+    ).toBe(3),
+  );
+});
