@@ -109,14 +109,12 @@ export function nextAttempt(
   nowMs: number,
   random: Random,
 ): Advice {
-  const idle = [...course.candidates].filter(([, { at }]) => at === "idle");
-  if (idle.length === 0) return { type: "none" };
-  const untilMs = Math.max(
-    course.gateMs,
-    Math.min(...idle.map(([, candidate]) => dueMs(candidate))),
-  );
+  const untilMs = nextMsOf(course);
+  if (untilMs === undefined) return { type: "none" };
   if (untilMs > nowMs) return { type: "wait", untilMs };
-  const due = idle.filter(([, candidate]) => dueMs(candidate) <= nowMs);
+  const due = [...course.candidates].filter(
+    ([, candidate]) => candidate.at === "idle" && dueMs(candidate) <= nowMs,
+  );
   const least = Math.min(...due.map(([, { failures }]) => failures));
   const best = due.filter(([, { failures }]) => failures === least);
   const [address] = best[Math.floor(random() * best.length)] ?? [];
@@ -221,6 +219,14 @@ export function withAlternatives(
     );
   }
   return { ...course, candidates, namedMs: nowMs };
+}
+
+/** When any is tried next; undefined while all are being tried. */
+export function nextMsOf({ candidates, gateMs }: Course): number | undefined {
+  const idle = [...candidates.values()].filter(({ at }) => at === "idle");
+  return idle.length === 0
+    ? undefined
+    : Math.max(gateMs, Math.min(...idle.map(dueMs)));
 }
 
 /** When an idle candidate may be tried. */

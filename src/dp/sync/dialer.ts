@@ -9,6 +9,7 @@ import {
   dueMs,
   ended,
   nextAttempt,
+  nextMsOf,
   withAlternatives,
   type Course,
   type Leg,
@@ -166,16 +167,18 @@ export class Dialer<C extends Disposable> {
 
   /** Loudly the first time, and when a connection was lost. */
   #tell(address: string, { reason, servedMs }: Leg): void {
-    const { logger } = this.#options;
-    const status = this.status().find((each) => each.address === address);
+    const { logger, clock } = this.#options;
+    const nowMs = clock.monotonic();
     const failures = this.#course.candidates.get(address)?.failures ?? 0;
+    const nextMs = nextMsOf(this.#course);
     const line = {
       control_plane: address,
       reason,
       failures,
-      ...(status?.nextAttemptMs === undefined
+      // Until any is tried.
+      ...(nextMs === undefined
         ? {}
-        : { retry_ms: Math.round(status.nextAttemptMs) }),
+        : { retry_ms: Math.max(0, Math.round(nextMs - nowMs)) }),
     };
     if (servedMs !== undefined || failures === 1)
       logger.warn("sync.disconnected", line);

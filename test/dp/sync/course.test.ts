@@ -264,7 +264,7 @@ test("whatever happens, something is due or being tried, and never more often th
         maxLength: 60,
       }),
       (count, randoms, fates) => {
-        const random = (): number => randoms.next().value;
+        const random = (): number => Number(randoms.next().value);
         let course = beginCourse(
           Array.from({ length: count }, (_, port) => ({ ...A, port })),
         );
