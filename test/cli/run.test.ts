@@ -124,10 +124,45 @@ describe("words that a command does not take", () => {
       ["up", "--echo-listen", "127.0.0.1:0"],
       "--echo-listen: the quick start has 2 upstreams",
     ],
-    [["cp", "--data-dir", "x"], "--insecure-sync is needed"],
+    [["cp", "--data-dir", "x"], "--cluster-cert and --cluster-key are needed"],
+    [
+      ["cp", "--data-dir", "x", "--cluster-cert", "a"],
+      "--cluster-key is needed together with --cluster-cert",
+    ],
+    [
+      ["cp", "--data-dir", "x", "--cluster-ca", "a", "--insecure-sync"],
+      "--insecure-sync and --cluster-ca contradict each other",
+    ],
+    [
+      [
+        ...["cp", "--data-dir", "x", "--cluster-cert", "a"],
+        ...["--cluster-key", "b", "--cluster-crl", "c"],
+      ],
+      "--cluster-crl needs --cluster-ca",
+    ],
+    [
+      [
+        ...["dp", "--data-dir", "x", "--control-plane", "127.0.0.1:1"],
+        ...["--insecure-sync", "--cluster-proxy", "10.0.0.1:3128"],
+      ],
+      "--cluster-proxy: 10.0.0.1:3128 can be reached from other machines",
+    ],
+    [["cert"], "something is missing: holdfast cert init|issue"],
+    [["cert", "isue"], "Did you mean cert issue?"],
+    [["cert", "issue"], "give one of them"],
+    [["cert", "issue", "--cp", "a", "--dp", "b"], "give one of them"],
+    [["cert", "issue", "--dp", "../a"], "is not a name: 1 to 64 letters"],
+    [
+      ["cert", "issue", "--dp", "a", "--host", "b"],
+      "--host goes together with --cp",
+    ],
+    [["cert", "init", "--dp", "a"], "--dp does not go together with init"],
+    [["cert", "init", "x"], '"x" is too much for init'],
+    [["cert", "show"], "which certificates? holdfast cert show FILE…"],
+    [["cert", "revoke"], "which certificate? holdfast cert revoke FILE"],
     [
       ["dp", "--data-dir", "x", "--control-plane", "127.0.0.1:1"],
-      "--insecure-sync is needed",
+      "--cluster-cert and --cluster-key are needed",
     ],
     [
       [
