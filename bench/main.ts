@@ -1,6 +1,8 @@
 import { fanout } from "./fanout.ts";
 import { propagate } from "./propagate.ts";
 import { size } from "./size.ts";
+import { slow } from "./slow.ts";
+import { storm } from "./storm.ts";
 import { describeMachine } from "./support/machine.ts";
 import { playRole } from "./support/roles.ts";
 
@@ -23,6 +25,15 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   size: {
     about: "what grows with the number of entries: 1k, 10k, 100k",
     run: size,
+  },
+  slow: {
+    about: "one node that reads nothing for 10 minutes beside 1,000 that do",
+    run: slow,
+  },
+  storm: {
+    about:
+      "1,000 and 5,000 nodes come back at once, beside bare streams and etcd",
+    run: storm,
   },
 };
 

@@ -14,18 +14,20 @@ import {
 const same = (bytes: Buffer): Buffer => bytes;
 const MAX_BYTES = 64 << 20;
 
-/** Watches all keys from one up to another on a connection of its own. */
+/** Watches all keys from one up to another on a connection of its own; a stalled one reads one message and no more. */
 export function openWatcher(
   port: number,
   pair: KeyPair,
   range: { readonly from: string; readonly to: string },
   startRevision: number,
   onNews: (news: WatchNews) => void,
+  stalled = false,
 ): { readonly close: () => void } {
   const client = connect(port, pair);
   const call = client.makeBidiStreamRequest(WATCH_PATH, same, same);
   call.on("error", () => undefined);
   call.on("data", (bytes: Buffer) => {
+    if (stalled) call.pause();
     onNews(decodeWatch(bytes));
   });
   call.write(encodeWatch(range.from, range.to, startRevision));

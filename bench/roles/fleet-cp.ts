@@ -32,6 +32,7 @@ export interface FleetControlPlane {
   readonly change: (routes: number) => Promise<bigint>;
   /** Commits many changes, spread over so many routes, without waiting for nodes. */
   readonly commitMany: (changes: number, routes: number) => Promise<number>;
+  readonly head: () => bigint;
   readonly bytes: () => number;
   readonly cpuUs: () => number;
   readonly memory: () => Promise<Memory>;
@@ -109,6 +110,7 @@ export function fleetControlPlane(): FleetControlPlane & Calls {
         );
       return performance.now() - startedMs;
     },
+    head: () => cp.catalog.head.cursor.revision,
     bytes: () => cp.catalog.head.snapshot.byteCount,
     cpuUs: () => {
       const { user, system } = process.cpuUsage();

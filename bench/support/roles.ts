@@ -15,6 +15,7 @@ const ROLES = {
   "size-cp": async () =>
     (await import("../roles/size-cp.ts")).sizeControlPlane(),
   "size-dp": async () => (await import("../roles/size-dp.ts")).sizeDataPlane(),
+  "slow-node": async () => (await import("../roles/slow-node.ts")).slowNode(),
   traffic: async () => (await import("../roles/traffic.ts")).traffic(),
 } satisfies Record<string, () => Promise<Calls>>;
 
