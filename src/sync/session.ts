@@ -305,7 +305,9 @@ function greet(
   session: Session,
   event: Extract<SessionEvent, { type: "greeted" }>,
 ): SessionStep {
-  const { hello, nowMs, forked, allowed } = event;
+  const { hello, nowMs, allowed } = event;
+  // Of the epoch that was looked at: another may have come meanwhile.
+  const forked = event.forked && hello.have?.epoch === session.head.epoch;
   const missing = missingOf(session.needs, hello.features);
   const refusedRoots = new Set(event.refusedRoots);
   let held: Cursor | undefined;
@@ -528,16 +530,19 @@ function answerNack(session: Session, nack: Nack, nowMs: number): SessionStep {
       };
     }
     case NackClass.STALE: {
-      // It serves something newer than the head, or another state of the same revision: not of this history.
-      const { session: forked } = still({
-        ...known,
-        inFlight: undefined,
-        mismatches: 0,
-        forked: true,
-      });
+      // It serves something newer than the head, or another state of the same revision: not of this history. Unless the
+      // history got another epoch meanwhile, which replaces that.
+      const forked = inFlight.to.epoch === session.head.epoch;
+      const step = offer(
+        { ...known, inFlight: undefined, mismatches: 0, forked },
+        nowMs,
+      );
       return {
-        session: forked,
-        effects: [forkAlarm(session.head, nack.kept)],
+        ...step,
+        effects: [
+          ...(forked ? [forkAlarm(session.head, nack.kept)] : []),
+          ...step.effects,
+        ],
       };
     }
     case NackClass.HELD: {

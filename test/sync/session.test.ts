@@ -433,6 +433,15 @@ describe("rule 6: never backwards by accident", () => {
     );
   });
 
+  test("STALE for a state of an epoch that was replaced meanwhile is no fork", () => {
+    const ahead = cursor(9);
+    const driver = new Driver(A).active(ahead).send({ type: "drained" });
+    const adopted = cursor(1, "content 1", "adopted");
+    driver.publish(adopted).nack(1n, A, NackClass.STALE, ahead);
+    expect(driver.offers).toMatchObject([{ to: adopted, from: undefined }]);
+    expect(driver.session.forked).toBe(false);
+  });
+
   test("STALE means that the node is ahead: nothing more is sent and somebody is told", () => {
     const driver = new Driver(A).active();
     driver.nack(1n, A, NackClass.STALE, ahead);
