@@ -1,6 +1,6 @@
 import { Level } from "level";
 import { spawn, type ChildProcess } from "node:child_process";
-import { readdir } from "node:fs/promises";
+import { cp, readdir, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { ReplicaStore } from "../../src/dp/replica/replica-store.ts";
 import type { Clock } from "../../src/runtime/clock.ts";
@@ -13,12 +13,15 @@ export function openReplica(
   dir: TempDir,
   options: {
     readonly workspace?: string;
+    readonly refuser?: string;
+    readonly boot?: string;
     readonly logger?: Logger;
     readonly clock?: Clock;
   } = {},
 ): Promise<ReplicaStore> {
   return ReplicaStore.open({
     dataDir: dir.join("dp"),
+    ...options,
     workspace: options.workspace ?? "default",
     clock: options.clock ?? new ManualClock(),
     logger: options.logger ?? silentLogger,
@@ -30,6 +33,18 @@ export async function damagedOf(dir: TempDir): Promise<readonly string[]> {
   return (await readdir(dir.join("dp"))).filter((name) =>
     name.startsWith("replica.damaged-"),
   );
+}
+
+/** Copies a directory, or a file, as it is at this moment. LevelDB may take files away meanwhile: it is tried again then. */
+export async function copyDirectory(from: string, to: string): Promise<void> {
+  for (let tries = 1; ; tries++)
+    try {
+      await cp(from, to, { recursive: true, force: true });
+      return;
+    } catch (error) {
+      if (tries === 10) throw error;
+      await rm(to, { recursive: true, force: true });
+    }
 }
 
 /** Changes the database of a replica from outside. */
