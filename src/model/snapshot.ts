@@ -253,7 +253,12 @@ export class Snapshot {
   /** Computes the root, pausing between buckets. */
   *hashSlices(): Slices<string> {
     let handled = 0;
-    for (const bucket of this.#buckets) {
+    // Of a snapshot whose root was known only what changed since is to be looked at.
+    const buckets =
+      this.#digests === undefined
+        ? this.#buckets
+        : this.#digests.stale.map((index) => this.#buckets[index]);
+    for (const bucket of buckets) {
       if (bucket === undefined || bucket.hashed) continue;
       if (bucket.hash.length > 0) handled += bucket.count;
       if (handled >= SLICE_ENTRIES) {
