@@ -31,7 +31,7 @@ export const clusterFlags = {
   }),
   clusterAllowedNames: list(text("NAME"), {
     summary:
-      "A name that peers' certificates may have, as common name, DNS name or URI; *.example.com is any name right below. Without it: any.",
+      "Names that peers' certificates may have, as common name, DNS name or URI, separated by commas; *.example.com is any name right below. Without it: any.",
   }),
   insecureSync: toggle({
     summary:
@@ -57,7 +57,9 @@ export function linkSecurity(
   addresses: readonly LinkAddress[],
 ): LinkSecurity {
   const { clusterCert, clusterKey, clusterCa, clusterCrl } = flags;
-  const allowedNames = flags.clusterAllowedNames;
+  const allowedNames = flags.clusterAllowedNames
+    .flatMap((names) => names.split(","))
+    .filter((name) => name !== "");
   const given = [
     ...(clusterCert === undefined ? [] : ["--cluster-cert"]),
     ...(clusterKey === undefined ? [] : ["--cluster-key"]),

@@ -33,7 +33,7 @@ async function verified(name: string, purpose: string): Promise<string> {
   ];
   return promisify(execFile)("openssl", argv).then(
     ({ stdout }) => stdout.trim(),
-    (error: { stderr: string }) => error.stderr,
+    (error: unknown) => String((error as { stderr?: unknown }).stderr),
   );
 }
 
