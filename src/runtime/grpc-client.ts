@@ -116,6 +116,7 @@ export class GrpcClient implements Disposable {
   /** Ends the connection, with all its streams; what was written has a moment to leave. */
   close(): void {
     this.#client.close();
+    this.#link.close();
     // A peer that does not read would keep the connection.
     setTimeout(() => {
       this.#link.destroy();

@@ -33,9 +33,13 @@ export class Link extends grpc.ChannelCredentials {
     return this.#failure;
   }
 
-  /** Cuts the connections, and lets no more come about. */
-  destroy(): void {
+  /** Lets no more connections come about: grpc-js tries once more after a close, when it was waiting to. */
+  close(): void {
     this.#closed = true;
+  }
+
+  /** Cuts the connections that are there. */
+  destroy(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -70,19 +74,25 @@ export class Link extends grpc.ChannelCredentials {
     socket.once("close", () => this.#sockets.delete(socket));
     // Errors come to whoever speaks on it; this one is for the time between two speakers.
     socket.on("error", () => undefined);
-    this.#failure = undefined;
     try {
+      this.#assertOpen();
+      this.#failure = undefined;
       if (proxy !== undefined) await openTunnel(socket, proxy, target);
       const speaking =
         tls === undefined ? socket : await tls.connect(socket, target);
-      if (this.#closed) throw new Error("the client is closed");
+      this.#assertOpen();
       if (tls !== undefined) this.#watch(speaking);
       return speaking;
     } catch (error) {
-      this.#failure = error instanceof Error ? error : new Error(String(error));
+      this.#failure ??=
+        error instanceof Error ? error : new Error(String(error));
       socket.destroy();
       throw error;
     }
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new Error("the client is closed");
   }
 
   /** In TLS 1.3 a server that refuses our certificate lets the handshake succeed here and then just hangs up. */
