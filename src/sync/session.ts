@@ -507,7 +507,8 @@ function answerNack(session: Session, nack: Nack, nowMs: number): SessionStep {
   switch (nack.class) {
     case NackClass.LOCAL_IO:
       return offer(
-        { ...known, inFlight: { ...inFlight, parked: true } },
+        // It got the announced root, or it would not have tried to store it.
+        { ...known, mismatches: 0, inFlight: { ...inFlight, parked: true } },
         nowMs,
       );
     case NackClass.ROOT_MISMATCH: {

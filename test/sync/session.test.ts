@@ -433,6 +433,16 @@ describe("rule 6: never backwards by accident", () => {
     );
   });
 
+  test("LOCAL_IO says that the root was right: wrong roots before it no longer count", () => {
+    const driver = new Driver(A).active().send({ type: "drained" });
+    driver.nack(1n, A, NackClass.ROOT_MISMATCH).send({ type: "drained" });
+    driver.nack(2n, A, NackClass.ROOT_MISMATCH).send({ type: "drained" });
+    driver.nack(3n, A, NackClass.LOCAL_IO).publish(B).send({ type: "drained" });
+    driver.nack(4n, B, NackClass.ROOT_MISMATCH);
+    expect(driver.goodbyes).toEqual([]);
+    expect(driver.offers).toMatchObject([{ to: B, whole: false }]);
+  });
+
   test("STALE for a state of an epoch that was replaced meanwhile is no fork", () => {
     const ahead = cursor(9);
     const driver = new Driver(A).active(ahead).send({ type: "drained" });
