@@ -15,6 +15,8 @@ export interface FeatureNeed {
 
 /** A node with this feature serves a state whose plugins it lacks: routes in their scope answer 503 there. */
 export const FAIL_ROUTE = "config/fail-route";
+/** A node with this feature takes several small buckets in one message. */
+export const BUCKET_BATCH = "sync/bucket-batch";
 const PLUGIN = "plugin/";
 
 type Features = readonly Pick<Feature, "name" | "version">[];
@@ -48,7 +50,8 @@ export function degradedOf(
     );
 }
 
-function has(
+/** Whether a node can do something. */
+export function has(
   features: Features,
   need: Pick<FeatureNeed, "name" | "version">,
 ): boolean {

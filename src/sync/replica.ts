@@ -392,13 +392,18 @@ function receiveBucket(
     return seq > replica.lastSeq
       ? hangUp(replica, `a bucket came for ${seq}, which was not sent`)
       : still(replica);
-  if (!apply.outstanding.some((bucket) => bucket.index === index))
+  // Mostly the first: they come in the order asked for.
+  const at = apply.outstanding.findIndex((bucket) => bucket.index === index);
+  if (at === -1)
     return hangUp(replica, `bucket ${index} came, which was not asked for`);
   if (damage !== undefined)
     return mismatch(replica, apply, `bucket ${index} ${damage}`);
   return fetchMore(replica, {
     ...apply,
-    outstanding: apply.outstanding.filter((bucket) => bucket.index !== index),
+    outstanding:
+      at === 0
+        ? apply.outstanding.slice(1)
+        : apply.outstanding.filter((_bucket, i) => i !== at),
   });
 }
 

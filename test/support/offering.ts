@@ -33,12 +33,13 @@ export async function feed(
   request = 1,
 ): Promise<void> {
   const { seq, buckets } = await stream.heard("bucketRequest", request);
-  for (const { index } of buckets) {
+  const asked = buckets.map(({ index }) => {
     const bucket = state.snapshot.bucket(index);
     if (bucket === undefined) throw new Error(`no bucket ${index}`);
-    for (const chunk of await frames.chunks(index, bucket))
-      await stream.send(frameOf(chunk, seq));
-  }
+    return { index, bucket };
+  });
+  for await (const { bodies } of frames.pieces(asked, true))
+    for (const body of bodies) await stream.send(frameOf(body, seq));
 }
 
 /** Offers a state, feeds it and waits for the Ack. */

@@ -23,6 +23,7 @@ import {
 import type { Logger } from "../../runtime/logger.ts";
 import type { Peer } from "../../runtime/peer.ts";
 import { messageName } from "../../sync/names.ts";
+import { BUCKET_BATCH, has } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import {
   openSession,
@@ -444,18 +445,26 @@ export class Connection implements Puller {
   }
 
   async #writeBuckets(seq: bigint, indexes: readonly number[]): Promise<void> {
-    for (const index of indexes) {
+    // Replaced by a newer state meanwhile: nobody waits for these.
+    const buckets = indexes.flatMap((index) => {
       const bucket = this.#bucket(seq, index);
-      // Replaced by a newer state meanwhile: nobody waits for these.
-      if (bucket === undefined) return;
-      for (const chunk of await this.#host.frames.chunks(index, bucket)) {
+      return bucket === undefined ? [] : [{ index, bucket }];
+    });
+    const { frames, snapshotBudget } = this.#host;
+    for await (const piece of frames.pieces(buckets, this.#takesBatches())) {
+      for (const body of piece.bodies) {
         if (this.#offered?.seq !== seq) return;
-        const frame = frameOf(chunk, seq);
-        await this.#send(frame, this.#host.snapshotBudget);
-        this.#host.counted("out", chunk.type, frame.length);
+        const frame = frameOf(body, seq);
+        await this.#send(frame, snapshotBudget);
+        this.#host.counted("out", body.type, frame.length);
       }
-      this.dispatch({ type: "bucketsWritten", bytes: bucket.bytes.length });
+      this.dispatch({ type: "bucketsWritten", bytes: piece.bytes });
     }
+  }
+
+  #takesBatches(): boolean {
+    const features = this.#session.hello?.features ?? [];
+    return has(features, { name: BUCKET_BATCH, version: 1 });
   }
 
   #welcome(

@@ -1,9 +1,10 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { WireType } from "@bufbuild/protobuf/wire";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import {
+  BucketBatchSchema,
   BucketChunkSchema,
   Codec,
   ConnectResponseSchema,
@@ -23,37 +24,55 @@ import { LIMITS } from "../../sync/limits.ts";
 
 /** An encoded Manifest, Delta or BucketChunk but for its seq, which is each session's own. Shared by all that need it. */
 export interface FrameBody {
-  readonly type: "manifest" | "delta" | "bucket_chunk";
+  readonly type: "manifest" | "delta" | "bucket_chunk" | "bucket_batch";
   readonly bytes: Uint8Array;
 }
 
 const compress = promisify(gzip);
 /** Level 1: a frame is compressed once and sent while people wait. */
 const GZIP = { level: 1 };
-/** Compressed chunks are kept for the next node that asks, up to this. */
-const CHUNK_CACHE_BYTES = 64 << 20;
-/** `seq` is field 1 of each of the three messages, so it can be put in front of the shared rest. */
+/** Compressed buckets are kept for the next node that asks, up to this. */
+const BUCKET_CACHE_BYTES = 64 << 20;
+/** `seq` is field 1 of each of these messages, so it can be put in front of the shared rest. */
 const SEQ_FIELD = 1;
 
-/** A whole ConnectResponse: the shared body with this session's seq in front. */
+/** A whole ConnectResponse: the shared body with this session's seq in front. Written by hand: each node has a copy. */
 export function frameOf(body: FrameBody, seq: bigint): Uint8Array {
-  const prefix = new BinaryWriter()
-    .tag(SEQ_FIELD, WireType.Varint)
-    .uint64(seq)
-    .finish();
-  return new BinaryWriter()
-    .tag(fieldOf(body.type), WireType.LengthDelimited)
-    .uint32(prefix.length + body.bytes.length)
-    .raw(prefix)
-    .raw(body.bytes)
-    .finish();
+  const { bytes } = body;
+  const content = 1 + varintSize(seq) + bytes.length;
+  const frame = Buffer.allocUnsafe(1 + varintSize(BigInt(content)) + content);
+  let at = frame.writeUInt8(tagOf(FIELDS[body.type], WireType.LengthDelimited));
+  at = writeVarint(frame, BigInt(content), at);
+  at = frame.writeUInt8(tagOf(SEQ_FIELD, WireType.Varint), at);
+  at = writeVarint(frame, seq, at);
+  frame.set(bytes, at);
+  return frame;
 }
 
-function fieldOf(type: FrameBody["type"]): number {
-  const field = ConnectResponseSchema.fields.find((f) => f.name === type);
-  if (field === undefined)
-    throw new TypeError(`ConnectResponse has no field ${type}`);
-  return field.number;
+/** The fields of ConnectResponse: all below 16, so that a tag is one byte. */
+const FIELDS = {
+  manifest: ConnectResponseSchema.field.manifest.number,
+  delta: ConnectResponseSchema.field.delta.number,
+  bucket_chunk: ConnectResponseSchema.field.bucketChunk.number,
+  bucket_batch: ConnectResponseSchema.field.bucketBatch.number,
+};
+
+function tagOf(field: number, type: WireType): number {
+  return (field << 3) | type;
+}
+
+function varintSize(value: bigint): number {
+  let size = 1;
+  for (let rest = value >> 7n; rest > 0n; rest >>= 7n) size++;
+  return size;
+}
+
+function writeVarint(into: Buffer, value: bigint, at: number): number {
+  let rest = value;
+  let next = at;
+  for (; rest > 0x7fn; rest >>= 7n)
+    next = into.writeUInt8(Number(rest & 0x7fn) | 0x80, next);
+  return into.writeUInt8(Number(rest), next);
 }
 
 /** Encodes what goes to nodes, each thing once, for the newest state. */
@@ -61,8 +80,14 @@ export class Frames {
   #to = "";
   readonly #deltas = new Map<string, Promise<FrameBody | undefined>>();
   readonly #manifests = new Map<string, FrameBody>();
-  readonly #chunks = new Map<Bucket, readonly FrameBody[]>();
-  #chunkBytes = 0;
+  /** By the buckets that they are made of. The oldest first. */
+  readonly #buckets = new Map<
+    string,
+    { readonly bodies: Promise<readonly FrameBody[]>; bytes: number }
+  >();
+  #bucketBytes = 0;
+  readonly #ids = new WeakMap<Bucket, number>();
+  #lastId = 0;
 
   /**
    * The Delta between two states; undefined when it is too large for a frame, or so large a part of the snapshot that
@@ -109,41 +134,149 @@ export class Frames {
     this.#manifests.clear();
   }
 
-  /** The chunks of a bucket, in order. */
-  async chunks(index: number, bucket: Bucket): Promise<readonly FrameBody[]> {
-    const cached = this.#chunks.get(bucket);
+  /**
+   * Buckets as they are sent, in order: as many of them in one message as fit, when the node can take that. Nodes that ask
+   * for the same share what is encoded for the first.
+   */
+  async *pieces(
+    buckets: readonly NumberedBucket[],
+    batched: boolean,
+  ): AsyncGenerator<{
+    readonly bodies: readonly FrameBody[];
+    /** Plain bytes of the whole buckets. */
+    readonly bytes: number;
+  }> {
+    for (const group of groupsOf(buckets, batched)) {
+      const bytes = bytesOf(group);
+      const [first] = group;
+      const key = group.map(({ bucket }) => this.#idOf(bucket)).join(" ");
+      const bodies =
+        group.length === 1 && first !== undefined
+          ? await this.#cached(key, () => encodeChunks(first))
+          : await this.#cached(key, () => encodeBatch(group, bytes));
+      yield { bodies, bytes };
+    }
+  }
+
+  async #cached(
+    key: string,
+    encode: () => Promise<readonly FrameBody[]>,
+  ): Promise<readonly FrameBody[]> {
+    const cached = this.#buckets.get(key);
     if (cached !== undefined) {
       // Newest last: the oldest goes first when the cache is full.
-      this.#chunks.delete(bucket);
-      this.#chunks.set(bucket, cached);
-      return cached;
+      this.#buckets.delete(key);
+      this.#buckets.set(key, cached);
+      return cached.bodies;
     }
-    const chunks: FrameBody[] = [];
-    for (let at = 0; at < bucket.bytes.length; at += LIMITS.chunkBytes) {
-      const plain = bucket.bytes.subarray(at, at + LIMITS.chunkBytes);
-      const { codec, data } = await pack(plain);
-      const chunk = create(BucketChunkSchema, {
-        index,
-        offset: at,
-        last: at + plain.length === bucket.bytes.length,
-        codec,
-        data,
-        size: plain.length,
-      });
-      chunks.push({
-        type: "bucket_chunk",
-        bytes: toBinary(BucketChunkSchema, chunk),
-      });
+    // The promise, not its outcome: a herd asks for the same before the first has it.
+    const entry = { bodies: encode(), bytes: 0 };
+    this.#buckets.set(key, entry);
+    try {
+      const bodies = await entry.bodies;
+      if (this.#buckets.get(key) === entry) {
+        entry.bytes = sizeOf(bodies);
+        this.#bucketBytes += entry.bytes;
+        this.#makeRoom();
+      }
+      return bodies;
+    } catch (error) {
+      if (this.#buckets.get(key) === entry) this.#buckets.delete(key);
+      throw error;
     }
-    if (!this.#chunks.has(bucket)) this.#chunkBytes += sizeOf(chunks);
-    this.#chunks.set(bucket, chunks);
-    for (const [oldest, old] of this.#chunks) {
-      if (this.#chunkBytes <= CHUNK_CACHE_BYTES) break;
-      this.#chunks.delete(oldest);
-      this.#chunkBytes -= sizeOf(old);
-    }
-    return chunks;
   }
+
+  #makeRoom(): void {
+    for (const [key, { bytes }] of this.#buckets) {
+      if (this.#bucketBytes <= BUCKET_CACHE_BYTES) return;
+      this.#buckets.delete(key);
+      this.#bucketBytes -= bytes;
+    }
+  }
+
+  #idOf(bucket: Bucket): number {
+    let id = this.#ids.get(bucket);
+    if (id === undefined) {
+      id = ++this.#lastId;
+      this.#ids.set(bucket, id);
+    }
+    return id;
+  }
+}
+
+/** A bucket and where it belongs. */
+export interface NumberedBucket {
+  readonly index: number;
+  readonly bucket: Bucket;
+}
+
+/** One bucket each, or as many as make no more than a chunk in all. */
+function groupsOf(
+  buckets: readonly NumberedBucket[],
+  batched: boolean,
+): readonly (readonly NumberedBucket[])[] {
+  if (!batched) return buckets.map((each) => [each]);
+  const groups: NumberedBucket[][] = [];
+  let bytes = Infinity;
+  for (const each of buckets) {
+    const size = each.bucket.bytes.length;
+    if (bytes + size > LIMITS.chunkBytes) {
+      groups.push([]);
+      bytes = 0;
+    }
+    groups.at(-1)?.push(each);
+    bytes += size;
+  }
+  return groups;
+}
+
+function bytesOf(buckets: readonly NumberedBucket[]): number {
+  return buckets.reduce((sum, { bucket }) => sum + bucket.bytes.length, 0);
+}
+
+async function encodeChunks({
+  index,
+  bucket,
+}: NumberedBucket): Promise<readonly FrameBody[]> {
+  const chunks: FrameBody[] = [];
+  for (let at = 0; at < bucket.bytes.length; at += LIMITS.chunkBytes) {
+    const plain = bucket.bytes.subarray(at, at + LIMITS.chunkBytes);
+    const { codec, data } = await pack(plain);
+    const chunk = create(BucketChunkSchema, {
+      index,
+      offset: at,
+      last: at + plain.length === bucket.bytes.length,
+      codec,
+      data,
+      size: plain.length,
+    });
+    chunks.push({
+      type: "bucket_chunk",
+      bytes: toBinary(BucketChunkSchema, chunk),
+    });
+  }
+  return chunks;
+}
+
+async function encodeBatch(
+  buckets: readonly NumberedBucket[],
+  size: number,
+): Promise<readonly FrameBody[]> {
+  const plain = Buffer.concat(
+    buckets.map(({ bucket }) => bucket.bytes),
+    size,
+  );
+  const { codec, data } = await pack(plain);
+  const batch = create(BucketBatchSchema, {
+    buckets: buckets.map(({ index, bucket }) => ({
+      index,
+      size: bucket.bytes.length,
+    })),
+    codec,
+    data,
+    size,
+  });
+  return [{ type: "bucket_batch", bytes: toBinary(BucketBatchSchema, batch) }];
 }
 
 /** What a Manifest says beside its state. */

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import {
   NackClass,
   TimingsSchema,
+  type BucketBatch,
   type BucketChunk,
   type BucketDigest,
   type Delta,
@@ -190,12 +191,26 @@ export class Applier<P> {
   /** Takes in a chunk of a bucket. */
   receive(chunk: BucketChunk): ChunkResult {
     const result = this.#staging.receive(chunk);
-    if (result.type === "whole" && this.#progress !== undefined) {
-      const { done, ...progress } = this.#progress;
-      this.#progress = { ...progress, done: done + 1 };
-      this.#progressedMs = this.#clock.monotonic();
-    }
+    if (result.type === "whole") this.#received(1);
     return result;
+  }
+
+  /**
+   * Takes in several whole buckets.
+   *
+   * @throws WireError when they cannot be read.
+   */
+  receiveAll(batch: BucketBatch): ReturnType<Staging["receiveAll"]> {
+    const arrived = this.#staging.receiveAll(batch);
+    this.#received(arrived.length);
+    return arrived;
+  }
+
+  #received(buckets: number): void {
+    if (this.#progress === undefined) return;
+    const { done, ...progress } = this.#progress;
+    this.#progress = { ...progress, done: done + buckets };
+    this.#progressedMs = this.#clock.monotonic();
   }
 
   /** Builds the snapshot of a frame and compares its root. */

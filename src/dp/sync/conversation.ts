@@ -1,6 +1,7 @@
 import { durationMs, type Duration } from "@bufbuild/protobuf/wkt";
 import {
   GoodbyeReason,
+  type BucketBatch,
   type BucketChunk,
   type ConnectResponse,
   type Goodbye,
@@ -135,6 +136,9 @@ class Conversation<P> {
             frame: applier.arrived(message.value),
           });
           return;
+        case "bucketBatch":
+          this.#receiveBatch(message.value);
+          return;
         case "bucketChunk":
           this.#receiveChunk(message.value);
           return;
@@ -185,6 +189,32 @@ class Conversation<P> {
       type: "welcomed",
       ...(head === undefined ? {} : { head }),
     });
+  }
+
+  #receiveBatch(batch: BucketBatch): void {
+    const { shell, applier } = this.#options;
+    const { apply } = shell.replica;
+    // Of a manifest that was replaced.
+    if (apply?.frame.seq !== batch.seq || apply.phase !== "receive") {
+      shell.dispatch({ type: "heard" });
+      return;
+    }
+    // Before memory is made for them: what was asked for is bounded.
+    const asked = new Set(apply.outstanding.map(({ index }) => index));
+    const unasked = batch.buckets.find(({ index }) => !asked.has(index));
+    if (unasked !== undefined) {
+      this.#stream.hangUp(
+        `bucket ${unasked.index} came, which was not asked for`,
+      );
+      return;
+    }
+    for (const { index, damage } of applier.receiveAll(batch))
+      shell.dispatch({
+        type: "bucketArrived",
+        seq: batch.seq,
+        index,
+        ...(damage === undefined ? {} : { damage }),
+      });
   }
 
   #receiveChunk(chunk: BucketChunk): void {

@@ -24,6 +24,16 @@ export function flawOf({ message }: ConnectResponse): string | undefined {
       return flawOfManifest(message.value);
     case "bucketChunk":
       return flawOfIndex("index", message.value.index);
+    case "bucketBatch": {
+      const { buckets } = message.value;
+      if (buckets.length > BUCKETS)
+        return `buckets: ${buckets.length} items, at most ${BUCKETS}`;
+      for (const [i, { index }] of buckets.entries()) {
+        const wrong = flawOfIndex(`buckets[${i}].index`, index);
+        if (wrong !== undefined) return wrong;
+      }
+      return undefined;
+    }
     case "delta": {
       const { from, to } = message.value;
       if (from === undefined) return "from: value is required";

@@ -8,6 +8,7 @@ import {
 import { describeCursor } from "../../model/cursor.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import { BUCKET_BATCH } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import { nackClassName } from "../../sync/names.ts";
 import {
@@ -24,6 +25,9 @@ import type { Applier } from "./applier.ts";
 import { messageOf } from "./message-of.ts";
 import type { SyncMetrics } from "./sync-metrics.ts";
 import type { Outgoing } from "./sync-stream.ts";
+
+/** What the link itself can do, whatever is served. */
+const LINK_FEATURE = { name: BUCKET_BATCH, version: 1 };
 
 /** An event before the time is put on it. */
 export type News = ReplicaEvent extends infer E
@@ -317,7 +321,10 @@ export class ReplicaShell<P> {
       value: {
         node: { ...node },
         workspace,
-        features: features.map(({ name, version }) => ({ name, version })),
+        features: [...features, LINK_FEATURE].map(({ name, version }) => ({
+          name,
+          version,
+        })),
         refused: [...refused],
         have,
       },

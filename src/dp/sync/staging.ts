@@ -1,6 +1,7 @@
 import { gunzipSync } from "node:zlib";
 import {
   Codec,
+  type BucketBatch,
   type BucketChunk,
   type BucketDigest,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
@@ -88,12 +89,62 @@ export class Staging {
     if (!chunk.last) return { type: "more" };
     this.#partial.delete(chunk.index);
     this.#wanted.delete(chunk.index);
-    const bucket = Bucket.parse(chunk.index, partial.bytes);
-    if (typeof bucket === "string") return { type: "damaged", reason: bucket };
+    const damage = this.#keep(digest, partial.bytes);
+    return damage === undefined
+      ? { type: "whole" }
+      : { type: "damaged", reason: damage };
+  }
+
+  /**
+   * Takes in several whole buckets, and says of each whether it is what was announced. Nothing is inflated that is more
+   * than was announced of them in all.
+   *
+   * @throws WireError when the batch itself breaks the protocol.
+   */
+  receiveAll(
+    batch: BucketBatch,
+  ): readonly { readonly index: number; readonly damage?: string }[] {
+    let size = 0;
+    const digests = batch.buckets.map((part) => {
+      const digest = this.#wanted.get(part.index);
+      if (digest === undefined || this.#partial.has(part.index))
+        throw new WireError(
+          `bucket ${part.index} came whole, which is not awaited`,
+        );
+      if (part.size !== digest.size)
+        throw new WireError(
+          `bucket ${part.index} came with ${part.size} bytes, announced were ${digest.size}`,
+        );
+      // Each once: the sum is then bounded by what was announced.
+      this.#wanted.delete(part.index);
+      size += part.size;
+      return digest;
+    });
+    if (size !== batch.size || size > LIMITS.chunkBytes)
+      throw new WireError(
+        `a batch of buckets has ${batch.size} bytes, its buckets have ${size}`,
+      );
+    const plain = unpack(batch.codec, batch.data, size);
+    let at = 0;
+    return digests.map((digest) => {
+      const { index } = digest;
+      // A copy: a bucket that is kept for long must not keep all that came with it.
+      const bytes = Buffer.allocUnsafeSlow(digest.size);
+      bytes.set(plain.subarray(at, at + digest.size));
+      at += digest.size;
+      const damage = this.#keep(digest, bytes);
+      return damage === undefined ? { index } : { index, damage };
+    });
+  }
+
+  /** Keeps a bucket if it is the one announced; what is wrong with it if not. */
+  #keep(digest: BucketDigest, bytes: Buffer): string | undefined {
+    const bucket = Bucket.parse(digest.index, bytes);
+    if (typeof bucket === "string") return bucket;
     if (!bucket.hash.equals(digest.hash))
-      return { type: "damaged", reason: "has another hash than announced" };
+      return "has another hash than announced";
     this.#whole.set(idOf(digest.hash), bucket);
-    return { type: "whole" };
+    return undefined;
   }
 
   /** The bucket of a digest, from here or from `served`; undefined when neither has it. */

@@ -25,7 +25,9 @@ import { filled, stateOf } from "../../support/states.ts";
 const KIB = 1024;
 
 function decode(body: FrameBody, seq = 1n): ConnectResponse["message"] {
-  return fromBinary(ConnectResponseSchema, frameOf(body, seq)).message;
+  // As plain bytes: fields of a Buffer would be Buffers.
+  const bytes = new Uint8Array(frameOf(body, seq));
+  return fromBinary(ConnectResponseSchema, bytes).message;
 }
 
 const seqs = fc.bigInt({ min: 1n, max: 2n ** 64n - 1n });
@@ -80,7 +82,9 @@ describe("rule 4, encoded once: a shared body with a seq in front", () => {
           for (const [body, message] of pairs) {
             const frame = frameOf(body, seq);
             const whole = create(ConnectResponseSchema, { message });
-            expect(fromBinary(ConnectResponseSchema, frame)).toEqual(whole);
+            expect(
+              fromBinary(ConnectResponseSchema, new Uint8Array(frame)),
+            ).toEqual(whole);
             expect(Buffer.from(frame)).toEqual(
               Buffer.from(toBinary(ConnectResponseSchema, whole)),
             );
@@ -225,6 +229,17 @@ describe("rule 4, bounded frames: chunks", () => {
     return bucket;
   }
 
+  /** What is sent for one bucket to a node that takes them one by one. */
+  async function chunksOf(
+    frames: Frames,
+    index: number,
+    bucket: Bucket,
+  ): Promise<readonly FrameBody[]> {
+    for await (const piece of frames.pieces([{ index, bucket }], false))
+      return piece.bodies;
+    throw new Error("no piece");
+  }
+
   test.each([1, 255 * KIB, 256 * KIB, 256 * KIB + 1, 1500 * KIB])(
     "of a bucket of about %i bytes are at most 256 KiB each, in order, and give it back",
     async (size) => {
@@ -232,7 +247,7 @@ describe("rule 4, bounded frames: chunks", () => {
         const bucket = bucketOf(size, fill);
         const parts: Uint8Array[] = [];
         let at = 0;
-        const chunks = await new Frames().chunks(5, bucket);
+        const chunks = await chunksOf(new Frames(), 5, bucket);
         for (const [i, body] of chunks.entries()) {
           const message = decode(body, 3n);
           if (message.case !== "bucketChunk") throw new Error("no chunk");
@@ -265,16 +280,111 @@ describe("rule 4, bounded frames: chunks", () => {
       index: number,
       bucket: Bucket,
       chunks: readonly FrameBody[],
-    ): Promise<boolean> => (await frames.chunks(index, bucket)) === chunks;
-    const first = await frames.chunks(0, a);
+    ): Promise<boolean> => (await chunksOf(frames, index, bucket)) === chunks;
+    const first = await chunksOf(frames, 0, a);
     expect(await isKept(0, a, first)).toBe(true);
-    const second = await frames.chunks(1, b);
-    await frames.chunks(2, c);
+    const second = await chunksOf(frames, 1, b);
+    await chunksOf(frames, 2, c);
     // Used again: `b` is the oldest now.
     expect(await isKept(0, a, first)).toBe(true);
     // 80 MiB do not fit in 64.
-    await frames.chunks(3, d);
+    await chunksOf(frames, 3, d);
     expect(await isKept(0, a, first)).toBe(true);
     expect(await isKept(1, b, second)).toBe(false);
   }, 30_000);
+});
+
+describe("rule 4, bounded frames: batches", () => {
+  async function collect(
+    frames: Frames,
+    buckets: readonly { readonly index: number; readonly bucket: Bucket }[],
+    batched = true,
+  ) {
+    const pieces: { bodies: readonly FrameBody[]; bytes: number }[] = [];
+    for await (const piece of frames.pieces(buckets, batched))
+      pieces.push(piece);
+    return pieces;
+  }
+
+  function numbered(sizes: readonly number[]) {
+    return sizes.map((size, index) => {
+      const value = randomBytes(size);
+      const bucket = Bucket.ofSorted([{ key: "service/x", value }]);
+      if (bucket === undefined) throw new Error("empty");
+      return { index: index * 3, bucket };
+    });
+  }
+
+  test("are whole buckets in the order asked for, as many as make 256 KiB; a larger one goes by itself, in chunks", async () => {
+    const buckets = numbered([
+      ...Array.from({ length: 300 }, () => 1_000),
+      300 * KIB,
+      10,
+      200 * KIB,
+      100 * KIB,
+    ]);
+    const pieces = await collect(new Frames(), buckets);
+    const got = new Map<number, Buffer>();
+    const order: number[] = [];
+    for (const { bodies, bytes } of pieces) {
+      let sum = 0;
+      for (const body of bodies) {
+        const message = decode(body, 4n);
+        if (message.case === "bucketChunk") {
+          const { index, data } = message.value;
+          expect(message.value.codec).toBe(Codec.IDENTITY);
+          if (!got.has(index)) order.push(index);
+          got.set(
+            index,
+            Buffer.concat([got.get(index) ?? Buffer.alloc(0), data]),
+          );
+          sum += data.length;
+          continue;
+        }
+        if (message.case !== "bucketBatch") throw new Error("no batch");
+        const { value } = message;
+        const plain =
+          value.codec === Codec.GZIP ? gunzipSync(value.data) : value.data;
+        expect(plain.length).toBe(value.size);
+        expect(plain.length).toBeLessThanOrEqual(LIMITS.chunkBytes);
+        expect(value.seq).toBe(4n);
+        let at = 0;
+        for (const { index, size } of value.buckets) {
+          order.push(index);
+          got.set(index, Buffer.from(plain.subarray(at, at + size)));
+          at += size;
+        }
+        expect(at).toBe(plain.length);
+        sum += plain.length;
+      }
+      expect(bytes).toBe(sum);
+    }
+    expect(order).toEqual(buckets.map(({ index }) => index));
+    for (const { index, bucket } of buckets)
+      expect(got.get(index)?.equals(bucket.bytes)).toBe(true);
+    // 300 small ones of a bit more than 1,000 bytes: 256 KiB take 259 of them.
+    expect(pieces.length).toBeLessThanOrEqual(6);
+  });
+
+  test("are encoded once for all that ask for the same, at the same time or later", async () => {
+    const frames = new Frames();
+    const buckets = numbered([100, 200, 300]);
+    const [first, second] = await Promise.all([
+      collect(frames, buckets),
+      collect(frames, buckets),
+    ]);
+    const third = await collect(frames, buckets);
+    expect(first[0]?.bodies[0]).toBe(second[0]?.bodies[0]);
+    expect(first[0]?.bodies[0]).toBe(third[0]?.bodies[0]);
+    const other = await collect(frames, buckets.slice(1));
+    expect(other[0]?.bodies[0]).not.toBe(first[0]?.bodies[0]);
+  });
+
+  test("are not made for a node that cannot take them", async () => {
+    const pieces = await collect(new Frames(), numbered([100, 200]), false);
+    expect(pieces.map(({ bodies }) => bodies.map(({ type }) => type))).toEqual([
+      ["bucket_chunk"],
+      ["bucket_chunk"],
+    ]);
+  });
 });

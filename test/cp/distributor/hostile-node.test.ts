@@ -190,18 +190,33 @@ describe("rule 4, 64 MiB undrained in all: a node that takes more than its share
       await cp.put(...resources.slice(at, at + 100));
   }
 
-  /** A request before the manifest was written would break the protocol. */
-  async function offered(
+  async function manifests(cp: TestControlPlane): Promise<number> {
+    const metric = cp.metrics.getSingleMetric(
+      "holdfast_cp_sync_messages_total",
+    );
+    const values = (await metric?.get())?.values ?? [];
+    return (
+      values.find(
+        ({ labels }) =>
+          labels["type"] === "manifest" && labels["direction"] === "out",
+      )?.value ?? 0
+    );
+  }
+
+  /** Connects nodes that never read. A request of theirs before the manifest was made would break the protocol. */
+  async function deaf(
     cp: TestControlPlane,
-    ids: readonly string[],
-  ): Promise<void> {
+    count: number,
+  ): Promise<readonly PuppetNode[]> {
+    const before = await manifests(cp);
+    const nodes = Array.from({ length: count }, (_, i) =>
+      new PuppetNode(cp.address, { reads: false }).greet(`deaf-${i}`),
+    );
     await eventually(
-      () =>
-        ids.every((id) =>
-          cp.nodes.get("default", id)?.reason.startsWith("is applying"),
-        ) || undefined,
+      async () => (await manifests(cp)) >= before + count || undefined,
       "all of them to be offered the state",
     );
+    return nodes;
   }
 
   async function gauge(cp: TestControlPlane): Promise<number> {
@@ -257,15 +272,7 @@ describe("rule 4, 64 MiB undrained in all: a node that takes more than its share
             buckets: buckets.map(({ index, hash }) => ({ index, hash })),
           },
         });
-      const count = 230;
-      for (let i = 0; i < count; i++) {
-        const node = new PuppetNode(cp.address, { reads: false });
-        bad.push(node.greet(`deaf-${i}`));
-      }
-      await offered(
-        cp,
-        bad.map((_, i) => `deaf-${i}`),
-      );
+      bad.push(...(await deaf(cp, 230)));
       for (const node of bad) request(node);
       await eventually(
         async () =>
@@ -306,14 +313,7 @@ describe("rule 4, 64 MiB undrained in all: a node that takes more than its share
         using reader = new PuppetNode(cp.address);
         reader.greet("reader");
         const manifest = await reader.heard("manifest");
-        for (let i = 0; i < 20; i++) {
-          const node = new PuppetNode(cp.address, { reads: false });
-          bad.push(node.greet(`deaf-${i}`));
-        }
-        await offered(
-          cp,
-          bad.map((_, i) => `deaf-${i}`),
-        );
+        bad.push(...(await deaf(cp, 20)));
         for (const node of bad)
           node.send({
             case: "bucketRequest",
