@@ -21,8 +21,14 @@ export interface PublishOptions {
   readonly keyFile: string;
 }
 
+/** A state, as a file holds it. */
+type Published = Pick<Head, "cursor" | "snapshot">;
+
 export interface SnapshotPublisherOptions extends PublishOptions {
-  readonly catalog: Pick<Catalog, "workspace" | "head" | "onCommit">;
+  readonly catalog: Pick<Catalog, "workspace"> & {
+    readonly head: Published;
+    onCommit(listener: () => void): () => void;
+  };
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Registry;
@@ -169,7 +175,7 @@ export class SnapshotPublisher implements AsyncDisposable {
       });
   }
 
-  async #replace({ cursor, snapshot }: Head): Promise<void> {
+  async #replace({ cursor, snapshot }: Published): Promise<void> {
     const { clock, directory } = this.#options;
     await mkdir(directory, { recursive: true, mode: 0o700 });
     // Known already but for the first time: what is hashed is kept with the buckets.
