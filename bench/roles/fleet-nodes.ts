@@ -60,7 +60,8 @@ export function fleetNodes(): FleetNodes & Calls {
 
   function note(name: string, item: bigint | number): void {
     let items = arrivals.get(name);
-    if (items === undefined) arrivals.set(name, (items = new Map()));
+    if (items === undefined)
+      arrivals.set(name, (items = new Map<bigint | number, number[]>()));
     const times = items.get(item);
     if (times === undefined) items.set(item, [nowNs()]);
     else times.push(nowNs());

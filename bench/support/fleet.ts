@@ -89,7 +89,9 @@ export class Fleet implements AsyncDisposable {
   /** Resolves when that is so many. */
   async heard(name: string, count: number): Promise<void> {
     const untilMs = performance.now() + ARRIVAL_MS;
-    for (let now = 0; (now = await this.arrived(name)) < count;) {
+    for (;;) {
+      const now = await this.arrived(name);
+      if (now >= count) return;
       if (performance.now() > untilMs)
         throw new Error(`${now} of ${count} changes came to "${name}"`);
       await sleep(POLL_MS);

@@ -1,7 +1,16 @@
 import { SLICE_ENTRIES, type Slices } from "../../model/slices.ts";
 
 /** Keys in one piece, at most: what a change copies. */
-const CHUNK_KEYS = 512;
+const PIECE_KEYS = 512;
+
+/** Keys in ascending order, as one text: a string for each takes half as much again, and is looked at in every garbage collection. */
+interface Piece {
+  readonly text: string;
+  readonly count: number;
+}
+
+/** No key has it. */
+const SEPARATOR = "\n";
 
 /**
  * A set of keys in ascending order. Immutable; sets made from one another share the pieces that did not change, so that
@@ -11,38 +20,39 @@ export class SortedKeys implements Iterable<string> {
   static readonly empty = new SortedKeys([]);
 
   /** None is empty. */
-  readonly #chunks: readonly (readonly string[])[];
+  readonly #pieces: readonly Piece[];
 
-  private constructor(chunks: readonly (readonly string[])[]) {
-    this.#chunks = chunks;
+  private constructor(pieces: readonly Piece[]) {
+    this.#pieces = pieces;
   }
 
   /** A set of keys that come in any order, each once. */
   static *ofSlices(keys: Iterable<string>): Slices<SortedKeys> {
     const sorted = yield* sortSlices(keys);
-    const chunks: string[][] = [];
-    for (let at = 0; at < sorted.length; at += CHUNK_KEYS)
-      chunks.push(sorted.slice(at, at + CHUNK_KEYS));
-    return new SortedKeys(chunks);
+    const pieces: Piece[] = [];
+    for (let at = 0; at < sorted.length; at += PIECE_KEYS) {
+      pieces.push(pieceOf(sorted.slice(at, at + PIECE_KEYS)));
+      yield PIECE_KEYS;
+    }
+    return new SortedKeys(pieces);
   }
 
   /** How many there are. */
   get size(): number {
     let size = 0;
-    for (const chunk of this.#chunks) size += chunk.length;
+    for (const piece of this.#pieces) size += piece.count;
     return size;
   }
 
   *[Symbol.iterator](): Generator<string, void, undefined> {
-    for (const chunk of this.#chunks) yield* chunk;
+    for (const piece of this.#pieces) yield* keysOf(piece);
   }
 
   /** The keys with a prefix that come after a key, ascending. */
   *after(key: string, prefix: string): Generator<string, void, undefined> {
     const from = key < prefix ? prefix : key;
-    let i = this.#chunkOf(from);
-    for (; i < this.#chunks.length; i++)
-      for (const found of this.#chunks[i] ?? []) {
+    for (let i = this.#pieceOf(from); i < this.#pieces.length; i++)
+      for (const found of keysOf(this.#pieces[i])) {
         if (found <= key || found < prefix) continue;
         if (!found.startsWith(prefix)) return;
         yield found;
@@ -54,48 +64,62 @@ export class SortedKeys implements Iterable<string> {
     added: readonly string[],
     removed: readonly string[],
   ): Slices<SortedKeys> {
-    const chunks: (readonly string[])[] = [];
-    let a = 0;
-    let r = 0;
+    const pieces = this.#pieces.slice();
+    // From the last piece to the first: where the others are does not change then.
+    let a = added.length;
+    let r = removed.length;
     let handled = 0;
-    // The first piece also takes what comes before it; without pieces there is one that is empty.
-    const old = this.#chunks.length === 0 ? [[]] : this.#chunks;
-    for (const [i, chunk] of old.entries()) {
-      const [end] = old[i + 1] ?? [];
-      const before = (key: string | undefined): key is string =>
-        key !== undefined && (end === undefined || key < end);
+    while (a > 0 || r > 0) {
+      const last =
+        (added[a - 1] ?? "") > (removed[r - 1] ?? "")
+          ? added[a - 1]
+          : removed[r - 1];
+      const i = this.#pieceOf(last ?? "");
+      // The first piece also takes what comes before it; without pieces there is one that is empty.
+      const start = i === 0 ? "" : firstOf(this.#pieces[i]);
+      const aEnd = a;
+      while (a > 0 && (added[a - 1] ?? "") >= start)
+        if (--a % SLICE_ENTRIES === 0) yield SLICE_ENTRIES;
       const less = new Set<string>();
-      for (let key = removed[r]; before(key); key = removed[++r]) less.add(key);
-      const start = a;
-      while (before(added[a]))
-        if (++a % SLICE_ENTRIES === 0) yield SLICE_ENTRIES;
-      if (a === start && less.size === 0) chunks.push(chunk);
-      else {
-        const kept = chunk.filter((key) => !less.has(key));
-        const merged = yield* mergeSlices(kept, added.slice(start, a));
-        for (const piece of split(merged)) chunks.push(piece);
-        handled += chunk.length;
-      }
-      if (++handled >= SLICE_ENTRIES) {
+      for (; r > 0 && (removed[r - 1] ?? "") >= start; r--)
+        less.add(removed[r - 1] ?? "");
+      const kept = keysOf(this.#pieces[i]).filter((key) => !less.has(key));
+      const merged = yield* mergeSlices(kept, added.slice(a, aEnd));
+      pieces.splice(i, 1, ...split(merged));
+      handled += kept.length + less.size;
+      if (handled >= SLICE_ENTRIES) {
         yield handled;
         handled = 0;
       }
     }
-    return new SortedKeys(chunks);
+    return new SortedKeys(pieces);
   }
 
   /** The piece that a key is in, or would be. */
-  #chunkOf(key: string): number {
+  #pieceOf(key: string): number {
     let low = 0;
-    let high = this.#chunks.length - 1;
+    let high = this.#pieces.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      const [first = ""] = this.#chunks[middle] ?? [];
-      if (first <= key) low = middle;
+      if (firstOf(this.#pieces[middle]) <= key) low = middle;
       else high = middle - 1;
     }
     return low;
   }
+}
+
+function keysOf(piece: Piece | undefined): string[] {
+  return piece === undefined ? [] : piece.text.split(SEPARATOR);
+}
+
+function firstOf(piece: Piece | undefined): string {
+  if (piece === undefined) return "";
+  const end = piece.text.indexOf(SEPARATOR);
+  return end === -1 ? piece.text : piece.text.slice(0, end);
+}
+
+function pieceOf(keys: readonly string[]): Piece {
+  return { text: keys.join(SEPARATOR), count: keys.length };
 }
 
 /** Sorts texts, pausing. Each once. */
@@ -142,13 +166,13 @@ function* mergeSlices(
   return merged;
 }
 
-function split(keys: string[]): string[][] {
+function split(keys: readonly string[]): Piece[] {
   if (keys.length === 0) return [];
-  if (keys.length <= CHUNK_KEYS) return [keys];
-  const count = Math.ceil(keys.length / (CHUNK_KEYS / 2));
+  if (keys.length <= PIECE_KEYS) return [pieceOf(keys)];
+  const count = Math.ceil(keys.length / (PIECE_KEYS / 2));
   const size = Math.ceil(keys.length / count);
-  const chunks: string[][] = [];
+  const pieces: Piece[] = [];
   for (let at = 0; at < keys.length; at += size)
-    chunks.push(keys.slice(at, at + size));
-  return chunks;
+    pieces.push(pieceOf(keys.slice(at, at + size)));
+  return pieces;
 }

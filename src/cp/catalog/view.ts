@@ -1,6 +1,7 @@
 import type { Slices } from "../../model/slices.ts";
 import { SLICE_ENTRIES } from "../../model/slices.ts";
 import { Snapshot } from "../../model/snapshot.ts";
+import { PackedIndex } from "./packed-index.ts";
 import { decodeResource, factsOf, type Facts } from "./resource.ts";
 import { SortedKeys } from "./sorted-keys.ts";
 
@@ -18,35 +19,45 @@ export interface View {
   keys(): Iterable<string>;
 }
 
-/** The durable state, indexed. What is kept of an entry beside its value are its unique keys and references. */
+/** The durable state, indexed. What is kept of an entry beside its value are its key, its unique keys and references, packed. */
 export class CommittedView implements View {
   #snapshot: Snapshot;
   #keys: SortedKeys;
-  readonly #owners = new Map<string, string>();
-  readonly #referrers = new Map<string, Set<string>>();
+  readonly #owners: PackedIndex;
+  readonly #referrers: PackedIndex;
 
-  private constructor(snapshot: Snapshot, keys: SortedKeys) {
+  private constructor(
+    snapshot: Snapshot,
+    keys: SortedKeys,
+    owners: PackedIndex,
+    referrers: PackedIndex,
+  ) {
     this.#snapshot = snapshot;
     this.#keys = keys;
+    this.#owners = owners;
+    this.#referrers = referrers;
   }
 
   /** Indexes a snapshot. */
   static *ofSlices(snapshot: Snapshot): Slices<CommittedView> {
-    const view = new CommittedView(snapshot, SortedKeys.empty);
-    const keys: string[] = [];
+    const owners = PackedIndex.loader();
+    const referrers = PackedIndex.loader();
     let handled = 0;
     for (const { key, value } of snapshot.entries()) {
-      keys.push(key);
       const facts = factsOf(decodeResource(value));
-      for (const { key: unique } of facts.unique) view.#owners.set(unique, key);
-      for (const referred of facts.refers) view.#refer(referred, key, true);
+      for (const { key: unique } of facts.unique) owners.add(unique, key);
+      for (const referred of facts.refers) referrers.add(referred, key);
       if (++handled >= SLICE_ENTRIES) {
         yield handled;
         handled = 0;
       }
     }
-    view.#keys = yield* SortedKeys.ofSlices(keys);
-    return view;
+    return new CommittedView(
+      snapshot,
+      yield* SortedKeys.ofSlices(keysOf(snapshot)),
+      yield* owners.finishSlices(),
+      yield* referrers.finishSlices(),
+    );
   }
 
   get entryCount(): number {
@@ -58,11 +69,11 @@ export class CommittedView implements View {
   }
 
   owner(uniqueKey: string): string | undefined {
-    return this.#owners.get(uniqueKey);
+    return this.#owners.first(uniqueKey);
   }
 
   referrers(key: string): Iterable<string> {
-    return this.#referrers.get(key) ?? [];
+    return this.#referrers.all(key);
   }
 
   keys(): Iterable<string> {
@@ -85,41 +96,58 @@ export class CommittedView implements View {
   ): Slices<void> {
     let handled = 0;
     for (const [unique, owner] of layer.owners) {
-      if (owner === undefined) this.#owners.delete(unique);
-      else this.#owners.set(unique, owner);
+      const before = this.#owners.first(unique);
+      if (owner !== undefined) this.#owners.set(unique, owner);
+      else if (before !== undefined) this.#owners.delete(unique, before);
       if (++handled % SLICE_ENTRIES === 0) yield SLICE_ENTRIES;
     }
     for (const [key, referrers] of layer.references)
       for (const [referrer, present] of referrers) {
-        this.#refer(key, referrer, present);
+        if (present) this.#referrers.add(key, referrer);
+        else this.#referrers.delete(key, referrer);
         if (++handled % SLICE_ENTRIES === 0) yield SLICE_ENTRIES;
       }
     this.#snapshot = snapshot;
     this.#keys = keys;
   }
 
-  /** All indexes, for comparing them in tests. */
+  /** All indexes, for comparing them in tests: what they answer for the content, and that they hold nothing else. */
   indexes(): {
     readonly owners: ReadonlyMap<string, string>;
     readonly referrers: ReadonlyMap<string, ReadonlySet<string>>;
     readonly keys: readonly string[];
   } {
-    return {
-      owners: this.#owners,
-      referrers: this.#referrers,
-      keys: [...this.#keys],
-    };
+    const owners = new Map<string, string>();
+    const referrers = new Map<string, ReadonlySet<string>>();
+    let references = 0;
+    for (const { value } of this.#snapshot.entries()) {
+      const { unique, refers } = factsOf(decodeResource(value));
+      for (const { key } of unique) {
+        const owner = this.owner(key);
+        if (owner !== undefined) owners.set(key, owner);
+      }
+      for (const key of refers) {
+        if (referrers.has(key)) continue;
+        const all = new Set(this.referrers(key));
+        referrers.set(key, all);
+        references += all.size;
+      }
+    }
+    if (owners.size !== this.#owners.size)
+      throw new Error(
+        `${this.#owners.size} unique keys are indexed, and the content claims ${owners.size}`,
+      );
+    if (references !== this.#referrers.size)
+      throw new Error(
+        `${this.#referrers.size} references are indexed, and the content has ${references}`,
+      );
+    return { owners, referrers, keys: [...this.#keys] };
   }
+}
 
-  #refer(key: string, referrer: string, present: boolean): void {
-    const referrers = this.#referrers.get(key);
-    if (present) {
-      if (referrers === undefined)
-        this.#referrers.set(key, new Set([referrer]));
-      else referrers.add(referrer);
-    } else if (referrers?.delete(referrer) === true && referrers.size === 0)
-      this.#referrers.delete(key);
-  }
+function* keysOf(snapshot: Snapshot): Generator<string, void, undefined> {
+  for (const [, bucket] of snapshot.buckets())
+    for (let i = 0; i < bucket.count; i++) yield bucket.keyAt(i);
 }
 
 /** A unique key that more than one entry claimed within one layer, and who they are. */
