@@ -31,22 +31,19 @@ function foreign(kept: number, more = 0) {
   );
 }
 
-async function serving(
-  dir: TempDir,
-  cp: PuppetControlPlane,
-): Promise<{ node: TestNode; stream: NodeStream }> {
-  const node = await TestNode.start(dir, cp.address);
+/** Welcomes the node and brings it what it serves. */
+async function settle(cp: PuppetControlPlane): Promise<NodeStream> {
   const stream = await cp.welcomed(1);
   await bring(stream, 1n, served);
-  return { node, stream };
+  return stream;
 }
 
 describe("a state of a history that is not the served one", () => {
   test("that would remove more than half is held back, remembered, and taken when somebody allows it", async () => {
     await using dir = await TempDir.make();
     await using cp = await PuppetControlPlane.start();
-    const { node, stream } = await serving(dir, cp);
-    await using _ = node;
+    await using node = await TestNode.start(dir, cp.address);
+    const stream = await settle(cp);
     const state = foreign(4, 20);
     await offer(stream, 2n, state);
     await feed(stream, state, 2);
@@ -70,8 +67,8 @@ describe("a state of a history that is not the served one", () => {
   test("that keeps half or more is followed", async () => {
     await using dir = await TempDir.make();
     await using cp = await PuppetControlPlane.start();
-    const { node, stream } = await serving(dir, cp);
-    await using _ = node;
+    await using node = await TestNode.start(dir, cp.address);
+    const stream = await settle(cp);
     const state = foreign(5);
     await offer(stream, 2n, state);
     await feed(stream, state, 2);
@@ -82,8 +79,8 @@ describe("a state of a history that is not the served one", () => {
   test("that has replaced the served one is followed whatever it removes", async () => {
     await using dir = await TempDir.make();
     await using cp = await PuppetControlPlane.start();
-    const { node, stream } = await serving(dir, cp);
-    await using _ = node;
+    await using node = await TestNode.start(dir, cp.address);
+    const stream = await settle(cp);
     const state = foreign(0);
     await offer(stream, 2n, state, { predecessors: [served.cursor.epoch] });
     expect((await stream.heard("ack", 2)).cursor).toEqual(state.cursor);
@@ -93,8 +90,8 @@ describe("a state of a history that is not the served one", () => {
 test("an older state of the served history is answered with STALE", async () => {
   await using dir = await TempDir.make();
   await using cp = await PuppetControlPlane.start();
-  const { node, stream } = await serving(dir, cp);
-  await using _ = node;
+  await using node = await TestNode.start(dir, cp.address);
+  const stream = await settle(cp);
   await offer(stream, 2n, stateOf(6, [[1, "old"]]));
   expect(await stream.heard("nack")).toMatchObject({
     seq: 2n,
