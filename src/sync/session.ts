@@ -314,7 +314,9 @@ function greet(
   for (const refusal of hello.refused) {
     if (refusal.cursor === undefined) continue;
     if (isLasting(refusal.class)) refusedRoots.add(refusal.cursor.root);
-    if (refusal.class === NackClass.HELD) held = refusal.cursor;
+    // A node that has lost what it was protecting protects nothing.
+    if (refusal.class === NackClass.HELD && hello.have !== undefined)
+      held = refusal.cursor;
   }
   return {
     session: {

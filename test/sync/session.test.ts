@@ -504,6 +504,13 @@ describe("rule 6: never backwards by accident", () => {
     expect(driver.offers).toMatchObject([{ seq: 2n, to: A, allowed: true }]);
   });
 
+  test("a node that held the head back and serves nothing any more is offered it", () => {
+    const driver = new Driver(A).greet(undefined, { held: [A] });
+    expect(driver.send({ type: "snapshotRequested" }).offers).toMatchObject([
+      { to: A },
+    ]);
+  });
+
   test("HELD in spite of a permission uses it up: it is not offered for ever", () => {
     const driver = new Driver(A).greet(foreign, { allowed: true });
     driver.send({ type: "snapshotRequested" }).send({ type: "drained" });
