@@ -41,7 +41,17 @@ export async function resolveNodeId(
       throw error;
   }
   const id = randomUUID();
-  await writeFileDurably(file, `${id}\n`);
+  try {
+    await writeFileDurably(file, `${id}\n`);
+  } catch (error) {
+    // A disk that is full is no reason not to serve.
+    logger.error("node_id.not_stored", {
+      file,
+      id,
+      err: error,
+      consequence: "after a restart this node appears as another one",
+    });
+  }
   return id;
 }
 

@@ -60,6 +60,18 @@ test("a file that cannot be read is an error, not a new node", async () => {
   );
 });
 
+test("an id that cannot be stored, on a disk that is full for one, is the node's until it ends, and that is said", async () => {
+  await using dir = await TempDir.make();
+  await mkdir(dir.join("node-id.tmp"));
+  const logger = new RecordingLogger();
+  const id = await resolveNodeId(dir.path, NOBODY, logger);
+  expect(id).toMatch(UUID);
+  expect(logger.last("node_id.not_stored")).toMatchObject({
+    level: "error",
+    fields: { id },
+  });
+});
+
 test("a node with a certificate of its own has the id in there, and no other", async () => {
   await using dir = await TempDir.make();
   const idOf = (certified: string, given?: string) =>
