@@ -35,6 +35,8 @@ export interface ConnectionListenerOptions {
 }
 
 const IDLE_MS = 10_000;
+/** How long a handshake may take while others wait. */
+const HURRY_MS = 3_000;
 /** Connections that may wait to be let in; more are cut. */
 const MAX_WAITING = 16_384;
 /** As many as the system allows: those of a whole fleet come at once, and what does not fit is tried again a second later. */
@@ -50,6 +52,8 @@ export class ConnectionListener {
   readonly #server: Server;
   readonly #options: ConnectionListenerOptions;
   readonly #connections = new Map<string, Connection>();
+  /** Those that have said nothing yet, with what ends that. They hold nobody up. */
+  readonly #silent = new Map<WaitingSocket, Timer>();
   /** Those that wait to be let in, the longest waiting first. */
   readonly #waiting = new Set<WaitingSocket>();
   /** How many are let in and not settled. */
@@ -92,9 +96,9 @@ export class ConnectionListener {
     return this.#connections.get(address);
   }
 
-  /** How many connections wait to be let in. */
+  /** How many connections are not let in yet. */
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#silent.size + this.#waiting.size;
   }
 
   /** Accepts nothing new, and cuts what has not been let in. What is served goes on. */
@@ -102,7 +106,8 @@ export class ConnectionListener {
     if (this.#closing) return;
     this.#closing = true;
     this.#server.close();
-    for (const waiting of this.#waiting) waiting.destroy();
+    for (const waiting of [...this.#silent.keys(), ...this.#waiting])
+      waiting.destroy();
     for (const connection of this.#connections.values())
       if (!connection.served) connection.destroy();
   }
@@ -129,21 +134,35 @@ export class ConnectionListener {
       socket.destroy();
       return;
     }
-    const { admission } = this.#options;
-    if (admission === undefined || this.#admitted < admission) {
-      this.#admit(socket, `${remoteAddress}:${remotePort}`);
-      return;
-    }
-    if (this.#waiting.size >= MAX_WAITING) {
+    if (this.waiting >= MAX_WAITING) {
       socket.destroy();
       return;
     }
+    const { clock, idleMs = IDLE_MS } = this.#options;
     const waiting = new WaitingSocket(
       socket,
       `${remoteAddress}:${remotePort}`,
-      () => this.#waiting.delete(waiting),
+      {
+        // Not before: who connects and says nothing would keep others out.
+        spoke: () => {
+          this.#silent.get(waiting)?.cancel();
+          this.#silent.delete(waiting);
+          this.#waiting.add(waiting);
+          this.#admitNext();
+        },
+        left: () => {
+          this.#silent.get(waiting)?.cancel();
+          this.#silent.delete(waiting);
+          this.#waiting.delete(waiting);
+        },
+      },
     );
-    this.#waiting.add(waiting);
+    this.#silent.set(
+      waiting,
+      clock.setTimer(idleMs, () => {
+        waiting.destroy();
+      }),
+    );
   }
 
   #admit(socket: Socket, address: string): void {
@@ -182,7 +201,8 @@ export class ConnectionListener {
   async #serve(socket: Socket, connection: Connection): Promise<void> {
     const { gatekeeper, serve } = this.#options;
     let speaking = socket;
-    if (gatekeeper !== undefined)
+    if (gatekeeper !== undefined) {
+      const hurry = this.#hurry(connection);
       try {
         const accepted = await gatekeeper.accept(socket, connection.address);
         connection.certificate = accepted.certificate;
@@ -192,13 +212,31 @@ export class ConnectionListener {
         // It was reported where it was found.
         socket.destroy();
         return;
+      } finally {
+        hurry.cancel();
       }
+    }
     if (socket.destroyed || speaking.destroyed || this.#closing) {
       socket.destroy();
       return;
     }
     connection.begin(speaking);
     serve(speaking);
+  }
+
+  /** Cuts a connection whose handshake takes its time, when others wait for its place. */
+  #hurry(connection: Connection): Timer {
+    const { clock } = this.#options;
+    const look = (): void => {
+      if (this.#waiting.size > 0) connection.destroy();
+      else timer = clock.setTimer(HURRY_MS, look);
+    };
+    let timer = clock.setTimer(HURRY_MS, look);
+    return {
+      cancel: () => {
+        timer.cancel();
+      },
+    };
   }
 }
 

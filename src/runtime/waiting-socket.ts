@@ -10,15 +10,20 @@ const HEAD_BYTES = 4_096;
 export class WaitingSocket {
   readonly address: string;
   readonly #socket: Socket;
-  readonly #left: () => void;
+  readonly #on: { readonly spoke: () => void; readonly left: () => void };
   readonly #head: Buffer[] = [];
   #bytes = 0;
+  #released = false;
 
-  /** `left` is called when the connection ends before it is released. */
-  constructor(socket: Socket, address: string, left: () => void) {
+  /** `spoke` is called when its first bytes come, `left` when it ends before it is released. */
+  constructor(
+    socket: Socket,
+    address: string,
+    on: { readonly spoke: () => void; readonly left: () => void },
+  ) {
     this.#socket = socket;
     this.address = address;
-    this.#left = left;
+    this.#on = on;
     socket.on("readable", this.#look);
     socket.on("end", this.#leave);
     socket.on("close", this.#leave);
@@ -26,6 +31,7 @@ export class WaitingSocket {
 
   /** Hands the connection over, with all that it said. */
   release(): Socket {
+    this.#released = true;
     this.#detach();
     if (this.#bytes > 0) this.#socket.unshift(Buffer.concat(this.#head));
     return this.#socket;
@@ -39,15 +45,21 @@ export class WaitingSocket {
     while (this.#bytes < HEAD_BYTES) {
       const chunk = this.#socket.read() as Buffer | null;
       if (chunk === null) return;
+      const isFirst = this.#bytes === 0;
       this.#head.push(chunk);
       this.#bytes += chunk.length;
+      if (isFirst) {
+        this.#on.spoke();
+        // It may have been released by that.
+        if (this.#released) return;
+      }
     }
   };
 
   readonly #leave = (): void => {
     this.#detach();
     this.#socket.destroy();
-    this.#left();
+    this.#on.left();
   };
 
   #detach(): void {

@@ -65,6 +65,10 @@ async function plainSocket(
   return socket;
 }
 
+/** Not events.once: that rejects when the connection is reset. */
+const closeOf = (socket: Socket): Promise<unknown> =>
+  new Promise((resolve) => socket.once("close", resolve));
+
 const waiting = (server: GrpcServer, count: number): Promise<unknown> =>
   eventually(
     () => server.waiting === count,
@@ -156,7 +160,7 @@ test("what a waiting connection has said is not lost, and it is not read on when
   await answered;
 });
 
-test("a connection on which no stream is opened in time is cut, whether it is let in or its stream has ended", async () => {
+test("a connection on which no stream is opened in time is cut, whether it says nothing, opens none, or its stream has ended", async () => {
   const clock = new ManualClock();
   const server = await serve(async () => {}, {
     clock: clock satisfies Clock,
@@ -164,25 +168,49 @@ test("a connection on which no stream is opened in time is cut, whether it is le
     admission: 1,
   });
   const silent = await plainSocket(server);
-  const closed = once(silent, "close");
-  await eventually(() => clock.timers === 1, "it to be let in");
-  const behind = open(server);
-  behind.stream.resume();
   await waiting(server, 1);
+  // It holds nobody up.
+  const first = open(server);
+  first.stream.resume();
+  await first.ended;
+  await eventually(() => clock.timers === 2, "its stream to be over");
+  const idle = await plainSocket(server);
+  idle.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0");
+  await eventually(() => clock.timers === 3, "it to be let in");
+  const closed = Promise.all([closeOf(silent), closeOf(idle)]);
   clock.advance(10_001);
   await closed;
-  await behind.ended;
-  await eventually(() => clock.timers === 1, "its stream to be over");
-  let ready = true;
-  const lost = behind.client
-    .connect(1_000, new AbortController().signal)
-    .catch(() => {
-      ready = false;
-    });
-  await lost;
-  expect(ready).toBe(true);
-  clock.advance(10_001);
-  await eventually(() => clock.timers === 0, "its connection to be cut");
+  await eventually(() => clock.timers === 0, "all to be cut");
+});
+
+test("who stays in the handshake is cut when others wait for the place, and only then", async () => {
+  const clock = new ManualClock();
+  const begun: Socket[] = [];
+  const server = await serve(async () => {}, {
+    clock,
+    admission: 1,
+    tls: {
+      accept: (socket) => {
+        begun.push(socket);
+        return new Promise((_resolve, reject) => {
+          socket.once("close", () => reject(new Error("gone")));
+        });
+      },
+    },
+  });
+  const slow = await plainSocket(server);
+  slow.write("hello");
+  await eventually(() => begun.length === 1, "the first to be let in");
+  clock.advance(9_000);
+  expect(slow.destroyed).toBe(false);
+  const other = await plainSocket(server);
+  other.write("hello");
+  await waiting(server, 1);
+  await eventually(() => clock.timers === 1, "it to have spoken");
+  const closed = closeOf(slow);
+  clock.advance(3_000);
+  await closed;
+  await eventually(() => begun.length === 2, "the second to be let in");
 });
 
 test("a stream whose peer never reads is cut with its connection", async () => {
@@ -263,7 +291,7 @@ test("a stop cuts whoever waits, and leaves nothing open", async () => {
   await eventually(() => served, "the first to be served");
   const second = await plainSocket(server);
   await waiting(server, 1);
-  const closed = once(second, "close");
+  const closed = closeOf(second);
   await server.close(50);
   await closed;
   await first.ended;

@@ -657,7 +657,7 @@ describe("files", () => {
   });
 });
 
-test("whoever does not speak TLS is refused, in words, and so is one who says nothing", async () => {
+test("whoever does not speak TLS is refused, in words, and so is one who does not end the handshake", async () => {
   const files = putPair(dir, "cluster", sharedPair());
   const cp = await side(files, systemClock, 300);
   const { server } = await serve(cp);
@@ -673,7 +673,10 @@ test("whoever does not speak TLS is refused, in words, and so is one who says no
   );
   const { connect } = await import("node:net");
   const silent = connect(server.address.port, server.address.host);
-  await once(silent, "close");
+  // The first bytes of a greeting, and nothing after.
+  silent.write(Buffer.from([0x16, 0x03, 0x01, 0x02]));
+  silent.on("error", () => {});
+  await new Promise((resolve) => silent.once("close", resolve));
   expect(cp.refusal()).toBe("it has not finished the TLS handshake in time");
 
   const open = await GrpcServer.listen({ host: "127.0.0.1", port: 0 }, [], {
