@@ -5,9 +5,7 @@ import { isIP } from "node:net";
 import {
   connect,
   createSecureContext,
-  createServer,
   type SecureContext,
-  type Server,
   type TLSSocket,
 } from "node:tls";
 import { ConfigError } from "../../model/violation.ts";
@@ -18,7 +16,8 @@ import type { Connector } from "../link.ts";
 import type { Logger } from "../logger.ts";
 import type { PeerCertificate } from "../peer.ts";
 import { handshakeErrorOf } from "./handshake-error.ts";
-import { HandshakeError, HandshakeReport } from "./handshake-report.ts";
+import { HandshakeReport } from "./handshake-report.ts";
+import { HandshakeServer, type ServerContext } from "./handshake-server.ts";
 import { LiveSockets } from "./live-sockets.ts";
 import {
   checkMaterial,
@@ -26,6 +25,7 @@ import {
   type ClusterTlsFiles,
   type Material,
 } from "./material.ts";
+import { Notices } from "./notices.ts";
 import { checkPeer, type CheckedPeer } from "./peer-check.ts";
 import { part, secured } from "./secured.ts";
 
@@ -43,11 +43,6 @@ const POLL_MS = 5_000;
 const HANDSHAKE_MS = 10_000;
 /** As long as TLS 1.3 allows: nodes get their ticket when they connect, and stay connected. */
 const SESSION_S = 7 * 24 * 3600;
-/** A certificate that ends sooner is warned about. */
-const SOON_MS = 7 * 24 * 3600_000;
-
-/** What is known of an own certificate's end. */
-type Ageing = "fine" | "early" | "soon" | "expired";
 
 /**
  * The link's TLS, for either side of it. Shared mode: everybody has the same pair, and takes nobody with another. PKI
@@ -58,6 +53,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
   readonly mode: "shared" | "pki";
   readonly #options: ClusterTlsOptions;
   readonly #report: HandshakeReport;
+  readonly #notices: Notices;
   readonly #live = new LiveSockets();
   /** Own certificates of before, which others may still have, with their ends. */
   readonly #previous = new Map<string, number>();
@@ -66,12 +62,9 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     string,
     { readonly ticket: Buffer; readonly certificate: X509Certificate }
   >();
-  /** Those whose handshake is going on, by address. */
-  readonly #pending = new Map<string, (outcome: TLSSocket | Error) => void>();
   #material: Material;
   #context: SecureContext;
-  #server: Server | undefined;
-  #ageing: Ageing = "fine";
+  #server: HandshakeServer | undefined;
   /** The last state of the files that was not usable, so that it is said once. */
   #unusable: string | undefined;
   #polling: Timer | undefined;
@@ -84,6 +77,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     this.mode = material.pins === undefined ? "pki" : "shared";
     this.#context = createSecureContext(material.context);
     this.#report = new HandshakeReport(options);
+    this.#notices = new Notices(options);
     const expires = (): number => this.#material.own.expiresAtMs;
     new Gauge({
       name: "holdfast_cluster_certificate_expires_timestamp_seconds",
@@ -120,7 +114,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
         { cause },
       );
     }
-    tls.#welcome();
+    tls.#notices.inUse(material);
     tls.#poll();
     return tls;
   }
@@ -136,7 +130,11 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     address: string,
   ): Promise<{ socket: TLSSocket; certificate: PeerCertificate }> {
     try {
-      const secure = await this.#handshake(socket, address);
+      this.#server ??= new HandshakeServer(
+        this.#serverContext(),
+        this.#options.handshakeMs ?? HANDSHAKE_MS,
+      );
+      const secure = await this.#server.handshake(socket, address);
       const { peer } = this.#check(secure, socket);
       return { socket: secure, certificate: peer };
     } catch (error) {
@@ -207,59 +205,10 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     this.#closed = true;
     this.#polling?.cancel();
     await this.#reloading;
-    for (const settle of this.#pending.values())
-      settle(new HandshakeError("closed", "this side stops"));
+    this.#server?.close();
   }
 
-  #handshake(socket: Socket, address: string): Promise<TLSSocket> {
-    return new Promise((resolve, reject) => {
-      if (this.#pending.has(address)) {
-        reject(new HandshakeError("other", "its address is taken"));
-        return;
-      }
-      const gone = (): void => {
-        settle(new HandshakeError("closed", "it hung up during the handshake"));
-      };
-      const settle = (outcome: TLSSocket | Error): void => {
-        this.#pending.delete(address);
-        socket.off("close", gone);
-        if (outcome instanceof Error) reject(outcome);
-        else resolve(outcome);
-      };
-      this.#pending.set(address, settle);
-      socket.once("close", gone);
-      this.#server ??= this.#createServer();
-      this.#server.emit("connection", socket);
-    });
-  }
-
-  #createServer(): Server {
-    const server = createServer({
-      ...this.#serverContext(),
-      requestCert: true,
-      // Judged in #check, in words.
-      rejectUnauthorized: false,
-      ALPNProtocols: ["h2"],
-      handshakeTimeout: this.#options.handshakeMs ?? HANDSHAKE_MS,
-    });
-    server.on("secureConnection", (secure) => {
-      this.#settle(secure, secure);
-    });
-    server.on("tlsClientError", (error, secure) => {
-      // What breaks a connection later on comes here as well.
-      secure.on("error", () => undefined);
-      this.#settle(secure, error);
-    });
-    return server;
-  }
-
-  #settle(secure: TLSSocket, outcome: TLSSocket | Error): void {
-    this.#pending.get(
-      `${secure.remoteAddress ?? ""}:${secure.remotePort ?? ""}`,
-    )?.(outcome);
-  }
-
-  #serverContext() {
+  #serverContext(): ServerContext {
     return {
       ...this.#material.context,
       sessionIdContext: "holdfast",
@@ -319,7 +268,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
       digest = raw.digest;
       if (digest === this.#material.digest) {
         this.#unusable = undefined;
-        this.#age();
+        this.#notices.look(this.#material);
         return;
       }
       if (digest === this.#unusable) return;
@@ -334,7 +283,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
           consequence: "the certificate of before stays in use",
         });
       this.#unusable = state;
-      this.#age();
+      this.#notices.look(this.#material);
     }
   }
 
@@ -344,7 +293,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     this.#material = material;
     this.#context = context;
     this.#sessions.clear();
-    this.#server?.setSecureContext(this.#serverContext());
+    this.#server?.update(this.#serverContext());
     if (
       this.mode === "shared" &&
       before.own.fingerprint !== material.own.fingerprint
@@ -360,61 +309,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
       expires: new Date(material.own.expiresAtMs).toISOString(),
       ...(revoked === 0 ? {} : { revoked_connections_cut: revoked }),
     });
-    this.#welcome();
-  }
-
-  /** Says what somebody should know of the files that are in use now. */
-  #welcome(): void {
-    const { logger, clock, certFile, caFile, crlFile } = this.#options;
-    const { chains, revocations } = this.#material;
-    if (!chains)
-      logger.warn("tls.own_certificate_not_of_own_ca", {
-        file: certFile,
-        ca: caFile,
-        consequence: "peers with the same authorities will refuse it",
-      });
-    if (revocations !== undefined && revocations.nextUpdateMs < clock.now())
-      logger.error("tls.crl_out_of_date", {
-        file: crlFile,
-        since: new Date(revocations.nextUpdateMs).toISOString(),
-        consequence: "every peer is refused until there is a newer one",
-      });
-    this.#ageing = "fine";
-    this.#age();
-  }
-
-  /** Says when the own certificate comes to its end. */
-  #age(): void {
-    const { logger, clock, certFile } = this.#options;
-    const { own, validFromMs } = this.#material;
-    const leftMs = own.expiresAtMs - clock.now();
-    const ageing: Ageing =
-      leftMs < 0
-        ? "expired"
-        : clock.now() < validFromMs
-          ? "early"
-          : leftMs < SOON_MS
-            ? "soon"
-            : "fine";
-    if (ageing === this.#ageing) return;
-    this.#ageing = ageing;
-    const fields = {
-      file: certFile,
-      expires: new Date(own.expiresAtMs).toISOString(),
-    };
-    if (ageing === "soon") logger.warn("tls.own_certificate_ends_soon", fields);
-    if (ageing === "early")
-      logger.error("tls.own_certificate_not_valid_yet", {
-        ...fields,
-        from: new Date(validFromMs).toISOString(),
-        consequence: "peers refuse it until then: is a clock wrong?",
-      });
-    if (ageing === "expired")
-      logger.error("tls.own_certificate_expired", {
-        ...fields,
-        consequence:
-          "peers refuse it; a renewed file is taken up without a restart",
-      });
+    this.#notices.inUse(this.#material);
   }
 }
 
