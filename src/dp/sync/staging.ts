@@ -104,6 +104,8 @@ export class Staging {
   receiveAll(
     batch: BucketBatch,
   ): readonly { readonly index: number; readonly damage?: string }[] {
+    if (batch.buckets.length === 0)
+      throw new WireError("a batch of buckets has none");
     let size = 0;
     const digests = batch.buckets.map((part) => {
       const digest = this.#wanted.get(part.index);

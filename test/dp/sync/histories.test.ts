@@ -84,6 +84,7 @@ describe("a state of a history that is not the served one", () => {
     const state = foreign(0);
     await offer(stream, 2n, state, { predecessors: [served.cursor.epoch] });
     expect((await stream.heard("ack", 2)).cursor).toEqual(state.cursor);
+    expect(plain(node.activation.active)).toEqual(plain(state));
   });
 });
 

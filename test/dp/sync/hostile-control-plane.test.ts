@@ -1,8 +1,9 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { State } from "../../../src/dp/replica/last-good.ts";
 import {
+  type BucketBatchSchema,
   Codec,
   DeltaContentSchema,
   NackClass,
@@ -70,6 +71,23 @@ describe("what a control plane may not do ends its stream, and nothing else", ()
       create(DeltaContentSchema, { puts: [{ key, value: Buffer.of(1) }] }),
     );
   type Act = (stream: NodeStream) => Promise<void>;
+  /** Announces a bucket that the node does not have, and sends a batch that claims to bring it. */
+  const batch =
+    (value: MessageInitShape<typeof BucketBatchSchema>): Act =>
+    async (s) => {
+      await s.send({
+        ...announced,
+        value: {
+          ...announced.value,
+          buckets: [{ ...digest, hash: Buffer.alloc(32, 1) }],
+        },
+      });
+      await s.heard("bucketRequest", 2);
+      await s.send({
+        case: "bucketBatch",
+        value: { seq: 2n, codec: Codec.IDENTITY, ...value },
+      });
+    };
   const acts: Readonly<Record<string, Act>> = {
     "bytes that are no message": (s) =>
       s.send(Buffer.from("this is not protobuf at all")),
@@ -162,6 +180,28 @@ describe("what a control plane may not do ends its stream, and nothing else", ()
         value: { seq: 2n, index, codec: Codec.IDENTITY },
       });
     },
+    "a batch of no buckets": batch({}),
+    "a batch with a bucket that was not asked for": batch({
+      buckets: [{ index: (index + 1) % 1024, size: 1 }],
+      data: Buffer.of(1),
+      size: 1,
+    }),
+    "a batch with a bucket twice": batch({
+      buckets: [digest, digest].map(({ index, size }) => ({ index, size })),
+      data: Buffer.alloc(2 * digest.size),
+      size: 2 * digest.size,
+    }),
+    "a batch with a bucket of another size than announced": batch({
+      buckets: [{ index, size: digest.size + 1 }],
+      data: Buffer.alloc(digest.size + 1),
+      size: digest.size + 1,
+    }),
+    "a batch that inflates to more than it says": batch({
+      buckets: [{ index, size: digest.size }],
+      codec: Codec.GZIP,
+      data: gzipSync(Buffer.alloc(64 << 20)),
+      size: digest.size,
+    }),
     "a bucket that was not asked for": async (s) => {
       await s.send({
         ...announced,

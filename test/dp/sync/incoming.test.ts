@@ -89,6 +89,27 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     .record({ index, data: fc.uint8Array() })
     .map((value) => ({ case: "bucketChunk" as const, value })),
   fc
+    .record({
+      some: fc.array(fc.record({ index, size: fc.nat() }), { maxLength: 3 }),
+      count: many(1024),
+    })
+    .map(({ some, count }) => ({
+      case: "bucketBatch" as const,
+      value: {
+        buckets: Array.from({ length: count }, (_, i) => some[i] ?? {}),
+      },
+    })),
+  fc
+    .record({ some: fc.array(index, { maxLength: 3 }), count: many(1024) })
+    .map(({ some, count }) => ({
+      case: "bucketBatch" as const,
+      value: {
+        buckets: Array.from({ length: count }, (_, i) => ({
+          index: some[i] ?? 1,
+        })),
+      },
+    })),
+  fc
     .record({ from: optional(cursor), to: optional(cursor) })
     .map((value) => ({ case: "delta" as const, value })),
   fc
