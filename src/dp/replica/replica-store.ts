@@ -1,19 +1,13 @@
 import { randomUUID } from "node:crypto";
-import { stat } from "node:fs/promises";
-import path from "node:path";
-import { Gauge, type Registry } from "prom-client";
+import { Gauge } from "prom-client";
 import type { Refusal } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
-import type { Clock, Timer } from "../../runtime/clock.ts";
-import type { Logger } from "../../runtime/logger.ts";
-import { openPrivateDirectory } from "../../runtime/private-directory.ts";
-import { LIMITS } from "../../sync/limits.ts";
 import { chooseStart, type LoadedState, type Start } from "./choose-start.ts";
 import { CrashGuard } from "./crash-guard.ts";
+import { DiskTrouble, type Trouble } from "./disk-trouble.ts";
 import type { Database } from "./format.ts";
 import type { InverseHead } from "./inverse.ts";
 import type { State } from "./last-good.ts";
-import { isOutside, messagesOf } from "./outside.ts";
 import { openReadOnlyView } from "./read-only-view.ts";
 import {
   DiskError,
@@ -21,9 +15,14 @@ import {
   readDatabase,
   ReplicaError,
   type Contents,
-  type DatabaseOptions,
   type Found,
 } from "./replica-database.ts";
+import {
+  databaseOf,
+  holdsAnything,
+  openDataDir,
+  type ReplicaStoreOptions,
+} from "./replica-options.ts";
 import {
   writeConfirmed,
   writeRefusals,
@@ -32,27 +31,6 @@ import {
   type Beside,
 } from "./replica-writes.ts";
 import { SecondCopy } from "./second-copy.ts";
-
-export interface ReplicaStoreOptions {
-  /** The data plane's own directory; made if need be. */
-  readonly dataDir: string;
-  readonly workspace: string;
-  /** Build and features of the process: refusals of another one are forgotten. Default: nobody in particular. */
-  readonly refuser?: string;
-  /** Random id of the process. Default: a new one. */
-  readonly boot?: string;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** Default: nobody counts. */
-  readonly metrics?: Registry;
-}
-
-/** Why nothing can be stored at present. */
-export interface Trouble {
-  readonly reason: string;
-  /** By the monotonic clock. */
-  readonly sinceMs: number;
-}
 
 /**
  * The last applied state on disk, twice on purpose: in LevelDB, where a change is one small synced batch, and in
@@ -68,9 +46,7 @@ export class ReplicaStore implements AsyncDisposable {
   #db: Database | undefined;
   /** A write has failed. LevelDB's log may end in half a record then, and what comes after it is lost at the next start. */
   #suspect = false;
-  #trouble: Trouble | undefined;
-  #failures = 0;
-  #repairTimer: Timer | undefined;
+  readonly #trouble: DiskTrouble;
   /** Writes, one after the other. */
   #writing: Promise<unknown> = Promise.resolve();
   /** What is in LevelDB. */
@@ -87,9 +63,15 @@ export class ReplicaStore implements AsyncDisposable {
   private constructor(options: ReplicaStoreOptions) {
     this.#options = options;
     this.#copy = new SecondCopy(options);
+    this.#trouble = new DiskTrouble({
+      ...options,
+      retry: () => {
+        this.#repair();
+      },
+    });
     const { metrics } = options;
     if (metrics === undefined) return;
-    const isWritable = (): boolean => this.#trouble === undefined;
+    const isWritable = (): boolean => this.trouble === undefined;
     new Gauge({
       name: "holdfast_dp_replica_writable",
       help: "Whether what is applied can be stored. While it cannot, new states are refused as LOCAL_IO.",
@@ -145,7 +127,7 @@ export class ReplicaStore implements AsyncDisposable {
 
   /** Why nothing can be stored; undefined when it can, as far as is known. */
   get trouble(): Trouble | undefined {
-    return this.#trouble;
+    return this.#trouble.current;
   }
 
   /** Must hear of every state before it is prepared, and when it is served. */
@@ -190,7 +172,7 @@ export class ReplicaStore implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    this.#repairTimer?.cancel();
+    this.#trouble.stop();
     await this.#guard?.end();
     await this.#writing;
     await this.#copy.close();
@@ -251,7 +233,7 @@ export class ReplicaStore implements AsyncDisposable {
   }
 
   async #startUnwritable(failure: DiskError): Promise<void> {
-    const { dataDir, logger } = this.#options;
+    const { logger } = this.#options;
     const options = databaseOf(this.#options);
     let contents: Contents | undefined;
     try {
@@ -266,15 +248,9 @@ export class ReplicaStore implements AsyncDisposable {
       });
       await this.#start(undefined, undefined);
     }
-    if (contents === undefined && this.#loaded === undefined) {
-      const isOurs = await stat(options.directory).catch(() => undefined);
-      const hasCopy = await stat(path.join(dataDir, "last-good.hfs")).catch(
-        () => undefined,
-      );
-      // Somebody's mistake, and not a disk that filled up: nothing is lost by saying so.
-      if (isOurs === undefined && hasCopy === undefined)
-        throw new ReplicaError(failure.message, { cause: failure });
-    }
+    // Somebody's mistake, and not a disk that filled up: nothing is lost by saying so.
+    if (!(await holdsAnything(this.#options.dataDir)))
+      throw new ReplicaError(failure.message, { cause: failure });
     this.#stored = contents?.state;
     this.#failed(failure);
   }
@@ -340,71 +316,19 @@ export class ReplicaStore implements AsyncDisposable {
       revision: this.#stored?.cursor.revision,
       holds: describeCursor(this.#stored?.cursor),
     });
-    this.#trouble = undefined;
-    this.#failures = 0;
+    this.#trouble.over();
     return found.db;
   }
 
-  /** A write has failed: says so when that begins and while it lasts, and has it tried again. */
   #failed(error: unknown): void {
-    const { clock, logger } = this.#options;
     this.#suspect = true;
-    this.#trouble = {
-      reason: messagesOf(error),
-      sinceMs: this.#trouble?.sinceMs ?? clock.monotonic(),
-    };
-    const delayMs = Math.min(
-      LIMITS.storeRetryMinMs * 2 ** this.#failures,
-      LIMITS.storeRetryMaxMs,
-    );
-    const line = {
-      err: error,
-      serving: describeCursor(this.#wanted?.cursor),
-      consequence:
-        "what is served goes on being served; new states are refused as LOCAL_IO until the disk takes writes",
-      advice: isOutside(error)
-        ? "make room on the disk, or the data directory writable"
-        : "look at the disk and the system's log",
-      retry_ms: delayMs,
-    };
-    if (this.#failures === 0) logger.error("replica.not_writable", line);
-    else if (this.#failures % 10 === 0)
-      logger.error("replica.still_not_writable", line);
-    this.#failures++;
-    if (this.#closing !== undefined || this.#repairTimer !== undefined) return;
-    this.#repairTimer = clock.setTimer(delayMs, () => {
-      this.#repairTimer = undefined;
-      if (this.#isUnsound)
-        // It has opened the database by then: nothing else is to be done.
-        void this.#write(() => Promise.resolve()).catch(() => undefined);
-    });
+    if (this.#closing === undefined)
+      this.#trouble.failed(error, this.#wanted?.cursor);
   }
-}
 
-async function openDataDir({
-  dataDir,
-  logger,
-}: ReplicaStoreOptions): Promise<void> {
-  try {
-    await openPrivateDirectory(dataDir);
-  } catch (error) {
-    const found = await stat(dataDir).catch(() => undefined);
-    // It may hold what can be read.
-    if (found?.isDirectory() !== true || !isOutside(error))
-      throw new ReplicaError(
-        `cannot use ${dataDir}: ${error instanceof Error ? error.message : String(error)}`,
-        { cause: error },
-      );
-    logger.warn("replica.modes_not_set", { directory: dataDir, err: error });
+  /** Opens the database again if need be; nothing else is to be done. */
+  #repair(): void {
+    if (this.#isUnsound)
+      void this.#write(() => Promise.resolve()).catch(() => undefined);
   }
-}
-
-function databaseOf(options: ReplicaStoreOptions): DatabaseOptions {
-  return {
-    directory: path.join(options.dataDir, "replica"),
-    workspace: options.workspace,
-    logger: options.logger,
-    refuser: options.refuser ?? "",
-    now: () => options.clock.now(),
-  };
 }

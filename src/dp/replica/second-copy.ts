@@ -1,4 +1,3 @@
-import path from "node:path";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
@@ -9,6 +8,7 @@ import {
   type State,
 } from "./last-good.ts";
 import { DamagedFileError } from "../state-reader.ts";
+import { lastGoodFile } from "./replica-options.ts";
 import { setAside } from "./set-aside.ts";
 
 /** It is written at most this often. */
@@ -33,7 +33,7 @@ export class SecondCopy {
 
   constructor(options: SecondCopyOptions) {
     this.#options = options;
-    this.#file = path.join(options.dataDir, "last-good.hfs");
+    this.#file = lastGoodFile(options.dataDir);
   }
 
   /** Which state it says to be; undefined when there is none, or none of use. */
