@@ -252,6 +252,45 @@ export function sendMessage<T>(
   });
 }
 
+/**
+ * Sends messages on a stream one after the other, as sendMessage does, for a stream that sends many: listening to the
+ * signal anew for each costs as much as the rest of it.
+ */
+export class MessageWriter<T> {
+  readonly #call: ObjectWritable<T>;
+  readonly #signal: AbortSignal;
+  /** Fails the message that is on its way. */
+  #fail: ((reason: unknown) => void) | undefined;
+
+  constructor(call: ObjectWritable<T>, signal: AbortSignal) {
+    this.#call = call;
+    this.#signal = signal;
+    signal.addEventListener(
+      "abort",
+      () => {
+        this.#fail?.(reasonOf(signal));
+      },
+      { once: true },
+    );
+  }
+
+  /** Resolves when the peer's window has taken it; not to be called before. Rejects when the signal is aborted. */
+  write(message: T): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#signal.aborted) {
+        reject(reasonOf(this.#signal));
+        return;
+      }
+      this.#fail = reject;
+      this.#call.write(message, (error?: Error | null) => {
+        this.#fail = undefined;
+        if (error == null) resolve();
+        else reject(error);
+      });
+    });
+  }
+}
+
 function serve(
   handler: BidiHandler<DescMethod>,
   host: ServiceHost,

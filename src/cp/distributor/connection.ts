@@ -1,9 +1,7 @@
 import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { createValidator, type Validator } from "@bufbuild/protovalidate";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import {
-  ConnectRequestSchema,
   ConnectResponseSchema,
   GoodbyeReason,
   ReportSchema,
@@ -16,8 +14,8 @@ import {
 import type { Bucket, Snapshot } from "../../model/snapshot.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import {
+  MessageWriter,
   messagesOf,
-  sendMessage,
   type BidiServerCall,
 } from "../../runtime/grpc.ts";
 import type { Logger } from "../../runtime/logger.ts";
@@ -33,6 +31,7 @@ import {
   type SessionEvent,
 } from "../../sync/session.ts";
 import { frameOf, type FrameBody, type Frames } from "./frames.ts";
+import { flawOf } from "./incoming.ts";
 import type { Pins, Puller } from "./pins.ts";
 import type { WriteBudget } from "./write-budget.ts";
 
@@ -87,8 +86,6 @@ type MessageInit = NonNullable<
   MessageInitShape<typeof ConnectResponseSchema>["message"]
 >;
 
-let validator: Validator | undefined;
-
 /** One stream of one node: moves messages between the transport and the session's machine, and decides nothing. */
 export class Connection implements Puller {
   readonly id: string;
@@ -100,6 +97,8 @@ export class Connection implements Puller {
   readonly #ending = new AbortController();
   /** The stream is gone, or its end was said. One for all writes: making one for each costs as much as the write. */
   readonly #stop: AbortSignal;
+  /** What is sent, and the Goodbye, which goes out of turn. */
+  readonly #writer: MessageWriter<Uint8Array | ConnectResponse>;
   #session: Session;
   /** The state of the Manifest in flight, kept for the node to pull from, and whether its turn comes first. */
   #offered:
@@ -127,6 +126,7 @@ export class Connection implements Puller {
     this.#call = call;
     this.#gone = gone;
     this.#stop = AbortSignal.any([gone, this.#ending.signal]);
+    this.#writer = new MessageWriter(call, this.#stop);
     this.#host = host;
     this.#logger = host.logger.child({ session: id, peer: peer.address });
     const { head, needs } = host.published();
@@ -211,12 +211,11 @@ export class Connection implements Puller {
     const type = messageName(message.case);
     this.#host.counted("in", type, 0);
     this.#logger.debug("sync.received", { type });
-    validator ??= createValidator();
-    const result = validator.validate(ConnectRequestSchema, request);
-    if (result.kind !== "valid") {
+    const flaw = flawOf(request);
+    if (flaw !== undefined) {
       this.dispatch({
         type: "broke",
-        message: `malformed ${message.case ?? "message"}: ${result.error.message}`,
+        message: `malformed ${message.case ?? "message"}: ${flaw}`,
       });
       return undefined;
     }
@@ -398,17 +397,14 @@ export class Connection implements Puller {
     budget = this.#host.budget,
   ): Promise<void> {
     const bytes = message instanceof Uint8Array ? message.length : 0;
-    const release = await budget.acquire(
-      bytes,
-      this.#stop,
-      this.#offered?.priority ?? false,
-    );
+    if (!budget.take(bytes))
+      await budget.wait(bytes, this.#stop, this.#offered?.priority ?? false);
     try {
       this.#writingSinceMs = this.#host.clock.monotonic();
-      await sendMessage(this.#call, message, this.#stop);
+      await this.#writer.write(message);
     } finally {
       this.#writingSinceMs = undefined;
-      release();
+      budget.giveBack(bytes);
     }
   }
 
@@ -505,7 +501,7 @@ export class Connection implements Puller {
     });
     // Not behind the writes that wait: a node that does not read must not hold the end up either.
     this.#ended = Promise.race([
-      sendMessage(this.#call, goodbye, this.#gone).then(() => true),
+      new MessageWriter(this.#call, this.#gone).write(goodbye).then(() => true),
       this.#host.clock.sleep(GOODBYE_MS, this.#gone).then(() => false),
     ])
       .catch(() => true)

@@ -1,6 +1,4 @@
-import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { ApplyTimings } from "../../gen/holdfast/admin/v1/node_service_pb.js";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { NackClass } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { nackClassName } from "../../sync/names.ts";
@@ -29,6 +27,7 @@ const CONDITIONS = [
 /** The control plane's metrics of its nodes. */
 export class DistributorMetrics {
   readonly #messages: Counter<"direction" | "type">;
+  readonly #messageCounters = new Map<string, { inc(): void }>();
   readonly #bytes: Counter<"type">;
   readonly #nacks: Counter<"class">;
   readonly #applies: Histogram;
@@ -132,8 +131,19 @@ export class DistributorMetrics {
   }
 
   counted(direction: "in" | "out", type: string, bytes: number): void {
-    this.#messages.inc({ direction, type });
+    this.#counterOf(direction, type).inc();
     if (bytes > 0) this.#bytes.inc({ type }, bytes);
+  }
+
+  /** Looking labels up costs as much as counting: there are few, and a message of each kind with every change. */
+  #counterOf(direction: "in" | "out", type: string): { inc(): void } {
+    const key = `${direction} ${type}`;
+    let counter = this.#messageCounters.get(key);
+    if (counter === undefined) {
+      counter = this.#messages.labels({ direction, type });
+      this.#messageCounters.set(key, counter);
+    }
+    return counter;
   }
 
   alarmed(): void {
@@ -144,8 +154,7 @@ export class DistributorMetrics {
     this.#nacks.inc({ class: nackClassName(nackClass) });
   }
 
-  acked(timings: ApplyTimings | undefined): void {
-    if (timings?.roundTrip !== undefined)
-      this.#applies.observe(durationMs(timings.roundTrip) / 1000);
+  acked(roundTripMs: number | undefined): void {
+    if (roundTripMs !== undefined) this.#applies.observe(roundTripMs / 1000);
   }
 }

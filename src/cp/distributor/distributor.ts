@@ -411,8 +411,9 @@ export class Distributor implements Nodes, AsyncDisposable {
         });
         return;
       case "acked":
-        this.#metrics.acked(this.#registry.lastApply(node.id));
-        this.#options.logger.info("node.acked", {
+        this.#metrics.acked(this.#registry.roundTripMs(node.id));
+        // One for each node and change.
+        this.#options.logger.debug("node.acked", {
           node: node.id,
           revision: event.ack.cursor?.revision,
         });

@@ -12,6 +12,7 @@ import {
   NackClass,
   type Hello,
   type Report,
+  type Timings,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual } from "../../model/cursor.ts";
 import { missingFeatures } from "../../model/features.ts";
@@ -77,6 +78,10 @@ interface Entry {
   /** What outlives a session. `wanted`, `in_sync` and `reason` are computed when it is shown. */
   readonly node: Node;
   session: Session | undefined;
+  /** How the last apply went. Made into what people read only when they do: there is one with every change. */
+  lastApply:
+    | { readonly timings: Timings | undefined; readonly roundTripMs: number }
+    | undefined;
   /** When `last_seen` was last written. */
   savedSeenMs: number;
   /** When listeners last heard of counters. */
@@ -107,7 +112,7 @@ export class NodeRegistry implements AsyncDisposable {
         const entry = this.#entries.get(id);
         if (entry === undefined) return undefined;
         entry.savedSeenMs = options.clock.now();
-        return toBinary(NodeSchema, entry.node);
+        return toBinary(NodeSchema, withApply(entry));
       },
     });
   }
@@ -247,10 +252,10 @@ export class NodeRegistry implements AsyncDisposable {
       if (session.acked !== undefined) node.acknowledged = session.acked;
       if (!session.allowed) node.allowedEpoch = "";
       const sentMs = before?.inFlight?.sentMs ?? session.seenMs;
-      node.lastApply = applyTimingsOf(
-        session.lastAck.timings,
-        session.seenMs - sentMs,
-      );
+      entry.lastApply = {
+        timings: session.lastAck.timings,
+        roundTripMs: session.seenMs - sentMs,
+      };
     }
     if (session.inFlight?.seq !== before?.inFlight?.seq) delete node.progress;
     node.missingFeatures = [...session.missing, ...session.degraded].map(
@@ -353,9 +358,9 @@ export class NodeRegistry implements AsyncDisposable {
     return entry && this.#show(entry);
   }
 
-  /** How long the steps of the node's last apply took. */
-  lastApply(id: string): Node["lastApply"] {
-    return this.#entries.get(id)?.node.lastApply;
+  /** From sending the node its last state to its Ack, in milliseconds. */
+  roundTripMs(id: string): number | undefined {
+    return this.#entries.get(id)?.lastApply?.roundTripMs;
   }
 
   /** Counts for metrics, without showing every node. */
@@ -452,7 +457,7 @@ export class NodeRegistry implements AsyncDisposable {
   }
 
   #show(entry: Entry): Node {
-    const node = clone(NodeSchema, entry.node);
+    const node = clone(NodeSchema, withApply(entry));
     node.wanted = this.#head;
     node.inSync = node.connected && cursorsEqual(node.serving, this.#head);
     node.reason = reasonOf(entry.node, entry.session, this.#head);
@@ -489,6 +494,12 @@ export class NodeRegistry implements AsyncDisposable {
   }
 }
 
+function withApply({ node, lastApply }: Entry): Node {
+  if (lastApply !== undefined)
+    node.lastApply = applyTimingsOf(lastApply.timings, lastApply.roundTripMs);
+  return node;
+}
+
 /** When a node's stream ended; later than any when it has not. */
 function goneAt(entry: Entry | undefined): number {
   const at = entry?.node.disconnectedAt;
@@ -507,6 +518,7 @@ function newEntry(node: Node): Entry {
   return {
     node,
     session: undefined,
+    lastApply: undefined,
     savedSeenMs: 0,
     countedMs: -Infinity,
     refuser: "",

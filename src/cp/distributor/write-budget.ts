@@ -25,43 +25,51 @@ export class WriteBudget {
     return this.#waiting.length;
   }
 
+  /** Takes `bytes` if they are to be had at once, and nobody waits. They must be given back. */
+  take(bytes: number): boolean {
+    if (this.#waiting.length > 0 || !this.#fits(bytes)) return false;
+    this.#usedBytes += bytes;
+    return true;
+  }
+
   /**
-   * Waits for `bytes` and returns what gives them back, to be called once. Something larger than the whole budget is let
-   * through alone. Rejects with the signal's reason.
+   * Waits for `bytes`, which must be given back. Something larger than the whole budget is let through alone. Rejects with
+   * the signal's reason.
    */
-  async acquire(
+  async wait(
     bytes: number,
     signal: AbortSignal,
     priority = false,
-  ): Promise<() => void> {
+  ): Promise<void> {
     signal.throwIfAborted();
-    if (this.#waiting.length > 0 || !this.#fits(bytes))
-      await new Promise<void>((resolve, reject) => {
-        const waiter = {
-          bytes,
-          priority,
-          admit: () => {
-            signal.removeEventListener("abort", onAbort);
-            resolve();
-          },
-        };
-        const onAbort = (): void => {
-          this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
-          reject(signal.reason as Error);
-          this.#admit();
-        };
-        signal.addEventListener("abort", onAbort, { once: true });
-        const ordinary = priority
-          ? this.#waiting.findIndex((other) => !other.priority)
-          : -1;
-        if (ordinary === -1) this.#waiting.push(waiter);
-        else this.#waiting.splice(ordinary, 0, waiter);
-      });
-    else this.#usedBytes += bytes;
-    return () => {
-      this.#usedBytes -= bytes;
-      this.#admit();
-    };
+    if (this.take(bytes)) return;
+    await new Promise<void>((resolve, reject) => {
+      const waiter = {
+        bytes,
+        priority,
+        admit: () => {
+          signal.removeEventListener("abort", onAbort);
+          resolve();
+        },
+      };
+      const onAbort = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+        reject(signal.reason as Error);
+        this.#admit();
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      const ordinary = priority
+        ? this.#waiting.findIndex((other) => !other.priority)
+        : -1;
+      if (ordinary === -1) this.#waiting.push(waiter);
+      else this.#waiting.splice(ordinary, 0, waiter);
+    });
+  }
+
+  /** Gives back what was taken or waited for, once. */
+  giveBack(bytes: number): void {
+    this.#usedBytes -= bytes;
+    this.#admit();
   }
 
   #fits(bytes: number): boolean {

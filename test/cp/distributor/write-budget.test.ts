@@ -5,6 +5,19 @@ import { WriteBudget } from "../../../src/cp/distributor/write-budget.ts";
 
 const never = new AbortController().signal;
 
+/** Waits, and returns what gives it back. */
+async function acquire(
+  budget: WriteBudget,
+  bytes: number,
+  signal: AbortSignal,
+  priority = false,
+): Promise<() => void> {
+  await budget.wait(bytes, signal, priority);
+  return () => {
+    budget.giveBack(bytes);
+  };
+}
+
 test("never hands out more than its limit, but for a single larger piece; gives everyone a turn in order, and everything back", async () => {
   const step = fc.oneof(
     fc.record({
@@ -36,7 +49,7 @@ test("never hands out more than its limit, but for a single larger piece; gives 
           if (action.type === "acquire") {
             const abort = new AbortController();
             waiting.set(i, abort);
-            void budget.acquire(action.bytes, abort.signal).then(
+            void acquire(budget, action.bytes, abort.signal).then(
               (release) => {
                 waiting.delete(i);
                 admitted.push(i);
@@ -79,13 +92,13 @@ test("never hands out more than its limit, but for a single larger piece; gives 
 
 test("something larger than everything goes alone, and holds up what comes after it until it is done", async () => {
   const budget = new WriteBudget(100);
-  const small = await budget.acquire(10, never);
+  const small = await acquire(budget, 10, never);
   let order = "";
-  const large = budget.acquire(1000, never).then((release) => {
+  const large = acquire(budget, 1000, never).then((release) => {
     order += "large ";
     return release;
   });
-  const next = budget.acquire(1, never).then((release) => {
+  const next = acquire(budget, 1, never).then((release) => {
     order += "next ";
     return release;
   });
@@ -101,10 +114,10 @@ test("something larger than everything goes alone, and holds up what comes after
 
 test("whoever gives up while waiting gets the reason, takes nothing, and makes way", async () => {
   const budget = new WriteBudget(100);
-  const first = await budget.acquire(60, never);
+  const first = await acquire(budget, 60, never);
   const abort = new AbortController();
-  const waiting = budget.acquire(60, abort.signal);
-  const behind = budget.acquire(40, never);
+  const waiting = acquire(budget, 60, abort.signal);
+  const behind = acquire(budget, 40, never);
   const reason = new Error("gone");
   abort.abort(reason);
   await expect(waiting).rejects.toBe(reason);
@@ -113,6 +126,45 @@ test("whoever gives up while waiting gets the reason, takes nothing, and makes w
   first();
   second();
   expect(budget.usedBytes).toBe(0);
-  await expect(budget.acquire(1, abort.signal)).rejects.toBe(reason);
+  await expect(acquire(budget, 1, abort.signal)).rejects.toBe(reason);
   expect(budget.usedBytes).toBe(0);
+});
+
+test("who has priority goes before who has not, and after who has", async () => {
+  const budget = new WriteBudget(100);
+  const first = await acquire(budget, 100, never);
+  const order: string[] = [];
+  const waiting = [
+    ["ordinary", false],
+    ["priority", true],
+    ["ordinary too", false],
+    ["priority too", true],
+  ] as const;
+  const all = waiting.map(async ([name, priority]) => {
+    const release = await acquire(budget, 100, never, priority);
+    order.push(name);
+    release();
+  });
+  expect(budget.waiting).toBe(4);
+  first();
+  await Promise.all(all);
+  expect(order).toEqual([
+    "priority",
+    "priority too",
+    "ordinary",
+    "ordinary too",
+  ]);
+});
+
+test("is taken at once when there is room and nobody waits, and not otherwise", async () => {
+  const budget = new WriteBudget(100);
+  expect(budget.take(60)).toBe(true);
+  expect(budget.take(60)).toBe(false);
+  const waiting = budget.wait(60, never);
+  // Less, but others were there before.
+  expect(budget.take(10)).toBe(false);
+  budget.giveBack(60);
+  await waiting;
+  expect(budget.usedBytes).toBe(60);
+  expect(budget.take(40)).toBe(true);
 });

@@ -1,0 +1,53 @@
+import { createValidator, type Validator } from "@bufbuild/protovalidate";
+import {
+  ConnectRequestSchema,
+  type ConnectRequest,
+  type Report,
+} from "../../gen/holdfast/sync/v1/sync_pb.js";
+import { flawOfCursor, flawOfDigests } from "../../sync/form.ts";
+
+let validator: Validator | undefined;
+
+/**
+ * What is wrong with the form of a node's message. What comes with every change is checked by hand; a test holds that
+ * against the rules of sync.proto.
+ */
+export function flawOf(request: ConnectRequest): string | undefined {
+  const { message } = request;
+  switch (message.case) {
+    case "ack": {
+      const { cursor } = message.value;
+      return cursor === undefined
+        ? "ack.cursor: value is required"
+        : flawOfCursor("ack.cursor", cursor);
+    }
+    case "report":
+      return isPlain(message.value)
+        ? flawOfCursor("report.serving", message.value.serving)
+        : byRules(request);
+    case "bucketRequest":
+      return flawOfDigests(message.value.buckets);
+    case "snapshotRequest":
+      return undefined;
+    case "hello":
+    case "nack":
+    case undefined:
+      return byRules(request);
+    default:
+      message satisfies never;
+      return undefined;
+  }
+}
+
+/** Whether a report is no more than a sign of life. */
+function isPlain({ progress, counters, targets }: Report): boolean {
+  return (
+    progress === undefined && counters.length === 0 && targets.length === 0
+  );
+}
+
+function byRules(request: ConnectRequest): string | undefined {
+  validator ??= createValidator();
+  const result = validator.validate(ConnectRequestSchema, request);
+  return result.kind === "valid" ? undefined : result.error.message;
+}
