@@ -35,7 +35,7 @@ const GRACE_MS = 500;
 const RETRY = { initialMs: 2_000, maxMs: 60_000 };
 
 /** A fallback cannot be used as it is asked for. The message says why. */
-export class FallbackError extends Error {
+class FallbackError extends Error {
   override readonly name = "FallbackError";
 }
 

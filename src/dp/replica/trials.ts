@@ -2,7 +2,7 @@ import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import { cursorOf } from "../../model/cursor.ts";
 
 /** A state that was taken up and has not proved itself: which boots ended, or may yet end, in a crash with it. */
-export interface Trial {
+interface Trial {
   readonly cursor: Cursor;
   /** Random ids of processes, oldest first. */
   readonly boots: readonly string[];
