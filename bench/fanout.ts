@@ -8,6 +8,7 @@ import {
 } from "./peers/go-server.ts";
 import type { FleetBare } from "./roles/fleet-bare.ts";
 import type { FleetControlPlane } from "./roles/fleet-cp.ts";
+import type { RealDataPlanes } from "./roles/real-dp.ts";
 import { nowNs } from "./support/acks.ts";
 import { Child } from "./support/child.ts";
 import { Fleet } from "./support/fleet.ts";
@@ -32,6 +33,10 @@ const FEW_CHANGES = 5;
 const CALM_MS = 65;
 /** After all have connected, before memory is looked at. */
 const SETTLE_MS = 1_000;
+
+/** Data planes as they are shipped, and the processes they are in. */
+const REAL = 10;
+const REAL_PROCESSES = 2;
 
 /** Something that brings changes to many. */
 interface Contender {
@@ -81,6 +86,7 @@ export async function fanout(
     rows.push(...results.map((result) => rowOf(sessions, result)));
     print(`${sessions} sessions: done`);
   }
+  rows.push(await measureReal(scale));
   print(
     table(
       [
@@ -173,6 +179,32 @@ async function measure(
     await runRound(contenders, results, changes, round >= 0);
   for (const contender of contenders) await contender.close();
   return results;
+}
+
+/** Data planes with gateway, listeners and a replica on disk. */
+async function measureReal(scale: number): Promise<string[]> {
+  await using directory = await TempDir.make();
+  const pair = await makeKeyPair(directory);
+  await using stack = new CloseStack();
+  const cp = stack.use(await Child.start<FleetControlPlane>("fleet-cp"));
+  const { port } = await cp.call("start", directory.join("cp"), ENTRIES, pair);
+  const { rss: before } = await cp.call("memory");
+  const startedMs = performance.now();
+  for (let i = 0; i < REAL_PROCESSES; i++) {
+    const dp = stack.use(await Child.start<RealDataPlanes>("real-dp"));
+    await dp.call("start", directory.path, REAL / REAL_PROCESSES, port, pair);
+  }
+  await cp.call("inSync", REAL);
+  const result = newResult("Holdfast, with gateway and disk");
+  result.openMs = performance.now() - startedMs;
+  result.idleBytes = ((await cp.call("memory")).rss - before) / REAL;
+  const changes = Math.max(3, Math.round(ROUNDS * CHANGES * scale));
+  for (let i = -CHANGES; i < changes; i++) {
+    const item = await cp.call("commit", REAL);
+    if (i >= 0) result.samples.add(item, item.answersNs ?? new Float64Array());
+  }
+  await cp.call("close");
+  return rowOf(REAL, result);
 }
 
 async function runRound(
@@ -286,7 +318,7 @@ function newResult(name: string): Result {
 function rowOf(sessions: number, result: Result): string[] {
   const { name, samples, ratios, idleBytes, openMs } = result;
   const ratio = (of: keyof Result["ratios"][number]): string =>
-    short(median(ratios.map((round) => round[of])));
+    ratios.length === 0 ? "–" : short(median(ratios.map((round) => round[of])));
   const hasAnswers = samples.answered.length > 0;
   return [
     String(sessions),

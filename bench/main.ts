@@ -1,3 +1,4 @@
+import { catchUp } from "./catch-up.ts";
 import { fanout } from "./fanout.ts";
 import { propagate } from "./propagate.ts";
 import { size } from "./size.ts";
@@ -13,6 +14,11 @@ interface Bench {
 }
 
 const BENCHES: Readonly<Record<string, Bench>> = {
+  "catch-up": {
+    about:
+      "a node that was cut off during 10,000 changes to 1,000 keys, beside etcd",
+    run: catchUp,
+  },
   fanout: {
     about:
       "commit to the last acknowledgement of 100, 1,000 and 5,000 sessions, beside bare streams, etcd and grpc-go",
@@ -23,7 +29,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     run: propagate,
   },
   size: {
-    about: "what grows with the number of entries: 1k, 10k, 100k",
+    about: "what grows with the number of entries, from 1k to 1M",
     run: size,
   },
   slow: {

@@ -13,7 +13,9 @@ import {
 } from "./support/statistics.ts";
 import { TempDir } from "./support/temp-dir.ts";
 
-const SIZES = [1_000, 10_000, 100_000];
+const SIZES = [1_000, 10_000, 100_000, 1_000_000];
+/** Larger ones are kept by the data plane, and not served: compiling them is measured up to here. */
+const SERVED_ENTRIES = 100_000;
 /** Changes of one route that are measured. */
 const COMMITS = 30;
 /** The first ones run code that is not compiled yet. */
@@ -33,6 +35,8 @@ interface Sized {
   readonly applies: readonly Steps[];
   readonly deltaStalls: Stalls;
   readonly deltaTraffic: TrafficResult;
+  /** A control plane and a data plane with next to nothing. */
+  readonly empty: { readonly cp: Memory; readonly dp: Memory };
   readonly cold: {
     readonly storeAndCatalogMs: number;
     readonly distributorMs: number;
@@ -63,33 +67,40 @@ async function measure(entries: number): Promise<Sized> {
   await using directory = await TempDir.make();
   const cpDirectory = directory.join("cp");
   const dpDirectory = directory.join("dp");
-  const warm = await measureWarm(entries, cpDirectory, dpDirectory);
-  return { ...warm, cold: await measureCold(cpDirectory, dpDirectory) };
+  const served = entries <= SERVED_ENTRIES;
+  const warm = await measureWarm(entries, cpDirectory, dpDirectory, served);
+  const cold = await measureCold(cpDirectory, dpDirectory, served);
+  return { ...warm, cold };
 }
 
 async function measureWarm(
   entries: number,
   cpDirectory: string,
   dpDirectory: string,
+  served: boolean,
 ): Promise<Omit<Sized, "cold">> {
   await using cp = await Child.start<SizeControlPlane>("size-cp");
   await using dp = await Child.start<SizeDataPlane>("size-dp");
   await using traffic = await Child.start<Traffic>("traffic");
   const upstreamPort = await traffic.call("upstream");
   const { port: syncPort } = await cp.call("open", cpDirectory);
-  const { port: gatewayPort } = await dp.call("open", dpDirectory);
+  const { port: gatewayPort } = await dp.call("open", dpDirectory, served);
 
   // The data plane serves one route, and misses what comes then.
   const first = await cp.call("putTraffic", upstreamPort);
   await dp.call("connect", syncPort, first);
   await dp.call("disconnect");
+  const empty = {
+    cp: await cp.call("memory"),
+    dp: await dp.call("memory"),
+  };
   const fill = await cp.call("fill", entries);
   await cp.call("commits", entries, 0, WARM_UP_COMMITS);
   const alone = await cp.call("commits", entries, 0, COMMITS);
 
   await dp.call("takeSteps");
   await dp.call("startMeter");
-  await traffic.call("start", gatewayPort);
+  if (served) await traffic.call("start", gatewayPort);
   const head = await cp.call("head");
   const { ms: fullSyncMs } = await dp.call("connect", syncPort, head);
   // Nothing changes: waits until the data plane has said so.
@@ -102,7 +113,7 @@ async function measureWarm(
   await cp.call("commits", entries, 1, WARM_UP_COMMITS);
   await dp.call("takeSteps");
   await dp.call("startMeter");
-  await traffic.call("start", gatewayPort);
+  if (served) await traffic.call("start", gatewayPort);
   const connected = await cp.call("commits", entries, 1, COMMITS);
   const deltaTraffic = await traffic.call("stop");
   const deltaStalls = await dp.call("stopMeter");
@@ -115,6 +126,7 @@ async function measureWarm(
   await cp.call("close");
   return {
     entries,
+    empty,
     bytes: fill.bytes,
     fillMs: fill.ms,
     fullSyncMs,
@@ -133,6 +145,7 @@ async function measureWarm(
 async function measureCold(
   cpDirectory: string,
   dpDirectory: string,
+  served: boolean,
 ): Promise<Sized["cold"]> {
   await using cp = await Child.start<SizeControlPlane>("size-cp");
   const { storeAndCatalogMs, distributorMs } = await cp.call(
@@ -142,7 +155,7 @@ async function measureCold(
   const cpMemory = await cp.call("memory");
   await cp.call("close");
   await using dp = await Child.start<SizeDataPlane>("size-dp");
-  const { loadMs, compileMs } = await dp.call("open", dpDirectory);
+  const { loadMs, compileMs } = await dp.call("open", dpDirectory, served);
   const dpMemory = await dp.call("memory");
   await dp.call("close");
   return {
@@ -224,7 +237,23 @@ function* report(results: readonly Sized[]): Generator<string> {
     row("DP after a cold start", ({ cold }) => memoryText(cold.dp)),
     row("CP that did all of this", ({ busy }) => memoryText(busy.cp)),
     row("DP that did all of this", ({ busy }) => memoryText(busy.dp)),
+    row("CP with next to nothing", ({ empty }) => memoryText(empty.cp)),
+    row("DP with next to nothing", ({ empty }) => memoryText(empty.dp)),
     row("payload", ({ bytes }) => megabytes(bytes)),
+    row(
+      "CP after a cold start: RSS above that of nothing, × payload",
+      (sized) => short((sized.cold.cp.rss - sized.empty.cp.rss) / sized.bytes),
+    ),
+    row("DP after a cold start: the same", (sized) =>
+      short((sized.cold.dp.rss - sized.empty.dp.rss) / sized.bytes),
+    ),
+    row(
+      `CP that did all of this (${COMMITS + WARM_UP_COMMITS} states kept and more): the same`,
+      (sized) => short((sized.busy.cp.rss - sized.empty.cp.rss) / sized.bytes),
+    ),
+    row("DP that did all of this: the same", (sized) =>
+      short((sized.busy.dp.rss - sized.empty.dp.rss) / sized.bytes),
+    ),
   ]);
 
   yield "The data plane's event loop under traffic, ms:";

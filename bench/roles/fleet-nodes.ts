@@ -39,6 +39,12 @@ export interface FleetNodes {
   ) => Promise<void>;
   /** Opens so many watchers at once; resolves when etcd has them all. */
   readonly openWatchers: (target: Target, count: number) => Promise<void>;
+  /** Opens a watcher of etcd from a revision on; resolves when it has heard of another, and is closed again. */
+  readonly catchUp: (
+    target: Target,
+    from: number,
+    until: number,
+  ) => Promise<void>;
   /** How often a change has come to somebody here since `takeArrivals`. */
   readonly arrived: (name: string) => number;
   /** For each change since the last call: when each of those here had it. */
@@ -195,6 +201,18 @@ export function fleetNodes(): FleetNodes & Calls {
           );
         }
       }),
+    catchUp: async ({ port, pair }, from, until) => {
+      if (pair === undefined) throw new TypeError("etcd is spoken to by TLS");
+      await all(1, "watchers", (done) => {
+        keep(
+          "late",
+          openWatcher(port, pair, WATCHED, from, ({ revision }) => {
+            if (revision >= until) done();
+          }),
+        );
+      });
+      await close("late");
+    },
     arrived: (name) => {
       let count = 0;
       for (const times of arrivals.get(name)?.values() ?? [])

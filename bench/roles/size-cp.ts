@@ -1,3 +1,4 @@
+import type { Resource } from "../../src/gen/holdfast/config/v1/resource_pb.js";
 import { Frames, frameOf } from "../../src/cp/distributor/frames.ts";
 import { calm } from "../support/calm.ts";
 import {
@@ -28,7 +29,7 @@ export interface SizeControlPlane {
   ) => Promise<OpenTimes & { readonly port: number }>;
   /** Puts the service that requests of the bench go to. */
   readonly putTraffic: (upstreamPort: number) => Promise<bigint>;
-  /** Puts so many entries as one transaction. */
+  /** Puts so many entries, in transactions of at most 50,000. */
   readonly fill: (
     entries: number,
   ) => Promise<{ readonly ms: number; readonly bytes: number }>;
@@ -41,6 +42,8 @@ export interface SizeControlPlane {
   readonly memory: () => Promise<Memory>;
   readonly close: () => Promise<void>;
 }
+
+const TRANSACTION_ENTRIES = 50_000;
 
 /** A control plane on a directory of its own. */
 export function sizeControlPlane(): SizeControlPlane & Calls {
@@ -75,9 +78,15 @@ export function sizeControlPlane(): SizeControlPlane & Calls {
     },
     putTraffic: (upstreamPort) => cp.put(trafficResources(upstreamPort)),
     fill: async (entries) => {
-      const resources = [...configuration(entries)];
       const startedMs = performance.now();
-      await cp.put(resources);
+      let resources: Resource[] = [];
+      for (const resource of configuration(entries)) {
+        resources.push(resource);
+        if (resources.length < TRANSACTION_ENTRIES) continue;
+        await cp.put(resources);
+        resources = [];
+      }
+      if (resources.length > 0) await cp.put(resources);
       const ms = performance.now() - startedMs;
       return { ms, bytes: cp.catalog.head.snapshot.byteCount };
     },

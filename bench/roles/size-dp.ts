@@ -3,7 +3,9 @@ import { Gateway, type Prepared } from "../../src/dp/gateway/gateway.ts";
 import { ReplicaStore } from "../../src/dp/replica/replica-store.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
-import { BenchNode } from "../support/data-plane.ts";
+import type { State } from "../../src/dp/replica/last-good.ts";
+import type { Activation } from "../../src/dp/sync/applier.ts";
+import { activationOf, BenchNode } from "../support/data-plane.ts";
 import { memoryNow, type Memory } from "../support/memory.ts";
 import { StallMeter, type Stalls } from "../support/stall-meter.ts";
 import type { Calls } from "../support/child.ts";
@@ -18,8 +20,11 @@ export interface Steps {
 }
 
 export interface SizeDataPlane {
-  /** Opens what is in the directory, serves it, and listens. */
-  readonly open: (directory: string) => Promise<{
+  /** Opens what is in the directory, serves it, and listens; without a gateway it only keeps it. */
+  readonly open: (
+    directory: string,
+    withGateway: boolean,
+  ) => Promise<{
     readonly port: number;
     readonly loadMs: number;
     readonly compileMs: number;
@@ -38,15 +43,16 @@ export interface SizeDataPlane {
   readonly close: () => Promise<void>;
 }
 
-const SERVE_MS = 240_000;
+const SERVE_MS = 15 * 60_000;
 const POLL_MS = 5;
 
 /** A data plane with gateway and replica, but for its status listener. */
 export function sizeDataPlane(): SizeDataPlane & Calls {
   let gateway: Gateway;
   let replica: ReplicaStore;
-  let serving: Prepared | undefined;
-  let node: BenchNode<Prepared> | undefined;
+  let withGateway = true;
+  let serving: State | undefined;
+  let node: AsyncDisposable | undefined;
   let meter: StallMeter | undefined;
   let steps: Steps[] = [];
 
@@ -56,7 +62,8 @@ export function sizeDataPlane(): SizeDataPlane & Calls {
   }
 
   return {
-    open: async (dataDir) => {
+    open: async (dataDir, gatewayToo) => {
+      withGateway = gatewayToo;
       const beginMs = performance.now();
       replica = await ReplicaStore.open({
         dataDir,
@@ -71,11 +78,11 @@ export function sizeDataPlane(): SizeDataPlane & Calls {
         logger: silentLogger,
       });
       const createdMs = performance.now();
-      if (replica.loaded !== undefined) {
+      serving = replica.loaded;
+      if (replica.loaded !== undefined && withGateway) {
         const result = await gateway.prepare(replica.loaded);
         if (!result.ok) throw new Error("the replica is not servable");
         gateway.commit(result.prepared);
-        serving = result.prepared;
       }
       const compileMs = performance.now() - createdMs;
       await gateway.open({ host: "127.0.0.1", port: 0 });
@@ -87,16 +94,29 @@ export function sizeDataPlane(): SizeDataPlane & Calls {
     },
     connect: async (controlPlanePort, revision) => {
       const beginMs = performance.now();
-      node = new BenchNode<Prepared>({
+      const activation: Activation<State> = withGateway
+        ? {
+            prepare: async (state, onProgress) => {
+              const result = await gateway.prepare(state, onProgress);
+              return result.ok
+                ? {
+                    ok: true,
+                    prepared: { ...state, compiled: result.prepared },
+                  }
+                : result;
+            },
+            commit: (state: State & { readonly compiled?: Prepared }) => {
+              if (state.compiled !== undefined) gateway.commit(state.compiled);
+              serving = { cursor: state.cursor, snapshot: state.snapshot };
+            },
+          }
+        : activationOf((state) => {
+            serving = state;
+          });
+      node = new BenchNode<State>({
         id: "bench",
         controlPlane: { host: "127.0.0.1", port: controlPlanePort },
-        activation: {
-          prepare: (state, onProgress) => gateway.prepare(state, onProgress),
-          commit: (prepared) => {
-            gateway.commit(prepared);
-            serving = prepared;
-          },
-        },
+        activation,
         persistence: replica,
         served: serving,
         features: gateway.features,
@@ -110,7 +130,7 @@ export function sizeDataPlane(): SizeDataPlane & Calls {
           });
         },
       });
-      while ((gateway.serving?.revision ?? -1n) < revision) {
+      while ((serving?.cursor.revision ?? -1n) < revision) {
         if (performance.now() - beginMs > SERVE_MS)
           throw new Error(`revision ${revision} is not served`);
         await sleep(POLL_MS);

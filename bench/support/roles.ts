@@ -12,6 +12,7 @@ const ROLES = {
     (await import("../roles/propagate-cp.ts")).propagateControlPlane(),
   "propagate-dp": async () =>
     (await import("../roles/propagate-dp.ts")).propagateDataPlanes(),
+  "real-dp": async () => (await import("../roles/real-dp.ts")).realDataPlanes(),
   "size-cp": async () =>
     (await import("../roles/size-cp.ts")).sizeControlPlane(),
   "size-dp": async () => (await import("../roles/size-dp.ts")).sizeDataPlane(),
