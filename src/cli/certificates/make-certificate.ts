@@ -16,7 +16,7 @@ import {
 } from "../../runtime/tls/der.ts";
 
 /** What a certificate is for. */
-export type Purpose = "authority" | "server" | "client";
+type Purpose = "authority" | "server" | "client";
 
 /** Who signs. */
 export interface Issuer {
