@@ -230,7 +230,8 @@ export class NodeRegistry implements AsyncDisposable {
     const nowMs = this.#options.clock.now();
     if (session.seenMs !== before?.seenMs) {
       node.lastSeen = timestampFromMs(nowMs);
-      if (nowMs - entry.savedSeenMs > SEEN_MS) this.#saver.save(id);
+      if (nowMs - entry.savedSeenMs > SEEN_MS)
+        this.#saver.save(id, { routine: true });
     }
     if (!changed(before, session)) return;
     if (session.acked === undefined) delete node.serving;
@@ -261,7 +262,7 @@ export class NodeRegistry implements AsyncDisposable {
     node.missingFeatures = [...session.missing, ...session.degraded].map(
       describeMissing,
     );
-    this.#saver.save(id);
+    this.#saver.save(id, { routine: isRoutine(before, session) });
     this.#tell(entry);
   }
 
@@ -532,6 +533,21 @@ function refuserOf(hello: Hello): string {
   const hash = createHash("sha256").update(`${hello.node?.build ?? ""}\0`);
   const features = hello.features.map((f) => `${f.name}@${f.version}`);
   return hash.update(features.sort().join("\0")).digest("hex");
+}
+
+/** Whether a node has just been sent a state, or taken one up, as all nodes do with every change. */
+function isRoutine(before: Session | undefined, after: Session): boolean {
+  return (
+    before?.at === after.at &&
+    before.acked !== undefined &&
+    before.lastNack === after.lastNack &&
+    before.missing === after.missing &&
+    before.degraded === after.degraded &&
+    before.refusedRoots === after.refusedRoots &&
+    before.forked === after.forked &&
+    before.held === after.held &&
+    before.allowed === after.allowed
+  );
 }
 
 /** Whether anything that people are shown is different. */

@@ -2,8 +2,12 @@ import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { NodeRecord, Store } from "../store/store.ts";
 
-/** Changes are written together, at most this often: a heartbeat must not cost a write. */
+/** Changes are written together, at most this often. */
 const FLUSH_MS = 2_000;
+/** What every change of the configuration brings, and every node tells again, is written at most this often. */
+const ROUTINE_MS = 15_000;
+/** Nodes that are encoded at a time. */
+const SLICE = 256;
 
 export interface NodeSaverOptions {
   readonly workspace: string;
@@ -20,6 +24,7 @@ export class NodeSaver implements AsyncDisposable {
   readonly #dirty = new Set<string>();
   readonly #removed = new Set<string>();
   #timer: Timer | undefined;
+  #dueMs = Infinity;
   #flushing: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -27,18 +32,18 @@ export class NodeSaver implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** A node has changed. */
-  save(id: string): void {
+  /** A node has changed; or has done what all nodes do all the time, which can wait. */
+  save(id: string, options: { readonly routine?: boolean } = {}): void {
     this.#removed.delete(id);
     this.#dirty.add(id);
-    this.#schedule();
+    this.#schedule(options.routine === true ? ROUTINE_MS : FLUSH_MS);
   }
 
   /** A node was forgotten. */
   remove(id: string): void {
     this.#dirty.delete(id);
     this.#removed.add(id);
-    this.#schedule();
+    this.#schedule(FLUSH_MS);
   }
 
   /** Writes what is not written yet. Never rejects: what could not be written is said, and tried again. */
@@ -57,9 +62,14 @@ export class NodeSaver implements AsyncDisposable {
     await this.flush();
   }
 
-  #schedule(): void {
+  #schedule(delayMs: number): void {
     if (this.#closed) return;
-    this.#timer ??= this.#options.clock.setTimer(FLUSH_MS, () => {
+    const { clock } = this.#options;
+    const dueMs = clock.monotonic() + delayMs;
+    if (this.#timer !== undefined && this.#dueMs <= dueMs) return;
+    this.#timer?.cancel();
+    this.#dueMs = dueMs;
+    this.#timer = clock.setTimer(delayMs, () => {
       this.#timer = undefined;
       void this.flush();
     });
@@ -67,22 +77,31 @@ export class NodeSaver implements AsyncDisposable {
 
   async #write(): Promise<void> {
     if (this.#dirty.size === 0 && this.#removed.size === 0) return;
-    const { store, workspace, encode, logger } = this.#options;
-    const ids = [...this.#dirty];
-    const removed = [...this.#removed];
+    const { logger } = this.#options;
+    let ids = [...this.#dirty];
+    let removed = [...this.#removed];
     this.#dirty.clear();
     this.#removed.clear();
     try {
-      const records = ids.flatMap((id): NodeRecord[] => {
-        const data = encode(id);
-        return data === undefined ? [] : [{ id, data }];
-      });
-      await store.saveNodes(workspace, records, removed);
+      do {
+        const { store, workspace } = this.#options;
+        const records = this.#encode(ids.slice(0, SLICE));
+        await store.saveNodes(workspace, records, removed);
+        ids = ids.slice(SLICE);
+        removed = [];
+      } while (ids.length > 0);
     } catch (error) {
       logger.warn("nodes.not_saved", { err: error });
       for (const id of removed) if (!this.#dirty.has(id)) this.#removed.add(id);
       for (const id of ids) if (!this.#removed.has(id)) this.#dirty.add(id);
-      this.#schedule();
+      this.#schedule(FLUSH_MS);
     }
+  }
+
+  #encode(ids: readonly string[]): NodeRecord[] {
+    return ids.flatMap((id): NodeRecord[] => {
+      const data = this.#options.encode(id);
+      return data === undefined ? [] : [{ id, data }];
+    });
   }
 }
