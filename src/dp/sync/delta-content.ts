@@ -3,6 +3,7 @@ import { BinaryReader } from "@bufbuild/protobuf/wire";
 import {
   DeltaContentSchema,
   type Delta,
+  type DeltaContent,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import type { Changes } from "../../model/snapshot.ts";
 import { LIMITS } from "../../sync/limits.ts";
@@ -27,13 +28,21 @@ export function changesOf(delta: Delta): Changes {
     throw new WireError(
       `a delta has ${fields} changes, more than ${MAX_DELTA_FIELDS}`,
     );
-  const { puts, deletes } = fromBinary(DeltaContentSchema, content);
+  const { puts, deletes } = read(content);
   const stray = [...puts.map((entry) => entry.key), ...deletes].find(
     (key) => key.length > 255 || !/^[\x21-\x7e]+$/.test(key),
   );
   if (stray !== undefined)
     throw new WireError(`"${stray.slice(0, 300)}" is not a key`);
   return { puts, deletes };
+}
+
+function read(content: Uint8Array): DeltaContent {
+  try {
+    return fromBinary(DeltaContentSchema, content);
+  } catch (error) {
+    throw new WireError("a delta cannot be read", { cause: error });
+  }
 }
 
 /** How many fields bytes have, if they are a message at all: cheap, and before anything is made of them. */

@@ -8,6 +8,10 @@ import { describeFailure, shrink } from "./shrink.ts";
 
 const { seed, schedules, single, faults, table } = runOptions();
 
+process.stdout.write(
+  `simulation: ${schedules} schedules of HOLDFAST_SIM_SEED=${seed}\n`,
+);
+
 describe(`control planes and nodes on a simulated network (HOLDFAST_SIM_SEED=${seed})`, () => {
   if (single)
     test("the schedule of that seed holds", () => {
