@@ -51,6 +51,8 @@ export interface AdminServer {
     config: Client<typeof ConfigService>;
     nodes: Client<typeof NodeService>;
   };
+  /** Refuses changes from now on, and waits for those under way. */
+  drain(): Promise<void>;
   /** Stops the Admin RPCs alone. */
   stop(): Promise<void>;
 }
@@ -118,6 +120,7 @@ export async function startAdminServer(
     config,
     node,
     clients,
+    drain: () => admin.drain(),
     stop: () => Promise.resolve(admin[Symbol.asyncDispose]()),
   };
 }

@@ -23,6 +23,7 @@ import { configService } from "./config-service.ts";
 import type { AdminDeps } from "./deps.ts";
 import { measureCalls, translateErrors } from "./interceptors.ts";
 import { nodeService } from "./node-service.ts";
+import { WriteGate } from "./write-gate.ts";
 
 export interface AdminOptions extends AdminDeps {
   readonly listen: HostPort;
@@ -36,6 +37,11 @@ export interface AdminOptions extends AdminDeps {
 /** The Admin RPCs and status pages on their port. */
 export interface Admin extends AsyncDisposable {
   readonly address: HostPort;
+  /**
+   * Says that it is stopping, to health checks too, and refuses changes from now on with UNAVAILABLE. Resolves when those
+   * under way are done. Reading goes on.
+   */
+  drain(): Promise<void>;
 }
 
 /**
@@ -47,12 +53,14 @@ export interface Admin extends AsyncDisposable {
 export async function startAdmin(options: AdminOptions): Promise<Admin> {
   const { clock, logger, metrics } = options;
   const shutdown = new AbortController();
+  const writes = new WriteGate();
+  let draining = false;
   const health = new Health([ConfigService.typeName, NodeService.typeName]);
   const status = statusHandler(
     {
       ...options.status,
       notReady: () =>
-        shutdown.signal.aborted
+        draining
           ? "the control plane is stopping"
           : options.status.notReady(),
     },
@@ -71,7 +79,11 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
     },
     fallback: statusOnly(status),
     shutdown: shutdown.signal,
-    interceptors: [measureCalls(metrics, clock), translateErrors(logger)],
+    interceptors: [
+      measureCalls(metrics, clock),
+      translateErrors(logger),
+      writes.interceptor,
+    ],
     details: [BadRequestSchema.file],
     clock,
     logger,
@@ -82,10 +94,17 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
     http2: true,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
+  const drain = (): Promise<void> => {
+    draining = true;
+    health.setServing(false);
+    return writes.close();
+  };
   return {
     address: listener.address,
+    drain,
     async [Symbol.asyncDispose]() {
-      health.setServing(false);
+      // Not waited for: the listener gives what is under way its time.
+      void drain();
       shutdown.abort(
         new ConnectError("the control plane is stopping", Code.Unavailable),
       );

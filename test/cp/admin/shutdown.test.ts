@@ -8,6 +8,7 @@ import {
 } from "../../../src/gen/grpc/health/v1/health_pb.js";
 import { CloseStack } from "../../../src/runtime/close-stack.ts";
 import {
+  each,
   PROTOCOLS,
   startAdminServer,
   take,
@@ -21,6 +22,26 @@ beforeEach(async () => {
   server = await startAdminServer(stack);
 });
 afterEach(() => stack.close());
+
+/** Makes the catalog's transactions wait until they are released. */
+function heldTransactions(): {
+  readonly underWay: Promise<void>;
+  readonly release: () => void;
+} {
+  const transact = server.catalog.transact.bind(server.catalog);
+  let release = (): void => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  let begun = (): void => {};
+  const underWay = new Promise<void>((resolve) => (begun = resolve));
+  Object.assign(server.catalog, {
+    transact: async (...args: Parameters<typeof transact>) => {
+      begun();
+      await released;
+      return transact(...args);
+    },
+  });
+  return { underWay, release };
+}
 
 describe("a stop", () => {
   test.each(PROTOCOLS)(
@@ -61,17 +82,7 @@ describe("a stop", () => {
   );
 
   test("lets a write that is under way finish", async () => {
-    const transact = server.catalog.transact.bind(server.catalog);
-    let release = (): void => {};
-    let begun = (): void => {};
-    const underWay = new Promise<void>((resolve) => (begun = resolve));
-    Object.assign(server.catalog, {
-      transact: async (...args: Parameters<typeof transact>) => {
-        begun();
-        await new Promise<void>((resolve) => (release = resolve));
-        return transact(...args);
-      },
-    });
+    const { underWay, release } = heldTransactions();
     const put = server.config.put({
       resource: { kind: { case: "service", value: { name: "s", host: "h" } } },
     });
@@ -95,6 +106,92 @@ describe("a stop", () => {
     await expect(server.config.list({ kind: "service" })).rejects.toMatchObject(
       { code: Code.Unavailable },
     );
+  });
+});
+
+describe("a drain", () => {
+  const service = (name: string) => ({
+    resource: {
+      kind: { case: "service" as const, value: { name, host: "h" } },
+    },
+  });
+
+  test.each(PROTOCOLS)(
+    "refuses changes by %s, and lets reading go on",
+    async (protocol) => {
+      const { config, nodes } = server.clients(protocol);
+      await config.put(service("before"));
+      await server.drain();
+      const writes = [
+        () => config.put(service("after")),
+        () => config.delete({ kind: "service", by: nameOf("before") }),
+        () => config.transact({}),
+        () => config.apply({ files: [{ name: "f", content: "" }] }),
+        () => config.rollback({ revision: 0n }),
+        () => config.adopt({}),
+        () => nodes.retry({ id: "x" }),
+        () => nodes.allow({ id: "x" }),
+        () => nodes.forget({ id: "x" }),
+        ...(protocol.startsWith("grpc-web")
+          ? []
+          : [() => config.transactStream(nothing())]),
+      ];
+      for (const write of writes)
+        await expect(write()).rejects.toMatchObject({
+          code: Code.Unavailable,
+          rawMessage: expect.stringMatching(
+            /is stopping and takes no changes any more: nothing was changed/,
+          ) as string,
+        });
+      const { resources } = await config.list({ kind: "service" });
+      expect(resources).toHaveLength(1);
+      expect((await config.listRevisions({})).revisions).toHaveLength(1);
+      expect((await nodes.listNodes({})).nodes).toEqual([]);
+      const [first] = await take((options) => config.watch({}, options), 1);
+      expect(first?.event.case).toBe("heartbeat");
+      expect(server.catalog.head.cursor.revision).toBe(1n);
+    },
+  );
+
+  const nameOf = (value: string) => ({ case: "name" as const, value });
+
+  async function* nothing() {
+    yield { data: new Uint8Array() };
+  }
+
+  test("waits for changes that are under way, and they are done", async () => {
+    const { underWay, release } = heldTransactions();
+    const put = server.config.put(service("s"));
+    await underWay;
+    let drained = false;
+    const draining = server.drain().then(() => {
+      drained = true;
+    });
+    await server.config.list({ kind: "service" });
+    expect(drained).toBe(false);
+    release();
+    expect((await put).revision).toBe(1n);
+    await draining;
+  });
+
+  test("is told to health checks and on the page that says whether it is ready", async () => {
+    const health = createClient(
+      Health,
+      createGrpcTransport({ baseUrl: server.url }),
+    );
+    const seen: Status[] = [];
+    await each(
+      (options) => health.watch({}, options),
+      async ({ status }) => {
+        seen.push(status);
+        if (seen.length === 1) await server.drain();
+        return seen.length === 2;
+      },
+    );
+    expect(seen).toEqual([Status.SERVING, Status.NOT_SERVING]);
+    const ready = await fetch(`${server.url}/status/ready`);
+    expect(ready.status).toBe(503);
+    expect(await ready.text()).toContain("the control plane is stopping");
   });
 });
 
