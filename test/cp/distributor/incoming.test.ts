@@ -47,6 +47,8 @@ const digest = fc.record({
     fc.uint8Array({ maxLength: 40 }),
   ),
 });
+/** One of them is of no known class. */
+const CLASSES = [0, 1, 2, 3, 4, 5, 6, 7, 99] as readonly NackClass[];
 const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ seq, cursor: optional(cursor) }).map(({ seq, cursor }) => ({
     case: "ack" as const,
@@ -86,7 +88,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
   fc
     .record({
       seq,
-      class: fc.integer({ min: 0, max: 9 }).map((each): NackClass => each),
+      class: fc.constantFrom(...CLASSES),
     })
     .map((value) => ({
       case: "nack" as const,
