@@ -17,19 +17,18 @@ export interface ResourceReference {
 
 /** All references of a resource. */
 export function referencesOf(resource: Resource): ResourceReference[] {
-  const message = reflectKind(resource);
   const found: ResourceReference[] = [];
-  if (message === undefined) return found;
+  // Not by reflection, which copies: this is read off every entry of a configuration at a start.
+  const fields = resource.kind.value as
+    Readonly<Record<string, unknown>> | undefined;
+  if (fields === undefined) return found;
   for (const { field, kind } of referenceFields(resource)) {
+    const value = fields[field.localName];
     if (field.fieldKind === "list")
-      for (const [i, id] of [...message.get(field)].entries())
-        found.push({
-          field: `${field.name}[${i}]`,
-          kind,
-          ref: { id: String(id) },
-        });
-    else if (field.fieldKind === "message" && message.isSet(field)) {
-      const { id, name } = message.get(field).message as Reference;
+      for (const [i, id] of (value as readonly string[]).entries())
+        found.push({ field: `${field.name}[${i}]`, kind, ref: { id } });
+    else if (field.fieldKind === "message" && value !== undefined) {
+      const { id, name } = value as Reference;
       const ref = id === "" ? { name } : { id: id.toLowerCase() };
       found.push({ field: field.name, kind, ref });
     }
