@@ -572,9 +572,13 @@ function answerNack(session: Session, nack: Nack, nowMs: number): SessionStep {
         ],
       };
     }
+    case NackClass.UNSPECIFIED:
+      return breach(session, `Nack of ${nack.seq} has no class`);
     case NackClass.INVALID:
     case NackClass.UNSUPPORTED:
     case NackClass.CRASHED:
+    default:
+      // Of a newer node, perhaps with a class that is not known here.
       // The remembered root keeps this from looping: only another head is sent. As a Delta from what is kept.
       return offer(
         {
@@ -588,8 +592,6 @@ function answerNack(session: Session, nack: Nack, nowMs: number): SessionStep {
         },
         nowMs,
       );
-    default:
-      return breach(session, `Nack of ${nack.seq} has no class`);
   }
 }
 

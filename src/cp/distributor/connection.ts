@@ -254,7 +254,8 @@ export class Connection implements Puller {
         return undefined;
       }
       case undefined:
-        this.dispatch({ type: "broke", message: "a message without content" });
+        // Of a newer node: no more than a sign of life.
+        this.dispatch({ type: "reported", report: create(ReportSchema) });
         return undefined;
     }
   }

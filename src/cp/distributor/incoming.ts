@@ -29,14 +29,21 @@ export function flawOf(request: ConnectRequest): string | undefined {
       return flawOfDigests(message.value.buckets);
     case "snapshotRequest":
       return undefined;
+    case undefined:
+      // Of a newer node: what matters to both is announced in Hello's features.
+      return isOfNewerNode(request) ? undefined : byRules(request);
     case "hello":
     case "nack":
-    case undefined:
       return byRules(request);
     default:
       message satisfies never;
       return undefined;
   }
+}
+
+/** Whether there is something in a message, though nothing that this build knows. */
+function isOfNewerNode({ $unknown }: ConnectRequest): boolean {
+  return $unknown !== undefined && $unknown.length > 0;
 }
 
 /** Whether a report is no more than a sign of life. */

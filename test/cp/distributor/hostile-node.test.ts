@@ -81,11 +81,11 @@ describe("rule 7, bounds first: what a node may not do ends its stream, and noth
       await greeted(n);
       n.send({ case: "ack", value: { seq: 1n } });
     },
-    "a Nack of no known class": async (n) => {
+    "a Nack without a class": async (n) => {
       const { cursor: offered } = await greeted(n);
       n.send({
         case: "nack",
-        value: { seq: 1n, cursor: offered, class: 99 as NackClass },
+        value: { seq: 1n, cursor: offered, class: NackClass.UNSPECIFIED },
       });
     },
     "a request for buckets that were not offered": async (n) => {
