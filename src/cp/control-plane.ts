@@ -160,6 +160,14 @@ export async function startControlPlane(
   );
   // Done in reverse: nobody may write any more, what is being written is finished, the nodes are told while there still is
   // a connection to tell them on, and then everything is closed.
+  // Together: each gives those that hang on to it a while.
+  stack.defer(() =>
+    Promise.all([
+      admin[Symbol.asyncDispose](),
+      sync.close(),
+      statusListener?.close(),
+    ]),
+  );
   stack.defer(() => atMost(DRAIN_NODES_MS, "nodes", distributor.drain()));
   stack.defer(() => atMost(DRAIN_WRITES_MS, "writes", admin.drain()));
   const owned = stack.move();
@@ -182,11 +190,16 @@ export async function startControlPlane(
   ): Promise<void> {
     const done = new AbortController();
     const late = clock.sleep(ms, done.signal).then(
-      () => logger.warn("drain.took_too_long", { of, after_ms: ms }),
+      () => {
+        logger.warn("drain.took_too_long", { of, after_ms: ms });
+      },
       () => undefined,
     );
-    await Promise.race([work, late]);
-    done.abort();
+    try {
+      await Promise.race([work, late]);
+    } finally {
+      done.abort();
+    }
   }
 }
 
