@@ -148,7 +148,7 @@ const NEEDS: readonly (readonly FeatureNeed[])[] = [
 ];
 
 /** What a content needs of a node. */
-export function needsOf(content: Content): readonly FeatureNeed[] {
+function needsOf(content: Content): readonly FeatureNeed[] {
   const kind = slotOf(content, KIND_SLOT) >= NEEDY ? 1 : 0;
   const plugin = slotOf(content, PLUGIN_SLOT) >= NEEDY ? 2 : 0;
   return NEEDS[kind | plugin] ?? [];

@@ -3,7 +3,7 @@ import type { Replica, ReplicaEvent } from "../../../src/sync/replica.ts";
 import type { Session, SessionEvent } from "../../../src/sync/session.ts";
 
 /** The states of a session as the coverage tells them apart: `active` is several. */
-export const SESSION_STATES = [
+const SESSION_STATES = [
   "opening",
   "greeted",
   /** The node serves the head. */
@@ -40,7 +40,7 @@ export function replicaStateOf(replica: Replica): ReplicaState {
   return `${replica.at} ${replica.apply?.phase ?? "idle"}`;
 }
 
-export type SessionEventType = SessionEvent["type"];
+type SessionEventType = SessionEvent["type"];
 export type ReplicaEventType = ReplicaEvent["type"];
 
 /** What schedules must do with a cell. */

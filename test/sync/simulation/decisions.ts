@@ -2,7 +2,7 @@ import type { SeededRandom } from "../../support/seeded-random.ts";
 import { FAULTS, type Fault } from "./faults.ts";
 
 /** What may happen. A schedule is a list of these; each is a no-op where it makes no sense, so that any part of a list is one. */
-export type Deed =
+type Deed =
   /** One of the things that can happen next to a node and its streams: a message is read, a write drains, a job ends … */
   | "step"
   /** Several of them. */
