@@ -3,23 +3,20 @@ import type { Replica, ReplicaEvent } from "../../../src/sync/replica.ts";
 import type { Session, SessionEvent } from "../../../src/sync/session.ts";
 
 /** The states of a session as the coverage tells them apart: `active` is several. */
-const SESSION_STATES = [
-  "opening",
-  "greeted",
+type SessionState =
+  | "opening"
+  | "greeted"
   /** The node serves the head. */
-  "current",
+  | "current"
   /** A frame is unanswered. */
-  "waiting",
+  | "waiting"
   /** A frame was answered with LOCAL_IO: the node tries again by itself. */
-  "parked",
+  | "parked"
   /** The last write has not drained. */
-  "blocked",
+  | "blocked"
   /** The node is not sent the head: it lacks something, refused it, holds it back, or is forked. */
-  "withheld",
-  "ended",
-] as const;
-
-export type SessionState = (typeof SESSION_STATES)[number];
+  | "withheld"
+  | "ended";
 
 export function sessionStateOf(session: Session): SessionState {
   if (session.at !== "active") return session.at;

@@ -26,12 +26,15 @@ export function settle(world: World, setup: Setup): void {
     for (const node of others) judge(world, node, frozen);
   }
   rest(world, world.nodes);
-  let unhappy = false;
-  for (const node of world.nodes)
-    if (!judge(world, node, undefined)) unhappy = true;
-  if (!unhappy) return;
-  askPeople(world);
-  rest(world, world.nodes);
+  // One alarm may hide another: that a node has forked is seen when what it refused is tried again.
+  for (let times = 0; times < 3; times++) {
+    const unhappy = world.nodes.filter(
+      (node) => !judge(world, node, undefined),
+    );
+    if (unhappy.length === 0) return;
+    askPeople(world);
+    rest(world, world.nodes);
+  }
   for (const node of world.nodes) {
     const { published } = homeOf(world, node);
     if (
