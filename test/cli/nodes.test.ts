@@ -1,6 +1,13 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
 import { expect, test } from "vitest";
-import { NodeSchema } from "../../src/gen/holdfast/admin/v1/node_service_pb.js";
+import {
+  NodeSchema,
+  NodeService,
+} from "../../src/gen/holdfast/admin/v1/node_service_pb.js";
+import { CloseStack } from "../../src/runtime/close-stack.ts";
+import { startAdminServer } from "../support/admin-server.ts";
 import { runCli } from "../support/cli.ts";
 import { scriptedControlPlane } from "../support/scripted-control-plane.ts";
 
@@ -186,3 +193,32 @@ test.each([
   expect(stderr).toContain(message);
   expect(plane.retried).toEqual([]);
 });
+
+test("ten thousand nodes are listed, and one of them found", async () => {
+  await using stack = new CloseStack();
+  const { nodes, url } = await startAdminServer(stack);
+  const labels = { region: "eu-central-1", zone: "eu-central-1a" };
+  for (let i = 0; i < 10_000; i++)
+    nodes.set({
+      id: `00000000-0000-4000-8000-${String(i).padStart(12, "0")}`,
+      hostname: `edge-${i}.${"x".repeat(200)}.example`,
+      labels,
+      reason: "x".repeat(200),
+    });
+  // More than one answer may hold.
+  const listed = await createClient(
+    NodeService,
+    createConnectTransport({ baseUrl: url, httpVersion: "1.1" }),
+  ).listNodes({});
+  expect(listed.nextPageToken).not.toBe("");
+  const run = (...argv: string[]) => runCli(["nodes", ...argv, "--admin", url]);
+  const asTable = await run();
+  expect([asTable.code, asTable.stderr]).toEqual([0, ""]);
+  expect(asTable.stdout.split("\n")).toHaveLength(10_002);
+  const asJson = await run("-o", "json");
+  const all = JSON.parse(asJson.stdout) as { nodes: { id: string }[] };
+  expect(new Set(all.nodes.map(({ id }) => id)).size).toBe(10_000);
+  const id = "00000000-0000-4000-8000-000000009999";
+  expect((await run("allow", id)).stdout).toContain(`node ${id} may follow`);
+  expect(nodes.allowed).toEqual([id]);
+}, 60_000);
