@@ -47,6 +47,7 @@ describe("holdfast cert", () => {
     const cp = await inDir(
       ...["issue", "--cp", "cp.example.com", "--host", "cp.example.com"],
       ...["--host", "10.0.0.5", "--host", "fd00::5"],
+      ...["--host", "::ffff:10.0.0.6"],
     );
     expect(cp).toMatchObject({ code: 0 });
     expect(await inDir("issue", "--dp", "edge-7")).toMatchObject({ code: 0 });
@@ -64,6 +65,7 @@ describe("holdfast cert", () => {
     expect(server.checkHost("cp.example.com")).toBe("cp.example.com");
     expect(server.checkIP("10.0.0.5")).toBe("10.0.0.5");
     expect(server.checkIP("fd00::5")).toBe("fd00::5");
+    expect(server.checkIP("::ffff:10.0.0.6")).toBe("::ffff:10.0.0.6");
     expect(server.checkHost("other.example.com")).toBeUndefined();
     expect(node.subjectAltName).toBe("URI:holdfast:node:edge-7");
     expect(node.publicKey.asymmetricKeyDetails?.namedCurve).toBe("prime256v1");
@@ -143,6 +145,12 @@ describe("holdfast cert", () => {
     expect(await verified("a.crt", "sslclient")).toContain("revoked");
     expect(await verified("b.crt", "sslclient")).toContain("revoked");
     expect(await verified("c.crt", "sslclient")).toContain("OK");
+    const list = await promisify(execFile)("openssl", [
+      ...["asn1parse", "-in", file("ca.crl")],
+    ]);
+    // Lists that may be absent must not be empty.
+    expect(list.stdout).toContain("cons: SEQUENCE");
+    expect(list.stdout).not.toMatch(/l= +0 cons: SEQUENCE/);
     expect((await inDir("revoke", file("a.crt"))).stderr).toContain(
       "is revoked already",
     );

@@ -33,9 +33,14 @@ export class TestAuthority {
   readonly cert: string;
   readonly #issuer: Issuer;
 
-  constructor(name = "test authority") {
+  private constructor(cert: string, key: KeyObject) {
+    this.cert = cert;
+    this.#issuer = { certificate: new X509Certificate(cert), key };
+  }
+
+  static async make(name = "test authority"): Promise<TestAuthority> {
     const { publicKey, privateKey } = newKeys();
-    this.cert = makeCertificate({
+    const cert = await makeCertificate({
       name,
       publicKey,
       issuer: { key: privateKey },
@@ -45,19 +50,16 @@ export class TestAuthority {
       nowMs: Date.now() - 100 * DAY_MS,
       endMs: Date.now() + 100 * DAY_MS,
     });
-    this.#issuer = {
-      certificate: new X509Certificate(this.cert),
-      key: privateKey,
-    };
+    return new TestAuthority(cert, privateKey);
   }
 
   /** A pair by this authority, of a client unless it says otherwise. */
-  issue(name: string, options: LeafOptions = {}): Pair {
+  issue(name: string, options: LeafOptions = {}): Promise<Pair> {
     return makePair(name, this.#issuer, options);
   }
 
   /** For a control plane on this machine. */
-  controlPlane(name = "cp", options: LeafOptions = {}): Pair {
+  controlPlane(name = "cp", options: LeafOptions = {}): Promise<Pair> {
     return this.issue(name, {
       hosts: ["127.0.0.1", "localhost"],
       server: true,
@@ -66,7 +68,7 @@ export class TestAuthority {
   }
 
   /** A list of revoked certificates. */
-  revoke(...certs: readonly string[]): string {
+  revoke(...certs: readonly string[]): Promise<string> {
     return makeRevocationList(
       this.#issuer,
       certs.map((cert) =>
@@ -78,18 +80,21 @@ export class TestAuthority {
 }
 
 /** A pair that signs itself, for shared mode. */
-export function sharedPair(name = "cluster", options: LeafOptions = {}): Pair {
+export function sharedPair(
+  name = "cluster",
+  options: LeafOptions = {},
+): Promise<Pair> {
   return makePair(name, undefined, { server: true, ...options });
 }
 
-function makePair(
+async function makePair(
   name: string,
   issuer: Issuer | undefined,
   options: LeafOptions,
-): Pair {
+): Promise<Pair> {
   const { publicKey, privateKey } = newKeys();
   return {
-    cert: makeCertificate({
+    cert: await makeCertificate({
       name,
       publicKey,
       issuer: issuer ?? { key: privateKey },

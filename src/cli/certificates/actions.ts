@@ -8,10 +8,7 @@ import path from "node:path";
 import { parseCertificates } from "../../model/pem.ts";
 import { writeFileDurably } from "../../runtime/durable-file.ts";
 import { NODE_URI } from "../../runtime/tls/certificate-names.ts";
-import {
-  revocationEntries,
-  type RevocationEntry,
-} from "../../runtime/tls/revocations.ts";
+import { plainSerial, readLists } from "../../runtime/tls/revocations.ts";
 import { Failure, type Io } from "../io.ts";
 import { writeValue, type Format } from "../output.ts";
 import {
@@ -21,10 +18,10 @@ import {
   unreadable,
 } from "./authority.ts";
 import {
-  evenHex,
   makeCertificate,
   makeRevocationList,
   revocationEntry,
+  type RevocationEntry,
 } from "./make-certificate.ts";
 import { writeNewFiles, type NewFile } from "./new-files.ts";
 import { describe, describeForPeople } from "./show.ts";
@@ -48,7 +45,7 @@ export async function init(
   const { publicKey, privateKey } = newKeys();
   const days = options.days ?? (shared ? SHARED_DAYS : AUTHORITY_DAYS);
   const endMs = nowMs + days * DAY_MS;
-  const certificate = makeCertificate({
+  const certificate = await makeCertificate({
     name: shared ? "holdfast cluster" : "holdfast cluster CA",
     publicKey,
     issuer: { key: privateKey },
@@ -63,7 +60,7 @@ export async function init(
   if (!shared)
     files.push({
       file: path.join(out, AUTHORITY.revocations),
-      content: makeRevocationList(
+      content: await makeRevocationList(
         { certificate: new X509Certificate(certificate), key: privateKey },
         [],
         { nowMs, nextMs: endMs },
@@ -110,7 +107,7 @@ export async function issue(
     );
   const { publicKey, privateKey } = newKeys();
   const isControlPlane = role.type === "cp";
-  const certificate = makeCertificate({
+  const certificate = await makeCertificate({
     name: role.name,
     publicKey,
     issuer,
@@ -144,19 +141,16 @@ export async function revoke(
     throw new Failure(`${file} was not issued by the authority in ${out}`);
   const listFile = path.join(out, AUTHORITY.revocations);
   const list = await textIfThere(listFile);
-  const before = list === undefined ? [] : entriesOf(listFile, list);
+  const before = list === undefined ? [] : await entriesOf(listFile, list);
   const nowMs = Date.now();
-  const serial = evenHex(certificate.serialNumber.toLowerCase());
-  if (before.some((entry) => entry.serial === serial))
+  const serial = plainSerial(certificate.serialNumber);
+  if (before.some((entry) => plainSerial(entry.serialNumber) === serial))
     throw new Failure(`${file} is revoked already`);
   await writeFileDurably(
     listFile,
-    makeRevocationList(
+    await makeRevocationList(
       issuer,
-      [
-        ...before.map(({ bytes }) => bytes),
-        revocationEntry(certificate, nowMs),
-      ],
+      [...before, revocationEntry(certificate, nowMs)],
       { nowMs, nextMs: Date.parse(issuer.certificate.validTo) },
     ),
   );
@@ -215,9 +209,12 @@ export async function signingKey(
   io.stdout.write(`${files.map(({ file }) => file).join("\n")}\n`);
 }
 
-function entriesOf(file: string, pem: string): readonly RevocationEntry[] {
+async function entriesOf(
+  file: string,
+  pem: string,
+): Promise<readonly RevocationEntry[]> {
   try {
-    return revocationEntries(pem);
+    return (await readLists(pem)).flatMap(({ entries }) => entries);
   } catch (error) {
     throw unreadable(file, error);
   }

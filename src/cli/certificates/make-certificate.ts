@@ -1,19 +1,17 @@
 import {
-  createHash,
   randomBytes,
-  sign,
+  webcrypto,
   type KeyObject,
   type X509Certificate,
 } from "node:crypto";
 import { isIP } from "node:net";
-import {
-  der,
-  derInteger,
-  derOid,
-  derTime,
-  readDer,
-  TAG,
-} from "../../runtime/tls/der.ts";
+import type {
+  Extension,
+  Name,
+  PublicKey,
+  X509CrlEntryParams,
+} from "@peculiar/x509";
+import { loadX509, type X509 } from "../../runtime/tls/x509.ts";
 
 /** What a certificate is for. */
 type Purpose = "authority" | "server" | "client";
@@ -38,261 +36,242 @@ export interface CertificateRequest {
   readonly endMs: number;
 }
 
+/** A certificate's line in a list. */
+export interface RevocationEntry {
+  readonly serialNumber: string;
+  readonly revocationDate: Date;
+  readonly extensions: readonly Extension[];
+}
+
 /** Clocks differ: it is valid since a little before it was made. */
 const SKEW_MS = 5 * 60_000;
 
-const OID = {
-  commonName: "2.5.4.3",
-  subjectKeyId: "2.5.29.14",
-  keyUsage: "2.5.29.15",
-  alternativeNames: "2.5.29.17",
-  basicConstraints: "2.5.29.19",
-  crlNumber: "2.5.29.20",
-  authorityKeyId: "2.5.29.35",
-  extendedKeyUsage: "2.5.29.37",
-  serverAuth: "1.3.6.1.5.5.7.3.1",
-  clientAuth: "1.3.6.1.5.5.7.3.2",
-  ecdsaWithSha256: "1.2.840.10045.4.3.2",
-  sha256WithRsa: "1.2.840.113549.1.1.11",
-  ed25519: "1.3.101.112",
-} as const;
-
 /** Makes a certificate, as RFC 5280 has it. PEM. */
-export function makeCertificate(request: CertificateRequest): string {
-  const { publicKey, issuer, purposes, nowMs } = request;
-  const subject = nameOf(request.name);
-  const keyInfo = publicKey.export({ type: "spki", format: "der" });
-  const keyId = keyIdOf(keyInfo);
+export async function makeCertificate(
+  request: CertificateRequest,
+): Promise<string> {
+  const x509 = await loadX509();
+  const { issuer, purposes, nowMs, endMs } = request;
+  const publicKey = new x509.PublicKey(
+    request.publicKey.export({ type: "spki", format: "der" }),
+  );
+  const subject = new x509.Name([{ CN: [{ utf8String: request.name }] }]);
+  const by =
+    "certificate" in issuer
+      ? authorityOf(x509, issuer)
+      : { name: subject, publicKey };
   const isAuthority = purposes.includes("authority");
-  const algorithm = algorithmOf(issuer.key);
-  const extensions = [
-    extension(
-      OID.basicConstraints,
-      true,
-      der(
-        TAG.sequence,
+  const { KeyUsageFlags } = x509;
+  const certificate = await x509.X509CertificateGenerator.create(
+    {
+      serialNumber: serialNumber(),
+      subject,
+      issuer: by.name,
+      notBefore: wholeSeconds(nowMs - SKEW_MS),
+      notAfter: wholeSeconds(endMs),
+      publicKey,
+      ...(await signer(issuer.key)),
+      extensions: [
         // An authority, and none below it.
-        ...(isAuthority ? [derTrue(), derInteger(Buffer.from([0]))] : []),
-      ),
-    ),
-    // Signing certificates and lists, or the handshake.
-    extension(
-      OID.keyUsage,
-      true,
-      der(
-        TAG.bitString,
-        isAuthority ? Buffer.from([1, 0x06]) : Buffer.from([7, 0x80]),
-      ),
-    ),
-    ...extendedUsage(purposes),
-    ...alternativeNames(request),
-    extension(OID.subjectKeyId, false, der(TAG.octetString, keyId)),
-    authorityKeyId(
-      "certificate" in issuer
-        ? keyIdOf(
-            issuer.certificate.publicKey.export({
-              type: "spki",
-              format: "der",
-            }),
-          )
-        : keyId,
-    ),
-  ];
-  return signed("CERTIFICATE", issuer.key, [
-    der(0xa0, derInteger(Buffer.from([2]))),
-    derInteger(serialNumber()),
-    algorithm,
-    "certificate" in issuer ? subjectOf(issuer.certificate) : subject,
-    der(TAG.sequence, derTime(nowMs - SKEW_MS), derTime(request.endMs)),
-    subject,
-    keyInfo,
-    der(0xa3, der(TAG.sequence, ...extensions)),
-  ]);
+        new x509.BasicConstraintsExtension(
+          isAuthority,
+          isAuthority ? 0 : undefined,
+          true,
+        ),
+        // Signing certificates and lists, or the handshake.
+        new x509.KeyUsagesExtension(
+          // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- flags together are a number to TypeScript
+          isAuthority
+            ? KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign
+            : KeyUsageFlags.digitalSignature,
+          true,
+        ),
+        ...extendedUsage(x509, purposes),
+        ...alternativeNames(x509, request),
+        await x509.SubjectKeyIdentifierExtension.create(
+          publicKey,
+          false,
+          webcrypto,
+        ),
+        await authorityKeyId(x509, by.publicKey),
+      ],
+    },
+    webcrypto,
+  );
+  return `${certificate.toString("pem")}\n`;
 }
 
-/** Makes a list of revoked certificates. `entries`: as {@link revocationEntry} makes them. PEM. */
-export function makeRevocationList(
+/** Makes a list of revoked certificates. PEM. */
+export async function makeRevocationList(
   issuer: Issuer,
-  entries: readonly Buffer[],
+  entries: readonly RevocationEntry[],
   times: { readonly nowMs: number; readonly nextMs: number },
-): string {
-  const spki = issuer.certificate.publicKey.export({
-    type: "spki",
-    format: "der",
-  });
-  const number = Buffer.alloc(4);
-  number.writeUInt32BE(entries.length + 1);
-  return signed("X509 CRL", issuer.key, [
-    derInteger(Buffer.from([1])),
-    algorithmOf(issuer.key),
-    subjectOf(issuer.certificate),
-    derTime(times.nowMs - SKEW_MS),
-    derTime(times.nextMs),
-    // Not there at all when there is nothing in it.
-    ...(entries.length === 0 ? [] : [der(TAG.sequence, ...entries)]),
-    der(
-      0xa0,
-      der(
-        TAG.sequence,
-        authorityKeyId(keyIdOf(spki)),
-        extension(OID.crlNumber, false, derInteger(number)),
-      ),
-    ),
-  ]);
+): Promise<string> {
+  const x509 = await loadX509();
+  const { name, publicKey } = authorityOf(x509, issuer);
+  const list = await x509.X509CrlGenerator.create(
+    {
+      issuer: name,
+      thisUpdate: wholeSeconds(times.nowMs - SKEW_MS),
+      nextUpdate: wholeSeconds(times.nextMs),
+      entries: entries.map(lineOf),
+      ...(await signer(issuer.key)),
+      extensions: [
+        await authorityKeyId(x509, publicKey),
+        crlNumber(x509, entries.length + 1),
+      ],
+    },
+    webcrypto,
+  );
+  // Its own label is "CRL", which OpenSSL does not take.
+  return `${x509.PemConverter.encode(list.rawData, "X509 CRL")}\n`;
 }
 
-/** A certificate's line in a list. */
+/** The line of a certificate that is revoked now. */
 export function revocationEntry(
   certificate: X509Certificate,
   nowMs: number,
-): Buffer {
-  return der(
-    TAG.sequence,
-    derInteger(Buffer.from(evenHex(certificate.serialNumber), "hex")),
-    derTime(nowMs),
-  );
+): RevocationEntry {
+  return {
+    serialNumber: evenHex(certificate.serialNumber),
+    revocationDate: wholeSeconds(nowMs),
+    extensions: [],
+  };
 }
 
-function signed(
-  label: string,
-  key: KeyObject,
-  fields: readonly Buffer[],
-): string {
-  const body = der(TAG.sequence, ...fields);
-  const digest = key.asymmetricKeyType === "ed25519" ? null : "sha256";
-  const signature = sign(digest, body, key);
-  const bytes = der(
-    TAG.sequence,
-    body,
-    algorithmOf(key),
-    der(TAG.bitString, Buffer.from([0]), signature),
-  );
-  const lines = bytes.toString("base64").match(/.{1,64}/g) ?? [];
-  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
+/**
+ * A line with an extension at least. For one that has none the library writes an empty list of them, which RFC 5280
+ * does not allow. So it says what goes without saying: since when the certificate is not valid.
+ */
+function lineOf(entry: RevocationEntry): X509CrlEntryParams {
+  const { serialNumber, revocationDate, extensions } = entry;
+  return extensions.length > 0
+    ? { serialNumber, revocationDate, extensions: [...extensions] }
+    : { serialNumber, revocationDate, invalidity: revocationDate };
 }
 
-function algorithmOf(key: KeyObject): Buffer {
+/** An authority's name, byte by byte as in its certificate: issuers are compared so. And its key. */
+function authorityOf(
+  x509: X509,
+  { certificate }: Issuer,
+): { readonly name: Name; readonly publicKey: PublicKey } {
+  const { subjectName, publicKey } = new x509.X509Certificate(certificate.raw);
+  return { name: subjectName, publicKey };
+}
+
+type SigningAlgorithm =
+  | { readonly name: "Ed25519" }
+  | { readonly name: "RSASSA-PKCS1-v1_5"; readonly hash: "SHA-256" }
+  | {
+      readonly name: "ECDSA";
+      readonly namedCurve: string;
+      readonly hash: "SHA-256";
+    };
+
+async function signer(key: KeyObject): Promise<{
+  readonly signingKey: webcrypto.CryptoKey;
+  readonly signingAlgorithm: SigningAlgorithm;
+}> {
+  const algorithm = algorithmOf(key);
+  return {
+    signingAlgorithm: algorithm,
+    signingKey: await webcrypto.subtle.importKey(
+      "pkcs8",
+      key.export({ type: "pkcs8", format: "der" }),
+      algorithm,
+      false,
+      ["sign"],
+    ),
+  };
+}
+
+const CURVES: ReadonlyMap<string | undefined, string> = new Map([
+  ["prime256v1", "P-256"],
+  ["secp384r1", "P-384"],
+  ["secp521r1", "P-521"],
+]);
+
+function algorithmOf(key: KeyObject): SigningAlgorithm {
+  const curve = key.asymmetricKeyDetails?.namedCurve;
+  const namedCurve = CURVES.get(curve);
+  if (namedCurve !== undefined)
+    return { name: "ECDSA", namedCurve, hash: "SHA-256" };
   switch (key.asymmetricKeyType) {
-    case "ec":
-      return der(TAG.sequence, derOid(OID.ecdsaWithSha256));
     case "rsa":
-      return der(TAG.sequence, derOid(OID.sha256WithRsa), der(0x05));
+      return { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
     case "ed25519":
-      return der(TAG.sequence, derOid(OID.ed25519));
+      return { name: "Ed25519" };
     default:
       throw new TypeError(
-        `a key of type ${key.asymmetricKeyType ?? key.type} cannot sign certificates here`,
+        `a key of type ${curve ?? key.asymmetricKeyType ?? key.type} cannot sign certificates here`,
       );
   }
 }
 
-function nameOf(commonName: string): Buffer {
-  return der(
-    TAG.sequence,
-    der(
-      TAG.set,
-      der(
-        TAG.sequence,
-        derOid(OID.commonName),
-        der(TAG.utf8String, Buffer.from(commonName)),
-      ),
-    ),
-  );
-}
-
-/** The subject of a certificate, byte by byte: issuers are compared so. */
-function subjectOf(certificate: X509Certificate): Buffer {
-  const [outer] = readDer(certificate.raw);
-  const [body] = readDer(outer?.content ?? Buffer.alloc(0));
-  const fields = readDer(body?.content ?? Buffer.alloc(0));
-  const subject = fields[fields[0]?.tag === 0xa0 ? 5 : 4];
-  if (subject === undefined)
-    throw new TypeError("a certificate without a subject");
-  return subject.bytes;
-}
-
-function extendedUsage(purposes: readonly Purpose[]): Buffer[] {
+function extendedUsage(x509: X509, purposes: readonly Purpose[]): Extension[] {
+  const { ExtendedKeyUsage, ExtendedKeyUsageExtension } = x509;
   const usages = [
-    ...(purposes.includes("server") ? [derOid(OID.serverAuth)] : []),
-    ...(purposes.includes("client") ? [derOid(OID.clientAuth)] : []),
+    ...(purposes.includes("server") ? [ExtendedKeyUsage.serverAuth] : []),
+    ...(purposes.includes("client") ? [ExtendedKeyUsage.clientAuth] : []),
   ];
-  return usages.length === 0
-    ? []
-    : [extension(OID.extendedKeyUsage, false, der(TAG.sequence, ...usages))];
+  return usages.length === 0 ? [] : [new ExtendedKeyUsageExtension(usages)];
 }
 
-function alternativeNames({ hosts, uris }: CertificateRequest): Buffer[] {
+function alternativeNames(
+  { SubjectAlternativeNameExtension }: X509,
+  { hosts, uris }: CertificateRequest,
+): Extension[] {
   const names = [
     ...hosts.map((host) =>
       isIP(host) === 0
-        ? der(0x82, Buffer.from(host))
-        : der(0x87, addressBytes(host)),
+        ? ({ type: "dns", value: host } as const)
+        : ({ type: "ip", value: plainAddress(host) } as const),
     ),
-    ...uris.map((uri) => der(0x86, Buffer.from(uri))),
+    ...uris.map((value) => ({ type: "url", value }) as const),
   ];
-  return names.length === 0
-    ? []
-    : [extension(OID.alternativeNames, false, der(TAG.sequence, ...names))];
+  return names.length === 0 ? [] : [new SubjectAlternativeNameExtension(names)];
 }
 
-function addressBytes(address: string): Buffer {
-  if (isIP(address) === 4) return Buffer.from(address.split(".").map(Number));
-  // The URL parser writes it in its one form, with hexadecimal groups only.
-  const groups = new URL(`http://[${address}]`).hostname.slice(1, -1);
-  const [head = "", tail] = groups.split("::");
-  const split = (part: string): string[] =>
-    part === "" ? [] : part.split(":");
-  const left = split(head);
-  const right = split(tail ?? "");
-  const all = [
-    ...left,
-    ...Array.from({ length: 8 - left.length - right.length }, () => "0"),
-    ...right,
-  ];
-  return Buffer.from(
-    all.map((group) => group.padStart(4, "0")).join(""),
-    "hex",
-  );
+/** An address with hexadecimal groups only: of "::ffff:10.0.0.5" the library would make another one. */
+function plainAddress(address: string): string {
+  return isIP(address) === 4
+    ? address
+    : new URL(`http://[${address}]`).hostname.slice(1, -1);
 }
 
-function authorityKeyId(keyId: Buffer): Buffer {
-  return extension(
-    OID.authorityKeyId,
+function authorityKeyId(x509: X509, publicKey: PublicKey): Promise<Extension> {
+  return x509.AuthorityKeyIdentifierExtension.create(
+    publicKey,
     false,
-    der(TAG.sequence, der(0x80, keyId)),
+    webcrypto,
   );
 }
 
-function extension(oid: string, critical: boolean, value: Buffer): Buffer {
-  return der(
-    TAG.sequence,
-    derOid(oid),
-    ...(critical ? [derTrue()] : []),
-    der(TAG.octetString, value),
+/** The list's number, an INTEGER, which is the one extension that the library has no words for. */
+function crlNumber({ Extension }: X509, value: number): Extension {
+  const hex = evenHex(value.toString(16));
+  // A set first bit would say that it is negative.
+  const digits = Buffer.from(/^[89a-f]/.test(hex) ? `00${hex}` : hex, "hex");
+  return new Extension(
+    "2.5.29.20",
+    false,
+    Buffer.from([0x02, digits.length, ...digits]),
   );
 }
 
-function derTrue(): Buffer {
-  return der(TAG.boolean, Buffer.from([0xff]));
-}
-
-/** SHA-1 of the key's bits: a name for it, which nothing relies on. */
-function keyIdOf(spki: Buffer): Buffer {
-  const [outer] = readDer(spki);
-  const [, bits] = readDer(outer?.content ?? Buffer.alloc(0));
-  return createHash("sha1")
-    .update(bits?.content.subarray(1) ?? spki)
-    .digest();
-}
-
-/** 127 random bits, and not zero. */
-function serialNumber(): Buffer {
+/** 127 random bits, and not zero. Hexadecimal digits. */
+function serialNumber(): string {
   const bytes = randomBytes(16);
   bytes.writeUInt8((bytes.readUInt8(0) & 0x7f) | 0x40, 0);
-  return bytes;
+  return bytes.toString("hex");
 }
 
 /** Hexadecimal digits of whole bytes. */
-export function evenHex(digits: string): string {
+function evenHex(digits: string): string {
   return digits.length % 2 === 0 ? digits : `0${digits}`;
+}
+
+/** RFC 5280 has no fractions of seconds. */
+function wholeSeconds(ms: number): Date {
+  return new Date(Math.floor(ms / 1000) * 1000);
 }

@@ -102,7 +102,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
       throw needsCa("--cluster-crl");
     if (caFile === undefined && allowedNames.length > 0)
       throw needsCa("--cluster-allowed-names");
-    const material = checkMaterial(options, await readRaw(options));
+    const material = await checkMaterial(options, await readRaw(options));
     let tls;
     try {
       tls = new ClusterTls(options, material);
@@ -272,7 +272,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
         return;
       }
       if (digest === this.#unusable) return;
-      this.#use(checkMaterial(this.#options, raw));
+      this.#use(await checkMaterial(this.#options, raw));
       this.#unusable = undefined;
     } catch (error) {
       const state = digest ?? String(error);

@@ -66,10 +66,10 @@ async function read(flag: string, file: string): Promise<string> {
 }
 
 /** Checks what the files hold. Throws a ConfigError that names the file and its flag. */
-export function checkMaterial(
+export async function checkMaterial(
   files: ClusterTlsFiles,
   raw: RawMaterial,
-): Material {
+): Promise<Material> {
   const { certFile, keyFile, caFile, crlFile } = files;
   const certificates = parseCertificates(raw.cert);
   if (!certificates.ok)
@@ -91,7 +91,7 @@ export function checkMaterial(
   let revocations: Revocations | undefined;
   if (raw.crl !== undefined)
     try {
-      revocations = readRevocations(raw.crl);
+      revocations = await readRevocations(raw.crl);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw problem("--cluster-crl", crlFile ?? "", why, cause);
@@ -189,5 +189,5 @@ function problem(
 export async function certifiedNodeId(
   files: ClusterTlsFiles,
 ): Promise<string | undefined> {
-  return checkMaterial(files, await readRaw(files)).own.nodeId;
+  return (await checkMaterial(files, await readRaw(files))).own.nodeId;
 }

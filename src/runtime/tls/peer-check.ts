@@ -11,7 +11,7 @@ import {
 } from "./certificate-names.ts";
 import { HandshakeError, type HandshakeFailure } from "./handshake-report.ts";
 import { oneLine } from "./material.ts";
-import { identityOf, type Revocations } from "./revocations.ts";
+import type { Revocations } from "./revocations.ts";
 
 /** What peers must be like. */
 export interface PeerRules {
@@ -50,7 +50,7 @@ export function checkPeer(socket: TLSSocket, rules: PeerRules): CheckedPeer {
   if (pins !== undefined) checkPin(certificate, pins);
   checkTimes(certificate, nowMs, who);
   if (pins === undefined) {
-    if (revocations?.has(identityOf(certificate)) === true)
+    if (revocations?.has(certificate) === true)
       throw new HandshakeError("revoked", `${who} is revoked`);
     if (!socket.authorized) throw unauthorised(socket, certificate, who);
     checkNames(certificate, who, rules);

@@ -144,7 +144,7 @@ const FAILURES = "holdfast_cluster_handshake_failures_total";
 
 describe("in shared mode", () => {
   test("both sides accept each other with the same pair, which binds nobody to a node", async () => {
-    const files = putPair(dir, "cluster", sharedPair());
+    const files = putPair(dir, "cluster", await sharedPair());
     const cp = await side(files);
     const dp = await side(files);
     const { server, peers } = await serve(cp);
@@ -168,8 +168,8 @@ describe("in shared mode", () => {
   });
 
   test("another pair is refused, with both fingerprints in the words of either side", async () => {
-    const cp = await side(putPair(dir, "a", sharedPair()));
-    const dp = await side(putPair(dir, "b", sharedPair()));
+    const cp = await side(putPair(dir, "a", await sharedPair()));
+    const dp = await side(putPair(dir, "b", await sharedPair()));
     const { server, peers } = await serve(cp);
     const [ours, theirs] = [cp, dp].map((s) => s.tls.certificate.fingerprint);
     await expect(join(server, dp)).rejects.toThrow(
@@ -190,7 +190,7 @@ describe("in shared mode", () => {
     const files = putPair(
       dir,
       "old",
-      sharedPair("old", {
+      await sharedPair("old", {
         nowMs: Date.now() - 7_200_000,
         endMs: Date.now() - 3_600_000,
       }),
@@ -209,7 +209,7 @@ describe("in shared mode", () => {
   });
 
   test("a renewed pair is taken up while streams go on, and the one before stays good for those who still have it", async () => {
-    const before = sharedPair();
+    const before = await sharedPair();
     const cpFiles = putPair(dir, "cp", before);
     const dpFiles = putPair(dir, "dp", before);
     const cp = await side(cpFiles);
@@ -217,7 +217,7 @@ describe("in shared mode", () => {
     const { server, peers } = await serve(cp);
     const first = await join(server, dp);
 
-    const after = sharedPair();
+    const after = await sharedPair();
     // Half of it: the key is not the certificate's.
     put(dir, "cp.crt", after.cert);
     await cp.tls.reload();
@@ -252,7 +252,10 @@ describe("in shared mode", () => {
   });
 
   test("further certificates in the file are accepted too, so that a renewal never cuts anybody off", async () => {
-    const [before, after] = [sharedPair("before"), sharedPair("after")];
+    const [before, after] = [
+      await sharedPair("before"),
+      await sharedPair("after"),
+    ];
     const both = (first: typeof before, second: typeof before) => ({
       cert: first.cert + second.cert,
       key: first.key,
@@ -267,10 +270,10 @@ describe("in shared mode", () => {
 
 describe("in PKI mode", () => {
   test("a peer is known by its certificate: by the URI in it, else by its common name", async () => {
-    const ca = new TestAuthority();
+    const ca = await TestAuthority.make();
     const caFile = put(dir, "ca.crt", ca.cert);
     const cp = await side({
-      ...putPair(dir, "cp", ca.controlPlane()),
+      ...putPair(dir, "cp", await ca.controlPlane()),
       caFile,
     });
     const { server, peers } = await serve(cp);
@@ -278,11 +281,15 @@ describe("in PKI mode", () => {
     for (const [file, pair, nodeId] of [
       [
         "one",
-        ca.issue("someone", { uris: ["holdfast:node:edge-7"] }),
+        await ca.issue("someone", { uris: ["holdfast:node:edge-7"] }),
         "edge-7",
       ],
-      ["two", ca.issue("edge-8"), "edge-8"],
-      ["three", ca.issue("", { uris: ["https://a.example/x, y"] }), undefined],
+      ["two", await ca.issue("edge-8"), "edge-8"],
+      [
+        "three",
+        await ca.issue("", { uris: ["https://a.example/x, y"] }),
+        undefined,
+      ],
     ] as const) {
       const dp = await side({ ...putPair(dir, file, pair), caFile });
       await join(server, dp);
@@ -294,7 +301,7 @@ describe("in PKI mode", () => {
   test.each([
     {
       what: "of another authority",
-      pair: () => new TestAuthority("stranger").issue("edge-7"),
+      pair: async () => (await TestAuthority.make("stranger")).issue("edge-7"),
       reason:
         /^the certificate of CN=edge-7 is by no authority in --cluster-ca: its issuer is CN=stranger/,
       metric: "unknown_ca",
@@ -335,13 +342,13 @@ describe("in PKI mode", () => {
   ])(
     "a node with a certificate $what is refused, in words",
     async ({ pair, reason, metric }) => {
-      const ca = new TestAuthority();
+      const ca = await TestAuthority.make();
       const caFile = put(dir, "ca.crt", ca.cert);
       const cp = await side({
-        ...putPair(dir, "cp", ca.controlPlane()),
+        ...putPair(dir, "cp", await ca.controlPlane()),
         caFile,
       });
-      const dp = await side({ ...putPair(dir, "dp", pair(ca)), caFile });
+      const dp = await side({ ...putPair(dir, "dp", await pair(ca)), caFile });
       const { server, peers } = await serve(cp);
       await expect(join(server, dp)).rejects.toThrow(
         /closed the connection after the TLS handshake; perhaps it does not accept this side's certificate/,
@@ -353,10 +360,10 @@ describe("in PKI mode", () => {
   );
 
   test("a control plane must have the name that is dialled, and must not have a node's certificate", async () => {
-    const ca = new TestAuthority();
+    const ca = await TestAuthority.make();
     const caFile = put(dir, "ca.crt", ca.cert);
     const dp = await side({
-      ...putPair(dir, "dp", ca.issue("edge-7")),
+      ...putPair(dir, "dp", await ca.issue("edge-7")),
       caFile,
     });
 
@@ -364,7 +371,7 @@ describe("in PKI mode", () => {
       ...putPair(
         dir,
         "other",
-        ca.controlPlane("cp", { hosts: ["cp.example"] }),
+        await ca.controlPlane("cp", { hosts: ["cp.example"] }),
       ),
       caFile,
     });
@@ -377,7 +384,11 @@ describe("in PKI mode", () => {
     );
 
     const node = await side({
-      ...putPair(dir, "node", ca.issue("edge-8", { hosts: ["127.0.0.1"] })),
+      ...putPair(
+        dir,
+        "node",
+        await ca.issue("edge-8", { hosts: ["127.0.0.1"] }),
+      ),
       caFile,
     });
     const second = await serve(node);
@@ -386,7 +397,7 @@ describe("in PKI mode", () => {
     );
 
     const good = await side({
-      ...putPair(dir, "good", ca.controlPlane()),
+      ...putPair(dir, "good", await ca.controlPlane()),
       caFile,
     });
     const third = await serve(good);
@@ -395,19 +406,21 @@ describe("in PKI mode", () => {
   });
 
   test("names that are not allowed are refused on either side", async () => {
-    const ca = new TestAuthority();
+    const ca = await TestAuthority.make();
     const caFile = put(dir, "ca.crt", ca.cert);
-    const pair = putPair(dir, "cp", ca.controlPlane("cp"));
-    const nodeOf = (name: string, uris: string[] = []) =>
-      putPair(dir, `dp-${name}`, ca.issue(name, { uris }));
+    const pair = putPair(dir, "cp", await ca.controlPlane("cp"));
+    const nodeOf = async (name: string, uris: string[] = []) =>
+      putPair(dir, `dp-${name}`, await ca.issue(name, { uris }));
     const cp = await side({
       ...pair,
       caFile,
       allowedNames: ["*.edge.example", "holdfast:node:edge-7"],
     });
     const { server } = await serve(cp);
-    const dp = (files: ReturnType<typeof nodeOf>, allowedNames?: string[]) =>
-      side({ ...files, caFile, allowedNames });
+    const dp = async (
+      files: ReturnType<typeof nodeOf>,
+      allowedNames?: string[],
+    ) => side({ ...(await files), caFile, allowedNames });
     await join(server, await dp(nodeOf("a.EDGE.example")));
     await join(server, await dp(nodeOf("x", ["holdfast:node:edge-7"])));
     for (const name of ["edge.example", "b.a.edge.example", "edge-7"])
@@ -427,21 +440,24 @@ describe("in PKI mode", () => {
   });
 
   test("a revoked node is refused, and cut off when it is there already, while others stay", async () => {
-    const ca = new TestAuthority();
+    const ca = await TestAuthority.make();
     const caFile = put(dir, "ca.crt", ca.cert);
-    const crlFile = put(dir, "ca.crl", ca.revoke());
+    const crlFile = put(dir, "ca.crl", await ca.revoke());
     const cp = await side({
-      ...putPair(dir, "cp", ca.controlPlane()),
+      ...putPair(dir, "cp", await ca.controlPlane()),
       caFile,
       crlFile,
     });
     const { server } = await serve(cp);
-    const good = await side({ ...putPair(dir, "a", ca.issue("a")), caFile });
-    const stolen = ca.issue("b");
+    const good = await side({
+      ...putPair(dir, "a", await ca.issue("a")),
+      caFile,
+    });
+    const stolen = await ca.issue("b");
     const bad = await side({ ...putPair(dir, "b", stolen), caFile });
     const goodStream = await join(server, good);
     const badStream = await join(server, bad);
-    put(dir, "ca.crl", ca.revoke(stolen.cert));
+    put(dir, "ca.crl", await ca.revoke(stolen.cert));
     await cp.tls.reload();
     await badStream.ended;
     expect(cp.logger.last("tls.reloaded")?.fields).toMatchObject({
@@ -456,16 +472,23 @@ describe("in PKI mode", () => {
   });
 
   test("without a list of its authority in the revocation file nobody comes in", async () => {
-    const ca = new TestAuthority();
+    const ca = await TestAuthority.make();
     const caFile = put(dir, "ca.crt", ca.cert);
-    const crlFile = put(dir, "x.crl", new TestAuthority("other").revoke());
+    const crlFile = put(
+      dir,
+      "x.crl",
+      await (await TestAuthority.make("other")).revoke(),
+    );
     const cp = await side({
-      ...putPair(dir, "cp", ca.controlPlane()),
+      ...putPair(dir, "cp", await ca.controlPlane()),
       caFile,
       crlFile,
     });
     const { server } = await serve(cp);
-    const dp = await side({ ...putPair(dir, "a", ca.issue("a")), caFile });
+    const dp = await side({
+      ...putPair(dir, "a", await ca.issue("a")),
+      caFile,
+    });
     await expect(join(server, dp)).rejects.toThrow("closed the connection");
     await until(() =>
       expect(cp.refusal()).toContain("of which --cluster-crl has no list"),
@@ -475,12 +498,12 @@ describe("in PKI mode", () => {
 
 describe("sessions", () => {
   test("are resumed, by the same rules, also after a restart of the control plane", async () => {
-    const ca = new TestAuthority();
+    const ca = await TestAuthority.make();
     const caFile = put(dir, "ca.crt", ca.cert);
-    const cpFiles = { ...putPair(dir, "cp", ca.controlPlane()), caFile };
+    const cpFiles = { ...putPair(dir, "cp", await ca.controlPlane()), caFile };
     const cp = await side(cpFiles);
     const dp = await side({
-      ...putPair(dir, "dp", ca.issue("edge-7")),
+      ...putPair(dir, "dp", await ca.issue("edge-7")),
       caFile,
     });
     const first = await serve(cp);
@@ -505,24 +528,24 @@ describe("sessions", () => {
   });
 
   test("end when whom to trust changes", async () => {
-    const ca = new TestAuthority();
+    const ca = await TestAuthority.make();
     const caFile = put(dir, "ca.crt", ca.cert);
-    const pair = ca.issue("edge-7");
+    const pair = await ca.issue("edge-7");
     const cp = await side({
-      ...putPair(dir, "cp", ca.controlPlane()),
+      ...putPair(dir, "cp", await ca.controlPlane()),
       caFile,
     });
     const dp = await side({ ...putPair(dir, "dp", pair), caFile });
     const { server } = await serve(cp);
     await join(server, dp);
-    const next = new TestAuthority("next");
+    const next = await TestAuthority.make("next");
     put(dir, "ca.crt", ca.cert + next.cert);
     await cp.tls.reload();
     await join(server, dp);
     expect(await cp.metric(HANDSHAKES, { resumed: "true" })).toBe(0);
     // The authority of before is gone, and with it what was resumable.
-    put(dir, "cp.crt", next.controlPlane().cert);
-    const renewed = next.controlPlane();
+    put(dir, "cp.crt", (await next.controlPlane()).cert);
+    const renewed = await next.controlPlane();
     put(dir, "cp.crt", renewed.cert);
     put(dir, "cp.key", renewed.key);
     put(dir, "ca.crt", next.cert);
@@ -538,7 +561,7 @@ describe("sessions", () => {
     const files = putPair(
       dir,
       "soon",
-      sharedPair("soon", { endMs: Date.now() + 3_600_000 }),
+      await sharedPair("soon", { endMs: Date.now() + 3_600_000 }),
     );
     let aheadMs = 0;
     const clock: Clock = {
@@ -582,23 +605,23 @@ describe("files", () => {
     },
     {
       what: "of another certificate",
-      change: (d: TempDir) => ({
-        keyFile: put(d, "x.key", sharedPair().key),
+      change: async (d: TempDir) => ({
+        keyFile: put(d, "x.key", (await sharedPair()).key),
       }),
       message: /^--cluster-key .*x\.key: is not the key of the certificate in /,
     },
     {
       what: "of an authority that is none",
-      change: (d: TempDir) => ({
-        caFile: put(d, "x.crt", sharedPair("leaf").cert),
+      change: async (d: TempDir) => ({
+        caFile: put(d, "x.crt", (await sharedPair("leaf")).cert),
       }),
       message:
         /^--cluster-ca .*x\.crt: holds a certificate that is no authority's: CN=leaf/,
     },
     {
       what: "that is no revocation list",
-      change: (d: TempDir) => ({
-        caFile: put(d, "ca.crt", new TestAuthority().cert),
+      change: async (d: TempDir) => ({
+        caFile: put(d, "ca.crt", (await TestAuthority.make()).cert),
         crlFile: put(d, "x.crl", "hello"),
       }),
       message: /^--cluster-crl .*x\.crl: it is no revocation list in PEM/,
@@ -616,10 +639,10 @@ describe("files", () => {
   ])(
     "a file $what stops the start and is named",
     async ({ change, message }) => {
-      const files = putPair(dir, "cluster", sharedPair());
-      await expect(opened({ ...files, ...change(dir) })).rejects.toThrow(
-        message,
-      );
+      const files = putPair(dir, "cluster", await sharedPair());
+      await expect(
+        opened({ ...files, ...(await change(dir)) }),
+      ).rejects.toThrow(message);
     },
   );
 
@@ -632,9 +655,9 @@ describe("files", () => {
         return { cancel: () => {} };
       },
     };
-    const cp = await side(putPair(dir, "cp", sharedPair()), clock);
+    const cp = await side(putPair(dir, "cp", await sharedPair()), clock);
     const before = cp.tls.certificate.fingerprint;
-    putPair(dir, "cp", sharedPair());
+    putPair(dir, "cp", await sharedPair());
     expect(timers.map(({ delayMs }) => delayMs)).toEqual([5_000]);
     timers[0]?.run();
     await until(() => expect(cp.tls.certificate.fingerprint).not.toBe(before));
@@ -644,7 +667,7 @@ describe("files", () => {
   test("whose certificate comes to its end are warned about once", async () => {
     let aheadMs = 0;
     const clock: Clock = { ...systemClock, now: () => Date.now() + aheadMs };
-    const cp = await side(putPair(dir, "cp", sharedPair()), clock);
+    const cp = await side(putPair(dir, "cp", await sharedPair()), clock);
     expect(cp.logger.events).toEqual([]);
     for (const days of [25, 26, 31, 32]) {
       aheadMs = days * 86_400_000;
@@ -658,7 +681,7 @@ describe("files", () => {
 });
 
 test("whoever does not speak TLS is refused, in words, and so is one who does not end the handshake", async () => {
-  const files = putPair(dir, "cluster", sharedPair());
+  const files = putPair(dir, "cluster", await sharedPair());
   const cp = await side(files, systemClock, 300);
   const { server } = await serve(cp);
   const plain = new GrpcClient(server.address);
@@ -693,8 +716,8 @@ test("refusals beyond what somebody can read are counted, and said with the next
     ...systemClock,
     monotonic: () => systemClock.monotonic() + aheadMs,
   };
-  const cp = await side(putPair(dir, "a", sharedPair()), clock);
-  const dp = await side(putPair(dir, "b", sharedPair()));
+  const cp = await side(putPair(dir, "a", await sharedPair()), clock);
+  const dp = await side(putPair(dir, "b", await sharedPair()));
   const { server } = await serve(cp);
   for (let i = 0; i < 13; i++)
     await expect(join(server, dp)).rejects.toThrow("is not the pinned one");
