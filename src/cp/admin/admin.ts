@@ -60,9 +60,7 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
     {
       ...options.status,
       notReady: () =>
-        draining
-          ? "the control plane is stopping"
-          : options.status.notReady(),
+        draining ? "the control plane is stopping" : options.status.notReady(),
     },
     metrics,
   );
