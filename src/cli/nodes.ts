@@ -49,7 +49,7 @@ export async function nodeNamed(
 const NAMED = 10;
 
 /** The ids of nodes for a message, the first few of many. */
-export function idsOf(nodes: readonly Node[]): string {
+function idsOf(nodes: readonly Node[]): string {
   const ids = nodes.slice(0, NAMED).map(({ id }) => id);
   const more = nodes.length - ids.length;
   return ids.join(", ") + (more > 0 ? ` and ${more} more` : "");

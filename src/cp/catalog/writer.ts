@@ -1,13 +1,9 @@
-import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
+import { cursorsEqual } from "../../model/cursor.ts";
 import type { Slices } from "../../model/slices.ts";
 import { ConfigError } from "../../model/violation.ts";
 import type { RevisionRecord, StoredHead } from "../store/store.ts";
-import {
-  applyChanges,
-  Batch,
-  type BatchContext,
-  type Outcome,
-} from "./batch.ts";
+import { Batch, type BatchContext, type Outcome } from "./batch.ts";
+import { readBeyond } from "./catch-up.ts";
 import { replacedAlready } from "./epochs.ts";
 import type { Job } from "./job.ts";
 import type { TransactResult } from "./operation.ts";
@@ -214,42 +210,16 @@ export class Writer {
   /** After a failed write: what was to be written may be there all the same, and then it counts. */
   async #catchUp(): Promise<void> {
     if (!this.#uncertain) return;
-    const { store, drive, logger } = this.#context;
-    const { head, view } = this.#state;
-    const { workspace } = head.snapshot;
-    const layer = new Layer(view);
-    const heads: Head[] = [];
-    const records: RevisionRecord[] = [];
-    let { cursor, snapshot } = head;
-    const { predecessors } = head;
-    // First of all: it opens a database that failed anew.
-    const stored = await store.head(workspace);
-    const from = cursor.revision + 1n;
-    for await (const record of store.records(workspace, from, MAX_REVISION)) {
-      snapshot = await drive(applyChanges(snapshot, record.changes));
-      const root = await drive(snapshot.hashSlices());
-      if (
-        root !== record.cursor.root ||
-        record.cursor.epoch !== cursor.epoch ||
-        record.cursor.revision !== cursor.revision + 1n
-      )
-        throw new ConfigError(
-          "unavailable",
-          `the store went on from ${describeCursor(cursor)} to ${describeCursor(record.cursor)}, which does not follow (it would have root ${root}): restart the control plane, which reads and checks the store anew`,
-        );
-      for (const { key, after } of record.changes) layer.set(key, after);
-      cursor = record.cursor;
-      heads.push({ cursor, predecessors, snapshot });
-      records.push(record);
-    }
-    // Not a transaction was written, but a new epoch.
-    if (stored.predecessors.includes(cursor.epoch))
-      heads.push({ ...stored, snapshot });
+    const { logger } = this.#context;
+    const { layer, heads, records } = await readBeyond(
+      this.#context,
+      this.#state,
+    );
     const keys = await this.#nextKeys(layer);
     this.#uncertain = false;
     logger.info("catalog.recovered", {
-      workspace,
-      revision: cursor.revision.toString(),
+      workspace: this.#state.head.snapshot.workspace,
+      revision: (heads.at(-1) ?? this.#state.head).cursor.revision.toString(),
       found: records.length,
     });
     await this.#moveTo(layer, keys, heads, records, () => undefined);
@@ -298,9 +268,6 @@ export class Writer {
     );
   }
 }
-
-/** No revision is greater. */
-const MAX_REVISION = 0xffff_ffff_ffff_ffffn;
 
 function* nextKeysSlices(
   keys: SortedKeys,

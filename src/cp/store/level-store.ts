@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import path from "node:path";
-import { cursorOf, describeCursor } from "../../model/cursor.ts";
 import { Snapshot } from "../../model/snapshot.ts";
 import { ConfigError } from "../../model/violation.ts";
 import { writeFileDurably } from "../../runtime/durable-file.ts";
@@ -12,11 +11,12 @@ import {
   openDatabase,
   type LevelDatabase,
 } from "./level-database.ts";
+import { adoptedHead, firstHead, writeAdoption } from "./level-epoch.ts";
 import { damaged, storeError, type StoreAction } from "./level-errors.ts";
-import { ADOPTED_FORMAT_VALUE, checkFormat } from "./level-format.ts";
+import { checkFormat } from "./level-format.ts";
 import { encodeHead } from "./level-head.ts";
 import { decodeAnswer, expiredAnswers } from "./level-idempotency.ts";
-import { FORMAT_KEY, LevelKeys } from "./level-keys.ts";
+import { LevelKeys } from "./level-keys.ts";
 import {
   DamagedError,
   readHead,
@@ -25,16 +25,15 @@ import {
 } from "./level-load.ts";
 import { readHistory, readNodes, readTimes, writeNodes } from "./level-read.ts";
 import { openPrivateDirectory } from "../../runtime/private-directory.ts";
-import {
-  PREDECESSORS,
-  type Commit,
-  type EntryTimes,
-  type IdempotentAnswer,
-  type LoadedWorkspace,
-  type NodeRecord,
-  type RevisionRecord,
-  type Store,
-  type StoredHead,
+import type {
+  Commit,
+  EntryTimes,
+  IdempotentAnswer,
+  LoadedWorkspace,
+  NodeRecord,
+  RevisionRecord,
+  Store,
+  StoredHead,
 } from "./store.ts";
 
 /** Old idempotency answers are looked for this often at most. */
@@ -131,28 +130,10 @@ export class LevelStore implements Store {
   ): Promise<StoredHead> {
     return this.#serially(async () => {
       await this.#reopen();
-      const { cursor, predecessors } = await this.#head(workspace);
-      if (cursor.epoch !== from)
-        throw new ConfigError(
-          "aborted",
-          `the store is at ${describeCursor(cursor)}, so epoch ${from} cannot be replaced: read the store again`,
-        );
-      const next: StoredHead = {
-        cursor: cursorOf(this.#newEpoch(), cursor.revision, cursor.root),
-        predecessors: [...predecessors, from].slice(-PREDECESSORS),
-      };
+      const head = await this.#head(workspace);
+      const next = adoptedHead(head, from, this.#newEpoch());
       await this.#write(() =>
-        this.#database.batch(
-          [
-            {
-              type: "put",
-              key: new LevelKeys(workspace).head,
-              value: encodeHead(next),
-            },
-            { type: "put", key: FORMAT_KEY, value: ADOPTED_FORMAT_VALUE },
-          ],
-          { sync: true },
-        ),
+        writeAdoption(this.#database, new LevelKeys(workspace), next),
       );
       this.#heads.set(workspace, next);
       return next;
@@ -253,10 +234,7 @@ export class LevelStore implements Store {
   /** Gives a new workspace its epoch. */
   async #create(workspace: string, keys: LevelKeys): Promise<LoadedWorkspace> {
     const snapshot = Snapshot.empty(workspace);
-    const head: StoredHead = {
-      cursor: cursorOf(this.#newEpoch(), 0n, snapshot.root),
-      predecessors: [],
-    };
+    const head = firstHead(this.#newEpoch(), snapshot.root);
     await this.#write(() =>
       this.#database.put(keys.head, encodeHead(head), { sync: true }),
     );
