@@ -589,7 +589,7 @@ describe("a control plane that breaks the protocol is left", () => {
         d.arrive({
           ...manifest(1, A, []),
           totals: { buckets: 1, entries: 1n, bytes: 2n ** 31n + 1n },
-        } as Frame),
+        }),
       "the manifest announces 2147483649 bytes, more than 2147483648",
     ],
     [
@@ -608,7 +608,7 @@ describe("a control plane that breaks the protocol is left", () => {
         d.arrive({
           ...manifest(1, A, [digest(1)]),
           totals: { buckets: 2, entries: 1n, bytes: 10n },
-        } as Frame),
+        }),
       "the manifest has 1 buckets of 10 bytes and announces 2 of 10",
     ],
   ])("%s", (_name, act, reason) => {
