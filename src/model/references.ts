@@ -88,7 +88,8 @@ export function mapReferences(
   }
 }
 
-interface ReferenceField {
+/** A field that refers to another resource, or to several. */
+export interface ReferenceField {
   readonly field: DescField;
   readonly kind: Kind;
 }
@@ -106,9 +107,14 @@ const fieldsByKind = new Map<Kind, readonly ReferenceField[]>(
   ]),
 );
 
+/** The fields of a kind that refer to other resources. */
+export function referenceFieldsOf(kind: Kind): readonly ReferenceField[] {
+  return fieldsByKind.get(kind) ?? [];
+}
+
 function referenceFields(resource: Resource): readonly ReferenceField[] {
   const kind = kindOfResource(resource);
-  return kind === undefined ? [] : (fieldsByKind.get(kind) ?? []);
+  return kind === undefined ? [] : referenceFieldsOf(kind);
 }
 
 /** What happens to the resources of `referrer` that refer to a resource of `kind` when that one is deleted. */

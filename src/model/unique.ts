@@ -185,7 +185,10 @@ function one(kind: Kind, field: string, value: string): UniqueKey[] {
     {
       key: keyOf(kind, field, value),
       fields: [field],
-      describe: `${field} ${show(value)}`,
+      // Only when somebody asks: keys are read off every entry of a configuration at a start.
+      get describe() {
+        return `${field} ${show(value)}`;
+      },
     },
   ];
 }

@@ -1,27 +1,16 @@
-import { hash } from "node:crypto";
-import { KINDS, type Kind } from "../../model/kinds.ts";
-import { SLICE_ENTRIES, type Slices } from "../../model/slices.ts";
-import { partsOf } from "./resource.ts";
-
-/** What a text is found by: the first bytes of its SHA-256. Nobody can make two texts that agree in so many. */
-const FINGERPRINT_BYTES = 16;
-/** An entry's key: its kind's number and its id. */
-const KEY_BYTES = 17;
-const RECORD_BYTES = FINGERPRINT_BYTES + KEY_BYTES;
-/** Records in one piece, at most: what a change moves. */
-const CHUNK_RECORDS = 512;
-/** Records in a piece when all are loaded: there is room for what comes. */
-const LOADED_RECORDS = 448;
-/** Loading sorts so many parts, by the first bits. */
-const PARTS = 1024;
-const PART_SHIFT = 22;
-
-const numberOfKind = new Map(KINDS.map((kind, i) => [kind, i]));
-
-interface Chunk {
-  readonly bytes: Buffer;
-  count: number;
-}
+import { PackedLoader } from "./packed-loader.ts";
+import {
+  CHUNK_RECORDS,
+  compareAt,
+  EMPTY,
+  FINGERPRINT_BYTES,
+  newChunk,
+  readKey,
+  RECORD_BYTES,
+  recordOf,
+  writeFingerprint,
+  type Chunk,
+} from "./packed-records.ts";
 
 /**
  * From texts to the keys of entries, several for one text where that is wanted. Packed and sorted: 33 bytes for each
@@ -156,7 +145,7 @@ export class PackedIndex {
   }
 
   /** Collects pairs in any order, each once, and makes an index of them. */
-  static loader(): PackedLoader {
+  static loader(): PackedLoader<PackedIndex> {
     return new PackedLoader((chunks, size) => {
       const index = new PackedIndex();
       index.#chunks.push(...chunks);
@@ -164,120 +153,4 @@ export class PackedIndex {
       return index;
     });
   }
-}
-
-/** Collects the pairs of an index: to sort them at the end takes a fraction of putting each in its place. */
-export class PackedLoader {
-  readonly #make: (chunks: readonly Chunk[], size: number) => PackedIndex;
-  readonly #parts: { bytes: Buffer; count: number }[] = Array.from(
-    { length: PARTS },
-    () => ({ bytes: EMPTY.bytes, count: 0 }),
-  );
-
-  constructor(make: (chunks: readonly Chunk[], size: number) => PackedIndex) {
-    this.#make = make;
-  }
-
-  add(text: string, key: string): void {
-    const record = recordOf(text, key);
-    const part = this.#parts[record.readUInt32BE(0) >>> PART_SHIFT];
-    if (part === undefined) throw new RangeError("there is no such part");
-    const at = part.count * RECORD_BYTES;
-    if (at === part.bytes.length) {
-      const larger = Buffer.allocUnsafeSlow(
-        Math.max(4, part.count + (part.count >> 1)) * RECORD_BYTES,
-      );
-      part.bytes.copy(larger);
-      part.bytes = larger;
-    }
-    record.copy(part.bytes, at);
-    part.count++;
-  }
-
-  /** Lets go of what was collected on the way. */
-  *finishSlices(): Slices<PackedIndex> {
-    const chunks: Chunk[] = [];
-    let chunk: Chunk | undefined;
-    let size = 0;
-    let handled = 0;
-    for (const part of this.#parts) {
-      const { bytes, count } = part;
-      for (const i of sortedRecords(bytes, count)) {
-        if (chunk === undefined || chunk.count === LOADED_RECORDS)
-          chunks.push((chunk = newChunk()));
-        bytes.copy(
-          chunk.bytes,
-          chunk.count * RECORD_BYTES,
-          i * RECORD_BYTES,
-          (i + 1) * RECORD_BYTES,
-        );
-        chunk.count++;
-      }
-      part.bytes = EMPTY.bytes;
-      part.count = 0;
-      size += count;
-      handled += count;
-      if (handled >= SLICE_ENTRIES) {
-        yield handled;
-        handled = 0;
-      }
-    }
-    return this.#make(chunks, size);
-  }
-}
-
-const EMPTY: Chunk = { bytes: Buffer.alloc(0), count: 0 };
-
-function newChunk(): Chunk {
-  return {
-    bytes: Buffer.allocUnsafeSlow(CHUNK_RECORDS * RECORD_BYTES),
-    count: 0,
-  };
-}
-
-/** The numbers of records in their order. The first bits are enough for almost all. */
-function sortedRecords(bytes: Buffer, count: number): number[] {
-  const heads = new Float64Array(count);
-  const order = new Array<number>(count);
-  for (let i = 0; i < count; i++) {
-    heads[i] = bytes.readUIntBE(i * RECORD_BYTES, 6);
-    order[i] = i;
-  }
-  return order.sort((a, b) => {
-    const difference = (heads[a] ?? 0) - (heads[b] ?? 0);
-    if (difference !== 0) return difference;
-    const at = b * RECORD_BYTES;
-    return compareAt(
-      bytes,
-      a * RECORD_BYTES,
-      bytes.subarray(at, at + RECORD_BYTES),
-    );
-  });
-}
-
-function compareAt(bytes: Buffer, at: number, wanted: Buffer): number {
-  // Most records differ in their first bytes, and this is many times faster than comparing all.
-  const difference = bytes.readUInt32BE(at) - wanted.readUInt32BE(0);
-  return difference !== 0
-    ? difference
-    : bytes.compare(wanted, 0, RECORD_BYTES, at, at + RECORD_BYTES);
-}
-
-function recordOf(text: string, key: string): Buffer {
-  const record = Buffer.allocUnsafe(RECORD_BYTES);
-  writeFingerprint(record, 0, text);
-  const { kind, id } = partsOf(key);
-  record[FINGERPRINT_BYTES] = numberOfKind.get(kind) ?? 0;
-  record.write(id.replaceAll("-", ""), FINGERPRINT_BYTES + 1, "hex");
-  return record;
-}
-
-function writeFingerprint(bytes: Buffer, at: number, text: string): void {
-  bytes.write(hash("sha256", text, "binary"), at, FINGERPRINT_BYTES, "latin1");
-}
-
-function readKey(bytes: Buffer, at: number): string {
-  const kind: Kind | undefined = KINDS[bytes[at] ?? -1];
-  const hex = bytes.toString("hex", at + 1, at + KEY_BYTES);
-  return `${kind ?? ""}/${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }

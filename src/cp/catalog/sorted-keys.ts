@@ -37,6 +37,28 @@ export class SortedKeys implements Iterable<string> {
     return new SortedKeys(pieces);
   }
 
+  /**
+   * A set of keys that come in ascending order, each once.
+   *
+   * @throws RangeError when they do not.
+   */
+  static *ofAscendingSlices(keys: Iterable<string>): Slices<SortedKeys> {
+    const pieces: Piece[] = [];
+    let piece: string[] = [];
+    let previous = "";
+    for (const key of keys) {
+      if (key <= previous)
+        throw new RangeError(`"${key}" comes after "${previous}"`);
+      previous = key;
+      if (piece.push(key) < PIECE_KEYS) continue;
+      pieces.push(pieceOf(piece));
+      piece = [];
+      yield PIECE_KEYS;
+    }
+    if (piece.length > 0) pieces.push(pieceOf(piece));
+    return new SortedKeys(pieces);
+  }
+
   /** How many there are. */
   get size(): number {
     let size = 0;

@@ -1,7 +1,11 @@
 import { cursorsEqual } from "../../model/cursor.ts";
 import type { Slices } from "../../model/slices.ts";
 import { ConfigError } from "../../model/violation.ts";
-import type { RevisionRecord, StoredHead } from "../store/store.ts";
+import type {
+  LoadedWorkspace,
+  RevisionRecord,
+  StoredHead,
+} from "../store/store.ts";
 import { Batch, type BatchContext, type Outcome } from "./batch.ts";
 import { readBeyond } from "./catch-up.ts";
 import { replacedAlready } from "./epochs.ts";
@@ -59,9 +63,14 @@ export class Writer {
     this.#retained = [state.head];
   }
 
-  /** Indexes a head that was loaded from the store. */
-  static async open(context: BatchContext, head: Head): Promise<Writer> {
-    const view = await context.drive(CommittedView.ofSlices(head.snapshot));
+  /** Indexes what was loaded from the store. */
+  static async open(
+    context: BatchContext,
+    { keys, ...head }: LoadedWorkspace,
+  ): Promise<Writer> {
+    const view = await context.drive(
+      CommittedView.ofSlices(head.snapshot, keys?.()),
+    );
     return new Writer(context, view, { head, keys: view.sortedKeys, view });
   }
 

@@ -1,7 +1,6 @@
 import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
 import { parseKey } from "../../model/kinds.ts";
-import type { Slices } from "../../model/slices.ts";
-import { Bucket, bucketIndex, Snapshot } from "../../model/snapshot.ts";
+import { SnapshotPacker } from "../../model/snapshot-packer.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import { getValue, type LevelDatabase } from "./level-database.ts";
 import { decodeHead } from "./level-head.ts";
@@ -16,6 +15,8 @@ import {
 
 /** Entries read from the database in one go. */
 const READ_ENTRIES = 512;
+/** Bytes read in one go, about. The default of 16 KiB ends a read after some 50 entries. */
+const READ_BYTES = 256 << 10;
 
 /** What was read contradicts itself; the message says what and where. */
 export class DamagedError extends Error {
@@ -64,27 +65,36 @@ export async function readWorkspace(
 ): Promise<LoadedWorkspace> {
   const { cursor } = head;
   await checkLog(database, keys, head);
-  const packer = new Packer();
+  const packer = new SnapshotPacker();
   const { gt, lt } = keys.range("entry");
-  const iterator = database.iterator({ gt, lt });
+  const iterator = database.iterator({
+    gt,
+    lt,
+    highWaterMarkBytes: READ_BYTES,
+  });
   try {
     for (;;) {
       // Each read waits for the database's thread, so others get the event loop in between.
       const entries = await iterator.nextv(READ_ENTRIES);
       if (entries.length === 0) break;
-      for (const [key, value] of entries)
-        packer.add(key.slice(gt.length), value);
+      for (const [stored, value] of entries) {
+        const key = stored.slice(gt.length);
+        if (parseKey(key) === undefined)
+          throw new DamagedError(`"${key}" is not the key of an entry`);
+        packer.add(key, value);
+      }
     }
   } finally {
     await iterator.close();
   }
-  const snapshot = await driveSlices(packer.snapshotSlices(workspace));
+  const packed = await driveSlices(packer.finishSlices(workspace));
+  const { snapshot } = packed;
   const root = await driveSlices(snapshot.hashSlices());
   if (root !== cursor.root)
     throw new DamagedError(
       `the ${snapshot.entryCount} entries of workspace "${workspace}" have root ${root}, and its head, ${describeCursor(cursor)}, says ${cursor.root}`,
     );
-  return { ...head, snapshot };
+  return { ...head, snapshot, keys: () => packed.keys() };
 }
 
 /** The newest record must be the head's, and there must be one for every revision since the oldest that is kept. */
@@ -147,51 +157,5 @@ export async function readRecord(bytes: Buffer): Promise<RevisionRecord> {
       `a record in its history is unreadable: ${error.message}`,
       { cause: error },
     );
-  }
-}
-
-/**
- * Packs entries that come in ascending order of their keys into buckets, without an object for each: at a million
- * entries those would weigh three times what they hold.
- */
-class Packer {
-  readonly #buckets = new Map<number, { bytes: Buffer; length: number }>();
-
-  add(key: string, value: Uint8Array): void {
-    if (parseKey(key) === undefined)
-      throw new DamagedError(`"${key}" is not the key of an entry`);
-    const index = bucketIndex(key);
-    let bucket = this.#buckets.get(index);
-    if (bucket === undefined)
-      this.#buckets.set(
-        index,
-        (bucket = { bytes: Buffer.alloc(0), length: 0 }),
-      );
-    const end = bucket.length + 8 + key.length + value.length;
-    if (end > bucket.bytes.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(end, 2 * bucket.length));
-      larger.set(bucket.bytes.subarray(0, bucket.length));
-      bucket.bytes = larger;
-    }
-    let at = bucket.bytes.writeUInt32BE(key.length, bucket.length);
-    at += bucket.bytes.write(key, at, "latin1");
-    at = bucket.bytes.writeUInt32BE(value.length, at);
-    bucket.bytes.set(value, at);
-    bucket.length = end;
-  }
-
-  *snapshotSlices(workspace: string): Slices<Snapshot> {
-    const buckets: [number, Bucket][] = [];
-    for (const [index, { bytes, length }] of this.#buckets) {
-      const exact = Buffer.allocUnsafeSlow(length);
-      exact.set(bytes.subarray(0, length));
-      const bucket = Bucket.parse(index, exact);
-      if (typeof bucket === "string")
-        throw new DamagedError(`bucket ${index} of its entries ${bucket}`);
-      buckets.push([index, bucket]);
-      this.#buckets.delete(index);
-      yield bucket.count;
-    }
-    return Snapshot.ofBuckets(workspace, buckets);
   }
 }

@@ -130,4 +130,6 @@ export interface StoredHead {
 /** A workspace as it was found. */
 export interface LoadedWorkspace extends StoredHead {
   readonly snapshot: Snapshot;
+  /** The keys of all entries in ascending order, where the store has read them in that order anyway. */
+  readonly keys?: () => Iterable<string>;
 }

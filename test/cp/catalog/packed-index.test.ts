@@ -79,3 +79,26 @@ test("loading many pauses between parts", () => {
   }
   expect(pauses).toBeGreaterThan(20_000 / 1024);
 });
+
+test("a text that very many keys belong to is loaded with pauses", () => {
+  const loader = PackedIndex.loader();
+  const keys = Array.from({ length: 20_000 }, (_, n) => keyOfNumber(n));
+  // In no order that is theirs.
+  for (let i = 0; i < keys.length; i++)
+    loader.add("all", keys[(i * 7919) % keys.length] ?? "");
+  loader.add("one", keyOfNumber(1));
+  const work = loader.finishSlices();
+  let pauses = 0;
+  let step = work.next();
+  for (; step.done !== true; step = work.next()) {
+    pauses++;
+    expect(step.value).toBeLessThanOrEqual(512);
+  }
+  expect(pauses).toBeGreaterThan(keys.length / 512);
+  const index = step.value;
+  expect(new Set(index.all("all"))).toEqual(new Set(keys));
+  for (const key of keys) index.delete("all", key);
+  expect([...index.all("all")]).toEqual([]);
+  expect(index.size).toBe(1);
+  expect([...index.all("one")]).toEqual([keyOfNumber(1)]);
+});

@@ -77,3 +77,22 @@ test("sorting and adding many keys pauses every few hundred", () => {
   expect(sorted[0]).toBe([...many].sort().join());
   expect(sorted[1]).toBe(sorted[0]);
 });
+
+test("keys that come in ascending order are taken as they are, and others refused", () => {
+  fc.assert(
+    fc.property(keys, (all) => {
+      const sorted = [...all].sort();
+      const set = runSlices(SortedKeys.ofAscendingSlices(sorted));
+      expect([...set]).toEqual(sorted);
+      expect(set.size).toBe(sorted.length);
+    }),
+    { numRuns: 50 },
+  );
+  for (const wrong of [
+    ["a/1", "a/1"],
+    ["a/2", "a/1"],
+  ])
+    expect(() => runSlices(SortedKeys.ofAscendingSlices(wrong))).toThrow(
+      RangeError,
+    );
+});
