@@ -140,6 +140,29 @@ test("fields that are unknown, come twice or in another order make the facts tha
   );
 });
 
+test("a reference that comes in two parts is put together", () => {
+  const part = (tag: number, text: string): Uint8Array =>
+    new BinaryWriter().tag(tag, WireType.LengthDelimited).string(text).finish();
+  const service = (...parts: Uint8Array[]): Uint8Array =>
+    new BinaryWriter()
+      .tag(19, WireType.LengthDelimited)
+      .bytes(Buffer.concat(parts))
+      .finish();
+  const route = (...fields: Uint8Array[]): Uint8Array =>
+    new BinaryWriter()
+      .tag(2, WireType.LengthDelimited)
+      .bytes(Buffer.concat(fields))
+      .finish();
+  for (const value of [
+    route(service(part(1, a)), service(part(2, "pay"))),
+    route(service(part(2, "pay"), part(1, a))),
+    Buffer.concat([route(service(part(1, a))), route(service(part(2, "x")))]),
+  ]) {
+    expect(factsOf(decodeResource(value)).refers).toEqual([`service/${a}`]);
+    expect(factsOfValue(value).refers).toEqual([`service/${a}`]);
+  }
+});
+
 test("a value that ends too early is not taken for a whole one", () => {
   fc.assert(
     fc.property(resources, fc.nat(), (resource, at) => {
