@@ -1,3 +1,4 @@
+import type { Cursor } from "../gen/holdfast/config/v1/cursor_pb.js";
 import { describeCursor } from "../model/cursor.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
@@ -15,17 +16,28 @@ export interface Applied extends State {
 }
 
 export interface AppliedStateOptions {
-  readonly gateway: Gateway;
+  readonly gateway: Pick<Gateway, "prepare" | "commit">;
   /** Hears of every state before the gateway has it: the process may not outlive it. */
   readonly guard: Pick<CrashGuard, "taking" | "dropped" | "serving">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
+/** A state that was handed to the gateway and is not served. */
+interface Attempt {
+  readonly cursor: Cursor;
+  /** Whether it is still being prepared. */
+  isGoingOn: boolean;
+  /** It will not be served, however its preparation ends. */
+  isGivenUp: boolean;
+}
+
 /** The way into the gateway, which remembers what went in. */
 export class AppliedState implements Activation<Prepared> {
   readonly #options: AppliedStateOptions;
   #current: Applied | undefined;
+  /** The last: what the guard blames. */
+  #attempt: Attempt | undefined;
 
   constructor(options: AppliedStateOptions) {
     this.#options = options;
@@ -57,20 +69,35 @@ export class AppliedState implements Activation<Prepared> {
     onProgress?: (done: number, total: number) => void,
   ): Promise<PrepareResult> {
     const { gateway, guard } = this.#options;
-    await guard.taking(state.cursor);
+    const { cursor } = state;
+    const attempt: Attempt = { cursor, isGoingOn: true, isGivenUp: false };
+    this.#attempt = attempt;
+    await guard.taking(cursor);
     let taken = false;
     try {
       const result = await gateway.prepare(state, onProgress);
       taken = result.ok;
       return result;
     } finally {
-      if (!taken) await guard.dropped();
+      attempt.isGoingOn = false;
+      if (!taken || attempt.isGivenUp) await this.#giveUp(attempt);
     }
   }
 
-  /** A state that was prepared will not be served after all. */
-  drop(): Promise<void> {
-    return this.#options.guard.dropped();
+  /** A state that was to be prepared will not be served after all. */
+  async drop({ root }: Cursor): Promise<void> {
+    const attempt = this.#attempt;
+    if (attempt?.cursor.root !== root) return;
+    attempt.isGivenUp = true;
+    // Whoever asked for it is gone; the work is not, and may still be fatal.
+    if (!attempt.isGoingOn) await this.#giveUp(attempt);
+  }
+
+  /** What was taken up since, though it be the same state again, stays on trial. */
+  async #giveUp(attempt: Attempt): Promise<void> {
+    if (this.#attempt !== attempt) return;
+    this.#attempt = undefined;
+    await this.#options.guard.dropped(attempt.cursor);
   }
 
   commit(
@@ -78,9 +105,10 @@ export class AppliedState implements Activation<Prepared> {
     source: Applied["source"] = "control-plane",
   ): void {
     const { gateway, guard, clock, logger } = this.#options;
-    gateway.commit(prepared);
-    guard.serving(prepared.cursor);
     const { cursor, snapshot } = prepared;
+    gateway.commit(prepared);
+    guard.serving(cursor);
+    if (this.#attempt?.cursor.root === cursor.root) this.#attempt = undefined;
     const before = this.#current?.cursor;
     // The one way to serve less than was acknowledged that a control plane can cause.
     if (before !== undefined && before.epoch !== cursor.epoch)

@@ -123,7 +123,7 @@ async function serve(
     applied.commit(result.prepared, "fallback");
     served = true;
   } finally {
-    if (!served) await applied.drop();
+    if (!served) await applied.drop(cursor);
   }
   freshness.assume(state.timeMs);
   logger.warn("fallback.serving", {

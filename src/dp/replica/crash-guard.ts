@@ -1,6 +1,6 @@
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Clock, Timer } from "../../runtime/clock.ts";
-import { settle, take, without, type Trials } from "./trials.ts";
+import { blamedFor, settle, take, without, type Trials } from "./trials.ts";
 
 /** A state that was served for so long has proved itself. */
 const PROVED_MS = 10_000;
@@ -38,10 +38,15 @@ export class CrashGuard {
     return this.#keep(take(this.#trials, cursor, this.#boot));
   }
 
-  /** It will not be served: what is, if it has not proved itself, is to blame again. */
-  dropped(): Promise<void> {
+  /**
+   * It will not be served: what is, if it has not proved itself, is to blame again. Nothing changes when another state has
+   * been taken up since.
+   */
+  async dropped({ root }: Cursor): Promise<void> {
+    const blamed = blamedFor(this.#trials, this.#boot);
+    if (blamed?.root !== root) return;
     const others = without(this.#trials, this.#boot);
-    return this.#keep(
+    await this.#keep(
       this.#proving === undefined
         ? others
         : take(others, this.#proving.cursor, this.#boot),

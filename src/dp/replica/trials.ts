@@ -43,6 +43,11 @@ export function without(trials: Trials, boot: string): Trials {
     .filter(({ boots }) => boots.length > 0);
 }
 
+/** The state that a crash of this boot is put down to. */
+export function blamedFor(trials: Trials, boot: string): Cursor | undefined {
+  return trials.find(({ boots }) => boots.includes(boot))?.cursor;
+}
+
 /** The state has proved itself, or is quarantined. */
 export function settle(trials: Trials, root: string): Trials {
   return trials.filter((trial) => trial.cursor.root !== root);

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import {
   NackClass,
   TimingsSchema,
@@ -46,6 +47,8 @@ export interface Activation<P> {
   >;
   /** Serves it from now on. Never fails. */
   commit(prepared: P): void;
+  /** What was to be prepared, or is, will not be served. Never rejects. */
+  drop?(cursor: Cursor): Promise<void>;
 }
 
 /** What makes states durable. */
@@ -85,6 +88,8 @@ interface Work<P> {
   readonly startedMs: number;
   changes: Changes | undefined;
   state: State | undefined;
+  /** Whether the activation has it. */
+  handedOver: boolean;
   prepared: P | undefined;
   readonly timings: Timings;
 }
@@ -248,6 +253,7 @@ export class Applier<P> {
       "prepare",
       state.snapshot.entryCount,
     );
+    work.handedOver = true;
     const result = await this.#activation.prepare(
       state,
       this.#progressOf(work, "prepare"),
@@ -290,9 +296,11 @@ export class Applier<P> {
 
   /** Lets go of what was made of a frame. Buckets that came are kept. */
   discard(frame: Frame): void {
-    if (this.#work?.frame !== frame) return;
+    const work = this.#work;
+    if (work?.frame !== frame) return;
     this.#work = undefined;
     this.#progress = undefined;
+    if (work.handedOver) void this.#activation.drop?.(frame.to);
   }
 
   /** How long the steps of the last apply took, if it was of this frame. */
@@ -311,6 +319,7 @@ export class Applier<P> {
       startedMs: this.#progressedMs,
       changes,
       state: undefined,
+      handedOver: false,
       prepared: undefined,
       timings: create(TimingsSchema),
     };
