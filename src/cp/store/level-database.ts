@@ -1,5 +1,8 @@
 import { Level } from "level";
 
+/** Files kept open, and mapped into memory, at a time: of 2 MiB each. LevelDB takes ten of these for others, and has 64 at least. */
+const OPEN_FILES = 74;
+
 /** The database of a store: text keys, bytes as values. */
 export type LevelDatabase = Level<string, Buffer>;
 
@@ -8,6 +11,7 @@ export async function openDatabase(directory: string): Promise<LevelDatabase> {
   const database = new Level<string, Buffer>(directory, {
     keyEncoding: "utf8",
     valueEncoding: "buffer",
+    maxOpenFiles: OPEN_FILES,
   });
   await database.open();
   return database;

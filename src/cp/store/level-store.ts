@@ -39,6 +39,12 @@ import type {
 /** Old idempotency answers are looked for this often at most. */
 const PRUNE_INTERVAL_MS = 60_000;
 
+/**
+ * LevelDB maps the files that it reads from and keeps them so, in memory that counts as the process's own. What was read
+ * whole is not needed there any more: from this size on the database is opened again after that.
+ */
+const MAPPED_BYTES = 16 << 20;
+
 /** Written to see whether the disk takes writes again: as much as opening may write, two write buffers of LevelDB. */
 const PROBE_FILE = "probe";
 const PROBE_BYTES = 8 << 20;
@@ -107,6 +113,7 @@ export class LevelStore implements Store {
           head,
         );
         this.#heads.set(workspace, head);
+        if (loaded.snapshot.byteCount >= MAPPED_BYTES) await this.#openAgain();
         return loaded;
       });
     });
@@ -300,12 +307,16 @@ export class LevelStore implements Store {
     await this.#attempt("read", async () => {
       // On a disk that is still full the database could not be opened again, and then not even be read.
       await this.#probe();
-      await this.#database.close();
-      this.#database = await openDatabase(this.directory);
+      await this.#openAgain();
     });
     this.#suspect = false;
     this.#heads.clear();
     this.#logger.info("store.reopened", { directory: this.directory });
+  }
+
+  async #openAgain(): Promise<void> {
+    await this.#database.close();
+    this.#database = await openDatabase(this.directory);
   }
 
   /** Fails when the disk takes no write. */

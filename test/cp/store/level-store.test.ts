@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   mkdir,
   readdir,
@@ -372,4 +373,42 @@ test.skipIf(!canLimit)(
     expect(committed).toBe(`committed ${cursor.revision} ${cursor.root}`);
   },
   30_000,
+);
+
+test.skipIf(process.platform !== "linux")(
+  "after a large load no file of the database stays in memory, and it takes writes as before",
+  async () => {
+    const directory = path.join(await temporaryDirectory(), "store");
+    const mapped = async (): Promise<number> =>
+      (await readFile("/proc/self/maps", "utf8"))
+        .split("\n")
+        .filter((line) => line.includes(`${directory}/`)).length;
+    const bytes = Buffer.alloc(64 << 10);
+    {
+      await using store = await LevelStore.open({ directory });
+      const { commit } = commitOf(
+        await store.load(WORKSPACE),
+        Array.from({ length: 320 }, (_, i) => {
+          // Nothing that gets smaller on the disk.
+          createHash("shake256", { outputLength: bytes.length })
+            .update(String(i))
+            .digest()
+            .copy(bytes);
+          return { key: key(i), after: Buffer.from(bytes) };
+        }),
+      );
+      await store.commit(WORKSPACE, [commit]);
+    }
+    await using store = await LevelStore.open({ directory });
+    const loaded = await store.load(WORKSPACE);
+    expect(loaded.snapshot.entryCount).toBe(320);
+    expect(await mapped()).toBe(0);
+    expect(await store.times(WORKSPACE, [key(1)])).not.toEqual([undefined]);
+    expect(await mapped()).toBeGreaterThan(0);
+    const { commit, next } = commitOf(loaded, [
+      { key: key(1000), after: Buffer.from("x") },
+    ]);
+    await store.commit(WORKSPACE, [commit]);
+    expect((await store.load(WORKSPACE)).cursor).toEqual(next.cursor);
+  },
 );
