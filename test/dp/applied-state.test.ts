@@ -190,13 +190,14 @@ describe("what a crash is put down to", () => {
     expect(crashed(trials)).toEqual([]);
   });
 
-  test("is not touched by frames that are discarded before they were handed over", async () => {
+  test("is not touched by a frame that is discarded before it was handed over", async () => {
     const process = new Process();
-    await process.begin(A);
+    const end = await process.begin(stateOf(1));
     const applier = process.applier();
     const frame = applier.arrived(EMPTY);
     applier.takeUp(frame);
     applier.discard(frame);
+    await end(true);
     expect(process.blamed).toBe(1n);
   });
 });

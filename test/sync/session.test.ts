@@ -235,14 +235,16 @@ describe("rule 3: one outstanding frame", () => {
   });
 
   test("more than the window of buckets at once ends the stream, a single larger one does not", () => {
-    const digest = create(BucketDigestSchema, {
-      index: 7,
-      hash: new Uint8Array(32),
-    });
+    let next = 0;
     const ask = (count: number, bytes: number): News => ({
       type: "bucketsRequested",
       seq: 1n,
-      buckets: Array.from({ length: count }, () => digest),
+      buckets: Array.from({ length: count }, () =>
+        create(BucketDigestSchema, {
+          index: next++,
+          hash: new Uint8Array(32),
+        }),
+      ),
       bytes,
       unknown: 0,
     });
@@ -256,6 +258,27 @@ describe("rule 3: one outstanding frame", () => {
         .send(ask(1, big - 2))
         .send(ask(1, 2)).goodbyes,
     ).toHaveLength(1);
+  });
+
+  test("a bucket that is asked for twice ends the stream: what waits to be written is bounded by how many there are", () => {
+    const digest = (index: number) =>
+      create(BucketDigestSchema, { index, hash: new Uint8Array(32) });
+    const ask = (...indexes: readonly number[]): News => ({
+      type: "bucketsRequested",
+      seq: 1n,
+      buckets: indexes.map(digest),
+      bytes: 1,
+      unknown: 0,
+    });
+    const again = new Driver(A).active().send(ask(1, 2)).send(ask(3, 1));
+    expect(again.goodbyes[0]?.message).toContain("bucket 1");
+    expect(new Driver(A).active().send(ask(4, 4)).goodbyes).toHaveLength(1);
+    const apart = new Driver(A).active().send(ask(1, 2)).send(ask(3, 4));
+    expect(apart.goodbyes).toEqual([]);
+    // Of the next frame it may be asked for again.
+    apart.send({ type: "drained" }).send({ type: "unpinned", seq: 1n });
+    apart.send({ ...ask(1), seq: 2n } as News);
+    expect(apart.goodbyes).toEqual([]);
   });
 
   test("a bucket that was not offered ends the stream", () => {
@@ -389,6 +412,37 @@ describe("rule 5: refusals", () => {
   });
 });
 
+describe("what an answer makes an end of", () => {
+  test("wrong roots in a row: an Ack between them begins to count anew", () => {
+    const driver = new Driver(A).active().send({ type: "drained" });
+    driver.nack(1n, A, NackClass.ROOT_MISMATCH).send({ type: "drained" });
+    driver.nack(2n, A, NackClass.ROOT_MISMATCH).send({ type: "drained" });
+    driver.ack(3n, A).publish(B).send({ type: "drained" });
+    driver.nack(4n, B, NackClass.ROOT_MISMATCH, A);
+    expect(driver.goodbyes).toEqual([]);
+    expect(driver.offers).toMatchObject([{ to: B, whole: false }]);
+  });
+
+  test.each([NackClass.INVALID, NackClass.STALE, NackClass.HELD])(
+    "wrong roots in a row: a Nack of class %i between them does, too",
+    (nackClass) => {
+      const driver = new Driver(A).active().send({ type: "drained" });
+      driver.nack(1n, A, NackClass.ROOT_MISMATCH).send({ type: "drained" });
+      driver.nack(2n, A, NackClass.ROOT_MISMATCH).send({ type: "drained" });
+      driver.nack(3n, A, nackClass);
+      expect(driver.session.mismatches).toBe(0);
+    },
+  );
+
+  test("what was held back before a state that the node took", () => {
+    const foreign = cursor(5, "foreign", "another epoch");
+    const driver = new Driver(A).active(foreign).send({ type: "drained" });
+    driver.nack(1n, A, NackClass.HELD, foreign).publish(B);
+    driver.send({ type: "drained" }).ack(2n, B).publish(A);
+    expect(driver.session.held).toBeUndefined();
+  });
+});
+
 describe("rule 6: never backwards by accident", () => {
   const ahead = cursor(9, "ahead");
   const foreign = cursor(5, "foreign", "another epoch");
@@ -481,6 +535,25 @@ describe("rule 6: never backwards by accident", () => {
     expect(driver.publish(B).offers).toMatchObject([{ allowed: false }]);
   });
 
+  test("what a node holds back is offered again when somebody asks for another try, without permission", () => {
+    const driver = new Driver(A).active(foreign).send({ type: "drained" });
+    driver.nack(1n, A, NackClass.HELD, foreign);
+    expect(driver.send({ type: "retried" }).offers).toMatchObject([
+      { seq: 2n, to: A, allowed: false },
+    ]);
+  });
+
+  test("a node whose state was looked for in an epoch that was replaced meanwhile is not forked: it is sent the new one", () => {
+    const adopted = cursor(1, "content 1", "adopted");
+    const driver = new Driver(A)
+      .publish(adopted)
+      .greet(ahead, { forked: true });
+    expect(driver.session.forked).toBe(false);
+    expect(driver.send({ type: "snapshotRequested" }).offers).toMatchObject([
+      { from: undefined, to: adopted },
+    ]);
+  });
+
   test("another state than the one held back is offered: it may remove less", () => {
     const driver = new Driver(A).active(foreign).send({ type: "drained" });
     driver.nack(1n, A, NackClass.HELD, foreign);
@@ -569,6 +642,21 @@ describe("rule 8: liveness and progress", () => {
     expect(hear(61).send({ type: "ticked" }).goodbyes).toMatchObject([
       { reason: GoodbyeReason.STALLED },
     ]);
+  });
+
+  test("nothing more is awaited of a state that is no longer kept: the node is given up for silence only", () => {
+    const driver = new Driver(A).active().send({ type: "drained" });
+    const needs = [{ name: "kind/new", version: 1, keys: [] }];
+    driver.send({ type: "published", head: B, needs });
+    driver.send({ type: "unpinned", seq: 1n });
+    for (let heardMs = 0; heardMs <= 2 * LIMITS.applyMs; heardMs += 10_000) {
+      driver.after(10_000);
+      driver.send({ type: "reported", report: create(ReportSchema) });
+      expect(driver.send({ type: "ticked" }).goodbyes).toEqual([]);
+    }
+    expect(
+      driver.after(LIMITS.deadMs + 1).send({ type: "ticked" }).goodbyes,
+    ).toMatchObject([{ reason: GoodbyeReason.STALLED }]);
   });
 
   test("a report that repeats the same progress is no progress", () => {

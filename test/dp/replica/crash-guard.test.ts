@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { CrashGuard } from "../../../src/dp/replica/crash-guard.ts";
 import type { ReplicaStore } from "../../../src/dp/replica/replica-store.ts";
 import {
+  blamedFor,
   crashed,
   CRASHES,
   settle,
@@ -81,6 +83,25 @@ describe("the account of what is taken up", () => {
     expect(trialsFromJson(json, "other")).toEqual([]);
     for (const other of [undefined, 1, [], {}, { build: "build", trials: [1] }])
       expect(trialsFromJson(other, "build")).toEqual([]);
+  });
+
+  test("keeps blaming what a process took up last when it gives up one before it", async () => {
+    let written: Trials = [];
+    const guard = new CrashGuard({
+      boot: "a",
+      clock: new ManualClock(),
+      trials: [],
+      store: (trials) => {
+        written = trials;
+        return Promise.resolve();
+      },
+    });
+    await guard.taking(cursor(1));
+    await guard.taking(cursor(2));
+    await guard.dropped(cursor(1));
+    expect(blamedFor(written, "a")).toEqual(cursor(2));
+    await guard.dropped(cursor(2));
+    expect(blamedFor(written, "a")).toBeUndefined();
   });
 
   test("is bounded", () => {
