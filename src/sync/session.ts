@@ -31,6 +31,8 @@ interface InFlight {
   readonly gone: boolean;
   /** Plain bytes of buckets that were asked for and not written yet. */
   readonly owedBytes: number;
+  /** Buckets that were asked for: each only once. */
+  readonly asked: ReadonlySet<number>;
   /** The progress last reported, to tell news from repetition. */
   readonly progress: string;
 }
@@ -207,6 +209,8 @@ export function openSession(
   };
 }
 
+const NONE: ReadonlySet<number> = new Set();
+
 /** The machine: what an event makes of a session. States x events, invariants and must-nots are in README.md beside this. */
 export function stepSession(
   session: Session,
@@ -378,6 +382,7 @@ function offer(session: Session, nowMs: number): SessionStep {
         parked: false,
         gone: false,
         owedBytes: 0,
+        asked: NONE,
         progress: "",
       },
     },
@@ -440,6 +445,13 @@ function requestBuckets(
       session,
       `BucketRequest names ${event.unknown} bucket(s) that ${describeCursor(inFlight.to)} does not have`,
     );
+  // A request costs something until it is written, however small its buckets are: there are as many as buckets at most.
+  const asked = new Set(inFlight.asked);
+  for (const { index } of event.buckets) {
+    if (asked.has(index))
+      return breach(session, `bucket ${index} is asked for a second time`);
+    asked.add(index);
+  }
   const owedBytes = inFlight.owedBytes + event.bytes;
   // A single bucket may be larger than the window, or it could never be fetched. Twice the window, since a node may have
   // a bucket and ask for the next before its write is known here to have drained.
@@ -457,6 +469,7 @@ function requestBuckets(
       inFlight: {
         ...inFlight,
         owedBytes,
+        asked,
         progressMs: event.nowMs,
         fedMs: event.nowMs,
       },

@@ -6,11 +6,16 @@ import {
 } from "../../src/gen/holdfast/admin/v1/node_service_pb.js";
 import type {
   NodeEvent,
+  NodePlace,
   Nodes,
   WaitState,
 } from "../../src/cp/distributor/nodes.ts";
 
 type NodeInit = MessageInitShape<typeof NodeSchema>;
+
+function eventOf(node: Node, removed: boolean): NodeEvent {
+  return { id: node.id, workspace: node.workspace, node, removed };
+}
 
 /** Nodes as a test says they are. Those with a `lastNack` refuse every revision they do not serve. */
 export class FakeNodes implements Nodes {
@@ -32,7 +37,7 @@ export class FakeNodes implements Nodes {
       ...init,
     });
     this.#nodes.set(node.id, node);
-    this.#tell({ node, removed: false });
+    this.#tell(eventOf(node, false));
   }
 
   /** The node serves this revision. */
@@ -52,7 +57,7 @@ export class FakeNodes implements Nodes {
   remove(id: string): void {
     const node = this.#nodes.get(id);
     this.#nodes.delete(id);
-    if (node !== undefined) this.#tell({ node, removed: true });
+    if (node !== undefined) this.#tell(eventOf(node, true));
   }
 
   allow(workspace: string, id: string): Node | undefined {
@@ -60,11 +65,13 @@ export class FakeNodes implements Nodes {
     return this.get(workspace, id);
   }
 
-  list(workspace: string): Node[] {
-    const place = ({ hostname, id }: Node): string => `${hostname}\0${id}`;
+  list(workspace: string, after?: NodePlace, limit = Infinity): Node[] {
+    const place = ({ hostname, id }: NodePlace): string => `${hostname}\0${id}`;
     return [...this.#nodes.values()]
       .filter((node) => node.workspace === workspace)
-      .sort((a, b) => (place(a) < place(b) ? -1 : 1));
+      .filter((node) => after === undefined || place(node) > place(after))
+      .sort((a, b) => (place(a) < place(b) ? -1 : 1))
+      .slice(0, limit);
   }
 
   get(workspace: string, id: string): Node | undefined {

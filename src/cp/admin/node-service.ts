@@ -12,12 +12,15 @@ import {
 import { ConfigError } from "../../model/violation.ts";
 import { Doorbell } from "../../runtime/doorbell.ts";
 import { decodePageToken, encodePageToken } from "../catalog/pages.ts";
+import type { NodePlace } from "../distributor/nodes.ts";
 import type { AdminDeps } from "./deps.ts";
 import { RequestForm, workspaceOf } from "./request-form.ts";
 import { Room } from "./room.ts";
 
 /** Nothing is looked for without an event; this only bounds the wait. */
 const WAIT_MS = 60_000;
+/** Nodes in a page at most: each is made for it. */
+const MAX_PAGE = 2_000;
 
 /** The handlers of NodeService. */
 export function nodeService(
@@ -74,10 +77,10 @@ function listNodes(
     form.refuse("page_size", `must not be negative, got ${pageSize}`);
   form.check();
   const last = decodePageToken("nodes", pageToken);
-  const listed = nodes.list(workspace);
-  const rest = last === "" ? listed : listed.filter(behind(last));
-  const wanted = pageSize === 0 ? rest : rest.slice(0, pageSize);
-  const page = new Room(call).fit(NodeSchema, wanted);
+  const limit = Math.min(pageSize === 0 ? MAX_PAGE : pageSize, MAX_PAGE);
+  // One more, to know whether there is a next page.
+  const rest = nodes.list(workspace, placeOf(last), limit + 1);
+  const page = new Room(call).fit(NodeSchema, rest.slice(0, limit));
   const end = page.at(-1);
   if (end === undefined || page.length === rest.length) return { nodes: page };
   return {
@@ -89,19 +92,17 @@ function listNodes(
   };
 }
 
-/** Which nodes come after a place in the list. */
-function behind(place: string): (node: Node) => boolean {
-  let hostname: unknown;
-  let id: unknown;
+/** The place that a token names. One that is not ours is behind all others. */
+function placeOf(token: string): NodePlace | undefined {
+  if (token === "") return undefined;
   try {
-    [hostname, id] = JSON.parse(place) as unknown[];
+    const [hostname, id] = JSON.parse(token) as unknown[];
+    if (typeof hostname === "string" && typeof id === "string")
+      return { hostname, id };
   } catch {
-    // Not one of ours: nothing comes after it.
+    // Said below.
   }
-  return (node) =>
-    typeof hostname === "string" &&
-    typeof id === "string" &&
-    (node.hostname > hostname || (node.hostname === hostname && node.id > id));
+  return { hostname: "\u{10ffff}", id: "" };
 }
 
 /**
@@ -117,11 +118,11 @@ async function* watchNodes(
   /** The nodes to tell of; those that were forgotten as they last were. */
   const pending = new Map<string, Node | undefined>();
   const bell = new Doorbell();
-  const stop = nodes.onChange(({ node, removed }) => {
-    if (node.workspace !== workspace) return;
+  const stop = nodes.onChange((event) => {
+    if (event.workspace !== workspace) return;
     // What is told last is put last.
-    pending.delete(node.id);
-    pending.set(node.id, removed ? node : undefined);
+    pending.delete(event.id);
+    pending.set(event.id, event.removed ? event.node : undefined);
     bell.ring();
   });
   // Not in a finally: a generator that waits at a yield is not resumed by an abort.

@@ -31,7 +31,8 @@ import {
   type SessionEvent,
 } from "../../sync/session.ts";
 import { frameOf, type FrameBody, type Frames } from "./frames.ts";
-import { flawOf } from "./incoming.ts";
+import { flawOf, isPlain } from "./incoming.ts";
+import { Intake } from "./intake.ts";
 import type { Pins, Puller } from "./pins.ts";
 import type { WriteBudget } from "./write-budget.ts";
 
@@ -108,6 +109,7 @@ export class Connection implements Puller {
         readonly priority: boolean;
       }
     | undefined;
+  readonly #intake: Intake;
   /** Since when a message has been waiting for the node to take it; undefined while none is. */
   #writingSinceMs: number | undefined;
   /** Writes, one after the other. */
@@ -130,7 +132,9 @@ export class Connection implements Puller {
     this.#host = host;
     this.#logger = host.logger.child({ session: id, peer: peer.address });
     const { head, needs } = host.published();
-    this.#session = openSession(head, needs, host.clock.monotonic());
+    const nowMs = host.clock.monotonic();
+    this.#intake = new Intake(nowMs);
+    this.#session = openSession(head, needs, nowMs);
   }
 
   get session(): Session {
@@ -202,6 +206,9 @@ export class Connection implements Puller {
       if (this.#session.at === "ended") return;
       const receiving = this.#receive(message);
       if (receiving !== undefined) await receiving;
+      // Not read from meanwhile: a node that says too much holds up itself.
+      const waitMs = this.#intake.take(this.#host.clock.monotonic());
+      if (waitMs > 0) await this.#host.clock.sleep(waitMs, this.#stop);
     }
   }
 
@@ -242,14 +249,15 @@ export class Connection implements Puller {
         this.dispatch({ type: "nacked", nack: message.value });
         return undefined;
       case "report": {
-        const size = toBinary(ReportSchema, message.value).length;
+        const { value } = message;
+        const size = isPlain(value) ? 0 : toBinary(ReportSchema, value).length;
         this.dispatch(
           size > LIMITS.reportBytes
             ? {
                 type: "broke",
                 message: `a Report has ${size} bytes, more than ${LIMITS.reportBytes}`,
               }
-            : { type: "reported", report: message.value },
+            : { type: "reported", report: value },
         );
         return undefined;
       }

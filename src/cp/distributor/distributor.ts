@@ -27,7 +27,13 @@ import { DistributorMetrics } from "./distributor-metrics.ts";
 import { Frames } from "./frames.ts";
 import { NeedIndex } from "./needs.ts";
 import { NodeRegistry } from "./node-registry.ts";
-import type { LackingNodes, NodeEvent, Nodes, WaitState } from "./nodes.ts";
+import type {
+  LackingNodes,
+  NodeEvent,
+  NodePlace,
+  Nodes,
+  WaitState,
+} from "./nodes.ts";
 import { Pacer } from "./pacer.ts";
 import { Pins } from "./pins.ts";
 import { WriteBudget } from "./write-budget.ts";
@@ -188,8 +194,8 @@ export class Distributor implements Nodes, AsyncDisposable {
     });
   }
 
-  list(workspace: string): Node[] {
-    return this.#serves(workspace) ? this.#registry.list() : [];
+  list(workspace: string, after?: NodePlace, limit?: number): Node[] {
+    return this.#serves(workspace) ? this.#registry.list(after, limit) : [];
   }
 
   get(workspace: string, id: string): Node | undefined {
@@ -204,7 +210,9 @@ export class Distributor implements Nodes, AsyncDisposable {
   }
 
   allow(workspace: string, id: string): Node | undefined {
-    const { epoch } = this.#options.catalog.head.cursor;
+    // For the epoch that its session is about to be offered.
+    this.#pacer.flush();
+    const { epoch } = this.#published.head;
     if (!this.#serves(workspace) || !this.#registry.allow(id, epoch))
       return undefined;
     this.#byNode.get(id)?.dispatch({ type: "allowed" });
@@ -258,10 +266,12 @@ export class Distributor implements Nodes, AsyncDisposable {
     this.#published = publishedOf(this.#options.catalog, this.#needs);
     const { head, needs } = this.#published;
     this.#registry.setHead(head);
+    // The nodes first, then those who watch them.
     for (const connection of this.#connections) {
       connection.dispatch({ type: "published", head, needs });
       if (connection.session.forked) void this.#place(connection);
     }
+    this.#registry.announceHead();
   }
 
   /** Looks again whether a node's state is of this history: several control planes write one history, each at its pace. */
@@ -288,18 +298,22 @@ export class Distributor implements Nodes, AsyncDisposable {
     });
   }
 
-  /** Ends the streams of nodes that do not read while others wait for the room that their frames take up. */
+  /**
+   * Ends the streams of nodes that do not read: soon while others wait for the room that their frames take up, and in the
+   * end in any case, whatever else they say.
+   */
   #relieve(): void {
     const { budget, snapshotBudget, clock } = this.#host;
-    if (budget.waiting === 0 && snapshotBudget.waiting === 0) return;
+    const isTight = budget.waiting > 0 || snapshotBudget.waiting > 0;
+    const limitMs = isTight ? STUCK_MS : LIMITS.stallMs;
     const nowMs = clock.monotonic();
     for (const connection of this.#connections) {
       const stuckMs = connection.stuckMs(nowMs);
-      if (stuckMs > STUCK_MS)
+      if (stuckMs > limitMs)
         connection.dispatch({
           type: "dismissed",
           reason: GoodbyeReason.STALLED,
-          message: `the node has not read for ${Math.round(stuckMs / 1000)} s and others wait for room`,
+          message: `the node has not read for ${Math.round(stuckMs / 1000)} s${isTight ? " and others wait for room" : ""}`,
         });
     }
   }
@@ -374,7 +388,7 @@ export class Distributor implements Nodes, AsyncDisposable {
     // Its first state is the newest: a node must not be sent one that is known to be replaced in a moment.
     this.#pacer.flush();
     const remembered = this.#registry.refusedRoots(hello);
-    if (this.#registry.takeForgiven(node.id)) hello.refused = [];
+    if (this.#registry.isForgiven(node.id)) hello.refused = [];
     logger.info("node.connected", {
       node: node.id,
       hostname: node.hostname,

@@ -33,6 +33,8 @@ const compress = promisify(gzip);
 const GZIP = { level: 1 };
 /** Compressed buckets are kept for the next node that asks, up to this. */
 const BUCKET_CACHE_BYTES = 64 << 20;
+/** And so many, however small they are. */
+const BUCKET_CACHE_ENTRIES = 16_384;
 /** `seq` is field 1 of each of these messages, so it can be put in front of the shared rest. */
 const SEQ_FIELD = 1;
 
@@ -188,7 +190,11 @@ export class Frames {
 
   #makeRoom(): void {
     for (const [key, { bytes }] of this.#buckets) {
-      if (this.#bucketBytes <= BUCKET_CACHE_BYTES) return;
+      if (
+        this.#bucketBytes <= BUCKET_CACHE_BYTES &&
+        this.#buckets.size <= BUCKET_CACHE_ENTRIES
+      )
+        return;
       this.#buckets.delete(key);
       this.#bucketBytes -= bytes;
     }

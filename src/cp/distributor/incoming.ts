@@ -26,7 +26,9 @@ export function flawOf(request: ConnectRequest): string | undefined {
         ? flawOfCursor("report.serving", message.value.serving)
         : byRules(request);
     case "bucketRequest":
-      return flawOfDigests(message.value.buckets);
+      return message.value.buckets.length === 0
+        ? "bucket_request.buckets: names none"
+        : flawOfDigests(message.value.buckets);
     case "snapshotRequest":
       return undefined;
     case undefined:
@@ -47,7 +49,7 @@ function isOfNewerNode({ $unknown }: ConnectRequest): boolean {
 }
 
 /** Whether a report is no more than a sign of life. */
-function isPlain({ progress, counters, targets }: Report): boolean {
+export function isPlain({ progress, counters, targets }: Report): boolean {
   return (
     progress === undefined && counters.length === 0 && targets.length === 0
   );

@@ -39,6 +39,7 @@ import {
   servesRevision,
   type LackingNodes,
   type NodeEvent,
+  type NodePlace,
   type WaitState,
 } from "./nodes.ts";
 
@@ -89,8 +90,6 @@ interface Entry {
   /** Which build and features the refused roots belong to. */
   refuser: string;
   refusedRoots: string[];
-  /** Asked to try again while it was not connected: what it says it refused is then not believed once. */
-  forgiven: boolean;
 }
 
 /** What the control plane knows of the nodes of one workspace; kept in the store. */
@@ -140,6 +139,11 @@ export class NodeRegistry implements AsyncDisposable {
   /** The state that nodes should serve from now on. */
   setHead(head: Cursor): void {
     this.#head = head;
+  }
+
+  /** Tells those who listen that every node may be seen differently now. */
+  announceHead(): void {
+    if (this.#listeners.size === 0) return;
     for (const entry of this.#entries.values()) this.#tell(entry);
   }
 
@@ -147,15 +151,14 @@ export class NodeRegistry implements AsyncDisposable {
   refusedRoots(hello: Hello): readonly string[] {
     const entry = this.#entries.get(hello.node?.id ?? "");
     if (entry === undefined) return [];
-    return entry.refuser === refuserOf(hello) ? entry.refusedRoots : [];
+    return entry.refuser === refuserOf(hello) && !entry.node.retryPending
+      ? entry.refusedRoots
+      : [];
   }
 
-  /** Whether somebody asked for another try since the node was last connected. Asking clears it. */
-  takeForgiven(id: string): boolean {
-    const entry = this.#entries.get(id);
-    const forgiven = entry?.forgiven ?? false;
-    if (entry !== undefined) entry.forgiven = false;
-    return forgiven;
+  /** Whether somebody asked for another try that the node has not answered. */
+  isForgiven(id: string): boolean {
+    return this.#entries.get(id)?.node.retryPending ?? false;
   }
 
   /** Whether a node may be taken in: it is known, or there is room, or somebody can be forgotten for it. */
@@ -241,6 +244,7 @@ export class NodeRegistry implements AsyncDisposable {
       session.lastNack !== before?.lastNack
     ) {
       node.lastNack = lastNackOf(session.lastNack, nowMs);
+      node.retryPending = false;
       const { cursor, class: nackClass } = session.lastNack;
       if (cursor !== undefined && isLasting(nackClass))
         entry.refusedRoots = [
@@ -251,13 +255,20 @@ export class NodeRegistry implements AsyncDisposable {
     if (session.lastAck !== undefined && session.lastAck !== before?.lastAck) {
       delete node.lastNack;
       if (session.acked !== undefined) node.acknowledged = session.acked;
-      if (!session.allowed) node.allowedEpoch = "";
+      node.retryPending = false;
       const sentMs = before?.inFlight?.sentMs ?? session.seenMs;
       entry.lastApply = {
         timings: session.lastAck.timings,
         roundTripMs: session.seenMs - sentMs,
       };
     }
+    // Used up, by following or by holding back all the same.
+    if (
+      before?.allowed === true &&
+      !session.allowed &&
+      before.head.epoch === session.head.epoch
+    )
+      node.allowedEpoch = "";
     if (session.inFlight?.seq !== before?.inFlight?.seq) delete node.progress;
     node.missingFeatures = [...session.missing, ...session.degraded].map(
       describeMissing,
@@ -318,7 +329,10 @@ export class NodeRegistry implements AsyncDisposable {
     const entry = this.#entries.get(id);
     if (entry === undefined) return false;
     entry.refusedRoots = [];
-    entry.forgiven = entry.session === undefined;
+    // Until it has answered: its stream may be dead already, and this process may be restarted before it is back.
+    entry.node.retryPending = true;
+    this.#saver.save(id);
+    void this.flush();
     return true;
   }
 
@@ -348,10 +362,13 @@ export class NodeRegistry implements AsyncDisposable {
     return "forgotten";
   }
 
-  list(): Node[] {
+  list(after?: NodePlace, limit = Infinity): Node[] {
+    // In order before they are shown: showing one costs more than sorting many.
     return [...this.#entries.values()]
-      .map((entry) => this.#show(entry))
-      .sort((a, b) => compare(a.hostname, b.hostname) || compare(a.id, b.id));
+      .filter(({ node }) => after === undefined || byPlace(after, node) < 0)
+      .sort((a, b) => byPlace(a.node, b.node))
+      .slice(0, limit)
+      .map((entry) => this.#show(entry));
   }
 
   get(id: string): Node | undefined {
@@ -468,7 +485,16 @@ export class NodeRegistry implements AsyncDisposable {
 
   #tell(entry: Entry, removed = false): void {
     if (this.#listeners.size === 0) return;
-    const event = { node: this.#show(entry), removed };
+    const show = (): Node => this.#show(entry);
+    let shown: Node | undefined;
+    const event: NodeEvent = {
+      id: entry.node.id,
+      workspace: entry.node.workspace,
+      removed,
+      get node() {
+        return (shown ??= show());
+      },
+    };
     for (const listener of this.#listeners) listener(event);
   }
 
@@ -524,7 +550,6 @@ function newEntry(node: Node): Entry {
     countedMs: -Infinity,
     refuser: "",
     refusedRoots: [],
-    forgiven: false,
   };
 }
 
@@ -565,6 +590,10 @@ function changed(before: Session | undefined, after: Session): boolean {
     before.held !== after.held ||
     before.allowed !== after.allowed
   );
+}
+
+function byPlace(a: NodePlace, b: NodePlace): number {
+  return compare(a.hostname, b.hostname) || compare(a.id, b.id);
 }
 
 function compare(a: string, b: string): number {

@@ -7,9 +7,15 @@ import type { Node } from "../../gen/holdfast/admin/v1/node_service_pb.js";
 
 /** Something about a node has changed, or it was forgotten. */
 export interface NodeEvent {
+  readonly id: string;
+  readonly workspace: string;
+  /** The node, made when it is asked for: most who listen need not know it for every change. */
   readonly node: Node;
   readonly removed: boolean;
 }
+
+/** A place in the list of nodes. */
+export type NodePlace = Pick<Node, "hostname" | "id">;
 
 /** How far the nodes that count are with a revision. */
 export type WaitState = Pick<
@@ -26,8 +32,8 @@ export interface LackingNodes {
 
 /** The data planes of a control plane, as people see them. */
 export interface Nodes {
-  /** All nodes of a workspace, by hostname, then id. */
-  list(workspace: string): Node[];
+  /** The nodes of a workspace, by hostname, then id: those behind a place, and so many of them. Default: all. */
+  list(workspace: string, after?: NodePlace, limit?: number): Node[];
   get(workspace: string, id: string): Node | undefined;
   /** Forgets what a node refused and offers it the head again. Undefined: there is no such node. */
   retry(workspace: string, id: string): Node | undefined;

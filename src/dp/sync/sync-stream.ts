@@ -22,6 +22,14 @@ export interface SyncStreamOptions {
   readonly onSent: (name: string | undefined) => void;
 }
 
+/** Messages that take a millisecond or more to take in. */
+const BULKY: ReadonlySet<string | undefined> = new Set([
+  "bucketBatch",
+  "bucketChunk",
+  "delta",
+  "manifest",
+]);
+
 /** Messages that may wait for a control plane to read. A node says little: one that has so much to say is not heard. */
 const MAX_BACKLOG = 256;
 
@@ -51,7 +59,9 @@ export class SyncStream {
       };
       this.#call.on("data", (message: ConnectResponse) => {
         // What comes after the last word is nobody's.
-        if (!over.aborted) onMessage(message);
+        if (over.aborted) return;
+        onMessage(message);
+        if (BULKY.has(message.message.case)) this.#breathe();
       });
       this.#call.on("error", (error) => {
         end(error.message);
@@ -59,6 +69,14 @@ export class SyncStream {
       this.#call.on("end", () => {
         end("the stream ended");
       });
+    });
+  }
+
+  /** Lets the event loop turn before the next message: several may have come in one read, and this process proxies. */
+  #breathe(): void {
+    this.#call.pause();
+    setImmediate(() => {
+      this.#call.resume();
     });
   }
 

@@ -130,6 +130,7 @@ class World implements AsyncDisposable {
   publish(head: Cursor): void {
     this.head = head;
     this.registry.setHead(head);
+    this.registry.announceHead();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -358,6 +359,10 @@ describe("a node's row", () => {
     const stop = world.registry.onChange((event) => events.push(event));
     for (const id of ["c", "a", "b"]) world.node(id);
     expect(world.registry.list().map(({ id }) => id)).toEqual(["a", "b", "c"]);
+    const [first] = world.registry.list(undefined, 1);
+    expect(first?.id).toBe("a");
+    expect(world.registry.list(first, 1).map(({ id }) => id)).toEqual(["b"]);
+    expect(world.registry.list(first).map(({ id }) => id)).toEqual(["b", "c"]);
     expect(new Set(events.map(({ node }) => node.id)).size).toBe(3);
     const count = events.length;
     world.publish(B);
@@ -415,14 +420,25 @@ describe("refused roots", () => {
     expect(node.refusedRoots).toEqual([A.root]);
     expect(world.registry.forgive("n")).toBe(true);
     expect(node.refusedRoots).toEqual([]);
-    // The stream was told already: the next one is believed.
-    expect(world.registry.takeForgiven("n")).toBe(false);
+    // Its stream may be dead: until it answers, the next one is forgiven too.
+    expect(world.registry.isForgiven("n")).toBe(true);
     node.send({ type: "retried" }).nack();
+    expect(world.registry.isForgiven("n")).toBe(false);
+    expect(node.refusedRoots).toEqual([A.root]);
     node.leave();
     world.registry.forgive("n");
     expect(node.refusedRoots).toEqual([]);
-    expect(world.registry.takeForgiven("n")).toBe(true);
-    expect(world.registry.takeForgiven("n")).toBe(false);
+    expect(world.registry.isForgiven("n")).toBe(true);
+  });
+
+  test("stay forgiven over a restart of the control plane, until the node has answered", async () => {
+    await using world = await World.open();
+    world.node("n").nack().leave();
+    world.registry.forgive("n");
+    await world.restart();
+    expect(world.registry.isForgiven("n")).toBe(true);
+    world.node("n").ack();
+    expect(world.registry.isForgiven("n")).toBe(false);
   });
 
   test("that the node tells of are shown with its reasons after a restart of the control plane", async () => {
