@@ -1,6 +1,14 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { createPublicKey, sign, verify, X509Certificate } from "node:crypto";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
+import { hostname } from "node:os";
 import { promisify } from "node:util";
 import { beforeEach, afterEach, describe, expect, test } from "vitest";
 import { runCli } from "../support/cli.ts";
@@ -159,6 +167,63 @@ describe("holdfast cert", () => {
     const foreign = await cert("revoke", file("c.crt"), "--out", other);
     expect(foreign.code).toBe(1);
     expect(foreign.stderr).toContain("was not issued by the authority in");
+  });
+
+  test("loses no revocation when several are made at once", async () => {
+    await inDir("init");
+    const names = ["a", "b", "c", "d"];
+    for (const name of names) await inDir("issue", "--dp", name);
+    const done = await Promise.all(
+      names.map((name) => inDir("revoke", file(`${name}.crt`))),
+    );
+    expect(done.map(({ code, stderr }) => (code === 0 ? "" : stderr))).toEqual(
+      names.map(() => ""),
+    );
+    for (const name of names)
+      expect(await verified(`${name}.crt`, "sslclient")).toContain("revoked");
+    expect(await readdir(dir.join("cluster"))).not.toContain("ca.crl.lock");
+    expect(await modeOf(file("ca.crl"))).toBe("644");
+  });
+
+  test("says what to do about a lock that an interrupted revocation has left", async () => {
+    await inDir("init");
+    await inDir("issue", "--dp", "a");
+    const before = await readFile(file("ca.crl"), "utf8");
+    const { pid } = spawnSync(process.execPath, ["-e", ""]);
+    await writeFile(file("ca.crl.lock"), `${pid} ${hostname()}\n`);
+    const refused = await inDir("revoke", file("a.crt"));
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain(
+      `${file("ca.crl.lock")} is there: process ${pid} on ${hostname()} has made it, which does not run any more. Nothing was changed.`,
+    );
+    expect(refused.stderr).toContain("remove it and try again");
+    expect(await readFile(file("ca.crl"), "utf8")).toBe(before);
+    await rm(file("ca.crl.lock"));
+    expect((await inDir("revoke", file("a.crt"))).code).toBe(0);
+  });
+
+  test("begins no new list where one is missing unless it is told to", async () => {
+    await inDir("init");
+    await inDir("issue", "--dp", "a");
+    const there = await inDir("revoke", file("a.crt"), "--new-list");
+    expect(there.stderr).toContain("is there already: leave --new-list away");
+    await rm(file("ca.crl"));
+    const missing = await inDir("revoke", file("a.crt"));
+    expect(missing.code).toBe(1);
+    expect(missing.stderr).toContain(`there is no ${file("ca.crl")}`);
+    expect(await readdir(dir.join("cluster"))).not.toContain("ca.crl");
+    const begun = await inDir("revoke", file("a.crt"), "--new-list");
+    expect(begun.code).toBe(0);
+    expect(await verified("a.crt", "sslclient")).toContain("revoked");
+  });
+
+  test("does not revoke the authority itself", async () => {
+    await inDir("init");
+    const before = await readFile(file("ca.crl"), "utf8");
+    const refused = await inDir("revoke", file("ca.crt"));
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("is the certificate of the authority");
+    expect(await readFile(file("ca.crl"), "utf8")).toBe(before);
   });
 
   test("shows what is in certificates, for people and for programs", async () => {

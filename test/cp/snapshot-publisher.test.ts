@@ -80,7 +80,9 @@ test("the newest state is published, signed, at most every three seconds, and wh
 
 test("what cannot be written is said and counted, tried again, and said when it works", async () => {
   await using dir = await TempDir.make();
-  await mkdir(dir.join("published", "default.hfs.tmp"), { recursive: true });
+  await mkdir(dir.join("published", "default.hfs", "in-the-way"), {
+    recursive: true,
+  });
   const { publisher, clock, heads, logger, metrics, until } = await start(dir);
   clock.advance(0);
   await eventually(
@@ -90,7 +92,7 @@ test("what cannot be written is said and counted, tried again, and said when it 
   heads.commit(filled(1, 5));
   clock.advance(4_000);
   expect(logger.events).toEqual(["snapshot.not_published"]);
-  await rm(dir.join("published", "default.hfs.tmp"), { recursive: true });
+  await rm(dir.join("published", "default.hfs"), { recursive: true });
   clock.advance(1_000);
   await until(filled(1, 5));
   await eventually(() => logger.last("snapshot.published"), "word of success");

@@ -6,6 +6,8 @@ import {
   readFile,
   rm,
   stat,
+  symlink,
+  utimes,
   writeFile,
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -22,11 +24,39 @@ afterEach(() => rm(directory, { recursive: true }));
 test("a file is replaced, belongs to its owner alone, and nothing is left beside it", async () => {
   const file = path.join(directory, "last-good.hfs");
   await writeFile(file, "old", { mode: 0o644 });
-  await writeFile(`${file}.tmp`, "left by a crash", { mode: 0o644 });
+  const left = `${file}.0123456789abcdef.tmp`;
+  await writeFile(left, "left by a crash");
+  await utimes(left, new Date(), new Date(Date.now() - 11 * 60_000));
   await writeFileDurably(file, "new");
   expect(await readFile(file, "utf8")).toBe("new");
   expect((await stat(file)).mode & 0o777).toBe(0o600);
   expect(await readdir(directory)).toEqual(["last-good.hfs"]);
+});
+
+test("what others have beside it is theirs, and nothing is written through their links", async () => {
+  const file = path.join(directory, "out.hfs");
+  const victim = path.join(directory, "victim");
+  await writeFile(victim, "precious", { mode: 0o644 });
+  await symlink(victim, `${file}.tmp`);
+  await symlink(victim, file);
+  await writeFileDurably(file, "new");
+  expect(await readFile(victim, "utf8")).toBe("precious");
+  expect((await stat(victim)).mode & 0o777).toBe(0o644);
+  expect(await readFile(file, "utf8")).toBe("new");
+});
+
+test("several writers at once do not disturb each other: the file is one of theirs, whole", async () => {
+  const file = path.join(directory, "shared");
+  const contents = ["a", "b", "c", "d", "e", "f"].map((c) => c.repeat(300_000));
+  await Promise.all(contents.map((each) => writeFileDurably(file, each)));
+  expect(contents).toContain(await readFile(file, "utf8"));
+  expect(await readdir(directory)).toEqual(["shared"]);
+});
+
+test("a file can be for others to read", async () => {
+  const file = path.join(directory, "ca.crl");
+  await writeFileDurably(file, "public", { mode: 0o644 });
+  expect((await stat(file)).mode & 0o777).toBe(0o644);
 });
 
 test("content can come in parts", async () => {

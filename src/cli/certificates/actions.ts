@@ -3,7 +3,6 @@ import {
   X509Certificate,
   type KeyObject,
 } from "node:crypto";
-import { chmod } from "node:fs/promises";
 import path from "node:path";
 import { parseCertificates } from "../../model/pem.ts";
 import { writeFileDurably } from "../../runtime/durable-file.ts";
@@ -17,6 +16,7 @@ import {
   textIfThere,
   unreadable,
 } from "./authority.ts";
+import { locked } from "./lock.ts";
 import {
   makeCertificate,
   makeRevocationList,
@@ -129,33 +129,49 @@ export async function issue(
 /** Puts a certificate on the authority's list. */
 export async function revoke(
   io: Io,
-  { out, file }: { readonly out: string; readonly file: string },
+  {
+    out,
+    file,
+    newList,
+  }: {
+    readonly out: string;
+    readonly file: string;
+    /** Begins a list where there is none. */
+    readonly newList: boolean;
+  },
 ): Promise<void> {
   const issuer = await readAuthority(out);
   const [certificate] = await certificatesOf(file);
   if (certificate === undefined) throw new Failure(`${file} is empty`);
+  // By its key: a renewed one of its own is as much itself.
+  if (certificate.checkPrivateKey(issuer.key))
+    throw new Failure(
+      `${file} is the certificate of the authority in ${out} itself, and every certificate by it would go with it: make a new authority (holdfast cert init --out DIR), and give it to control planes and data planes instead`,
+    );
   if (
     !certificate.checkIssued(issuer.certificate) ||
     !certificate.verify(issuer.certificate.publicKey)
   )
     throw new Failure(`${file} was not issued by the authority in ${out}`);
   const listFile = path.join(out, AUTHORITY.revocations);
-  const list = await textIfThere(listFile);
-  const before = list === undefined ? [] : await entriesOf(listFile, list);
-  const nowMs = Date.now();
-  const serial = plainSerial(certificate.serialNumber);
-  if (before.some((entry) => plainSerial(entry.serialNumber) === serial))
-    throw new Failure(`${file} is revoked already`);
-  await writeFileDurably(
-    listFile,
-    await makeRevocationList(
-      issuer,
-      [...before, revocationEntry(certificate, nowMs)],
-      { nowMs, nextMs: Date.parse(issuer.certificate.validTo) },
-    ),
-  );
-  // It is no secret, and who reads it may be somebody else.
-  await chmod(listFile, 0o644);
+  // What is read and written meanwhile by another would be lost.
+  await locked(listFile, io.stop, async () => {
+    const before = await entriesIn(listFile, newList);
+    const nowMs = Date.now();
+    const serial = plainSerial(certificate.serialNumber);
+    if (before.some((entry) => plainSerial(entry.serialNumber) === serial))
+      throw new Failure(`${file} is revoked already`);
+    await writeFileDurably(
+      listFile,
+      await makeRevocationList(
+        issuer,
+        [...before, revocationEntry(certificate, nowMs)],
+        { nowMs, nextMs: Date.parse(issuer.certificate.validTo) },
+      ),
+      // It is no secret, and who reads it may be somebody else.
+      { mode: 0o644 },
+    );
+  });
   io.stdout.write(`${listFile}\n`);
   io.stderr.write(
     `${file} is revoked for every control plane and data plane that has the new ${listFile} as its --cluster-crl.\n`,
@@ -209,10 +225,22 @@ export async function signingKey(
   io.stdout.write(`${files.map(({ file }) => file).join("\n")}\n`);
 }
 
-async function entriesOf(
+/** What is on the list so far. */
+async function entriesIn(
   file: string,
-  pem: string,
+  newList: boolean,
 ): Promise<readonly RevocationEntry[]> {
+  const pem = await textIfThere(file);
+  if (pem === undefined) {
+    if (newList) return [];
+    throw new Failure(
+      `there is no ${file}: a list without what was revoked before would let all of that in again. Bring it back from where control planes have it (--cluster-crl); if nothing was ever revoked: --new-list`,
+    );
+  }
+  if (newList)
+    throw new Failure(
+      `${file} is there already: leave --new-list away, and the certificate is added to it`,
+    );
   try {
     return (await readLists(pem)).flatMap(({ entries }) => entries);
   } catch (error) {

@@ -23,7 +23,7 @@ const host = textLike(
 const FLAGS_OF = {
   init: ["out", "shared", "days"],
   issue: ["out", "to", "cp", "dp", "host", "days"],
-  revoke: ["out"],
+  revoke: ["out", "newList"],
   show: ["output"],
   "signing-key": ["out"],
 } as const;
@@ -69,6 +69,10 @@ export const cert = command({
       summary:
         "issue: another directory for the pair, such as for a renewed one.",
     }),
+    newList: toggle({
+      summary:
+        "revoke: begin a ca.crl where there is none. Without it that is an error: the certificates revoked before would be let in again.",
+    }),
     days: optional(integer(1, 36_500), {
       summary:
         "init, issue: how long it is valid. Default: 3650 for an authority, 1095 for a shared pair, 365 for others, and no longer than the authority.",
@@ -97,12 +101,13 @@ export const cert = command({
       host: flags.host.length > 0,
       to: flags.to !== undefined,
       days: flags.days !== undefined,
+      newList: flags.newList,
     };
     const takes: readonly string[] = FLAGS_OF[verb];
     for (const [flagName, isGiven] of Object.entries(given))
       if (isGiven && !takes.includes(flagName))
         throw new UsageError([
-          `--${flagName} does not go together with ${verb}`,
+          `--${flagName === "newList" ? "new-list" : flagName} does not go together with ${verb}`,
         ]);
     // Not before it is needed: every other command starts faster without it.
     const actions = await import("../certificates/actions.ts");
@@ -134,7 +139,11 @@ export const cert = command({
           throw new UsageError([
             "which certificate? holdfast cert revoke FILE",
           ]);
-        await actions.revoke(io, { out, file: files[0] });
+        await actions.revoke(io, {
+          out,
+          file: files[0],
+          newList: flags.newList,
+        });
         return EXIT.done;
       case "show":
         if (files.length === 0)

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { readdir, rename, stat } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { describe, expect, test } from "vitest";
 import {
@@ -168,17 +168,17 @@ describe("the second copy", () => {
 
   test("that cannot be written is said, keeps nothing from being stored, and is tried again", async () => {
     await using dir = await TempDir.make();
-    await mkdir(dir.join("dp", "last-good.hfs.tmp"), { recursive: true });
     const clock = new ManualClock();
     const logger = new RecordingLogger();
     await using store = await openReplica(dir, { clock, logger });
     await store.persist(filled(1, 3));
+    await rename(dir.join("dp"), dir.join("away"));
     clock.advance(0);
     await eventually(
       () => logger.last("replica.last_good_not_written"),
       "word of the copy that was not written",
     );
-    await rm(dir.join("dp", "last-good.hfs.tmp"), { recursive: true });
+    await rename(dir.join("away"), dir.join("dp"));
     await store.persist(filled(2, 3));
     clock.advance(60_000);
     await eventually(async () => await onDisk(dir), "the second copy");
