@@ -8,6 +8,7 @@ import {
 } from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
 import { LIMITS } from "../../../src/sync/limits.ts";
 import { cursor } from "../../support/cursors.ts";
+import { DeafNode, frameOf } from "../../support/deaf-node.ts";
 import { eventually } from "../../support/eventually.ts";
 import {
   service,
@@ -190,7 +191,11 @@ describe("rule 4, 64 MiB undrained in all: a node that takes more than its share
       await cp.put(...resources.slice(at, at + 100));
   }
 
-  async function manifests(cp: TestControlPlane): Promise<number> {
+  async function messages(
+    cp: TestControlPlane,
+    direction: "in" | "out",
+    type: string,
+  ): Promise<number> {
     const metric = cp.metrics.getSingleMetric(
       "holdfast_cp_sync_messages_total",
     );
@@ -198,19 +203,27 @@ describe("rule 4, 64 MiB undrained in all: a node that takes more than its share
     return (
       values.find(
         ({ labels }) =>
-          labels["type"] === "manifest" && labels["direction"] === "out",
+          labels["type"] === type && labels["direction"] === direction,
       )?.value ?? 0
     );
+  }
+
+  function messagesIn(cp: TestControlPlane, type: string): Promise<number> {
+    return messages(cp, "in", type);
+  }
+
+  function manifests(cp: TestControlPlane): Promise<number> {
+    return messages(cp, "out", "manifest");
   }
 
   /** Connects nodes that never read. A request of theirs before the manifest was made would break the protocol. */
   async function deaf(
     cp: TestControlPlane,
     count: number,
-  ): Promise<readonly PuppetNode[]> {
+  ): Promise<readonly DeafNode[]> {
     const before = await manifests(cp);
     const nodes = Array.from({ length: count }, (_, i) =>
-      new PuppetNode(cp.address, { reads: false }).greet(`deaf-${i}`),
+      new DeafNode(cp.address).greet(`deaf-${i}`),
     );
     await eventually(
       async () => (await manifests(cp)) >= before + count || undefined,
@@ -249,7 +262,7 @@ describe("rule 4, 64 MiB undrained in all: a node that takes more than its share
     await using dir = await TempDir.make();
     const clock = new ManualClock();
     await using cp = await TestControlPlane.start(dir, 0, { clock });
-    const bad: PuppetNode[] = [];
+    const bad: DeafNode[] = [];
     try {
       // Each bucket is a whole piece, which no window takes.
       const large = Array.from({ length: 2 }, (_, i) => {
@@ -264,7 +277,7 @@ describe("rule 4, 64 MiB undrained in all: a node that takes more than its share
       using reader = new PuppetNode(cp.address);
       reader.greet("reader");
       const { buckets } = await reader.heard("manifest");
-      const request = (node: PuppetNode) =>
+      const request = (node: PuppetNode | DeafNode) =>
         node.send({
           case: "bucketRequest",
           value: {
@@ -294,7 +307,7 @@ describe("rule 4, 64 MiB undrained in all: a node that takes more than its share
         "the reader's buckets",
       );
       await eventually(
-        () => bad.some(({ ended }) => ended !== undefined) || undefined,
+        () => bad.some(({ closed }) => closed) || undefined,
         "the connections of those who do not read to be cut",
       );
     } finally {
@@ -307,7 +320,7 @@ describe("rule 4, 64 MiB undrained in all: a node that takes more than its share
       await fill(cp);
       await inSync(cp);
       const before = process.memoryUsage().rss;
-      const bad: PuppetNode[] = [];
+      const bad: DeafNode[] = [];
       try {
         // The manifest of one that reads is that of those that do not.
         using reader = new PuppetNode(cp.address);
@@ -341,6 +354,52 @@ describe("rule 4, 64 MiB undrained in all: a node that takes more than its share
       );
     });
   }, 60_000);
+
+  test("by asking for nothing, or for the same, is not kept alive by it", async () => {
+    await withGoodNode(async (cp) => {
+      await inSync(cp);
+      using reader = new PuppetNode(cp.address);
+      reader.greet("reader");
+      const { seq, buckets } = await reader.heard("manifest");
+      using empty = new PuppetNode(cp.address);
+      empty.greet("empty");
+      await empty.heard("manifest");
+      empty.send({ case: "bucketRequest", value: { seq, buckets: [] } });
+      expect((await empty.heard("goodbye")).reason).toBe(
+        GoodbyeReason.PROTOCOL,
+      );
+      const [first] = buckets;
+      if (first === undefined) throw new Error("no bucket");
+      const { index, hash } = first;
+      const request = {
+        case: "bucketRequest" as const,
+        value: { seq, buckets: [{ index, hash }] },
+      };
+      reader.send(request).send(request);
+      expect((await reader.heard("goodbye")).reason).toBe(
+        GoodbyeReason.PROTOCOL,
+      );
+    });
+  });
+
+  test("of the time of the loop, by saying things without end, is read at the pace that it may have", async () => {
+    await withGoodNode(async (cp) => {
+      using flood = new DeafNode(cp.address);
+      flood.greet("flood");
+      const report = frameOf({ case: "report", value: {} });
+      const block = Buffer.concat(Array.from({ length: 1_000 }, () => report));
+      // More than it may say in minutes.
+      for (let i = 0; i < 100; i++) void flood.write(block);
+      await eventually(
+        async () => (await messagesIn(cp, "report")) > 1_000 || undefined,
+        "what it may say at once",
+      );
+      const revision = await cp.put(service("d"));
+      await inSync(cp);
+      expect(cp.nodes.get("default", "node")?.serving?.revision).toBe(revision);
+      expect(await messagesIn(cp, "report")).toBeLessThan(20_000);
+    });
+  }, 30_000);
 
   test("by reporting without end is listened to, and nobody waits for it", async () => {
     await withGoodNode(async (cp) => {
