@@ -158,7 +158,7 @@ export class PuppetNode implements Disposable {
   readonly #abort = new AbortController();
   #sending: Promise<void> = Promise.resolve();
 
-  constructor(address: HostPort, options: { readonly reads?: boolean } = {}) {
+  constructor(address: HostPort) {
     this.#client = new GrpcClient(address);
     const call = this.#client.bidi(
       SyncService.method.connect,
@@ -169,7 +169,6 @@ export class PuppetNode implements Disposable {
     call.on("status", ({ code }) => {
       this.ended = String(code);
     });
-    if (options.reads === false) return;
     const read = async (): Promise<void> => {
       for await (const message of messagesOf(call)) this.received.push(message);
     };
