@@ -179,9 +179,11 @@ class Conversation<P> {
     });
     for (const { feature, keys, consequence } of missing.slice(0, MAX_LOGGED))
       logger.error("sync.feature_missing", {
-        feature: feature?.name,
-        needed_by: keys.slice(0, MAX_LOGGED),
-        consequence,
+        feature: feature?.name.slice(0, MAX_LOGGED_CHARS),
+        needed_by: keys
+          .slice(0, MAX_LOGGED)
+          .map((key) => key.slice(0, MAX_LOGGED_CHARS)),
+        consequence: consequence.slice(0, LIMITS.reasonChars),
       });
     this.#retry = retryOf(welcome.retry);
     this.#welcomedMs = clock.monotonic();

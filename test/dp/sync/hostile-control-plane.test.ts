@@ -13,6 +13,7 @@ import { cursor } from "../../support/cursors.ts";
 import { eventually } from "../../support/eventually.ts";
 import { TestActivation, TestNode } from "../../support/link-harness.ts";
 import { bring, feed, offer } from "../../support/offering.ts";
+import { RecordingLogger } from "../../support/recording-logger.ts";
 import { filled, plain } from "../../support/states.ts";
 import {
   PuppetControlPlane,
@@ -386,4 +387,38 @@ describe("states that come while another is being applied", () => {
     expect(activation.served.map(plain)).toEqual([plain(b)]);
     expect(node.client.refusals).toEqual([]);
   });
+});
+
+test("what a Welcome says goes into the log within bounds", async () => {
+  await using dir = await TempDir.make();
+  await using cp = await PuppetControlPlane.start();
+  const logger = new RecordingLogger();
+  await using node = await TestNode.start(dir, cp.address, { logger });
+  const stream = await cp.greeted(1);
+  const long = "x".repeat(100_000);
+  await stream.send({
+    case: "welcome",
+    value: {
+      session: long,
+      missing: Array.from({ length: 30 }, () => ({
+        feature: { name: long.slice(0, 10_000) },
+        keys: Array.from({ length: 50 }, () => long.slice(0, 200)),
+        consequence: long.slice(0, 5_000),
+      })),
+    },
+  });
+  await eventually(
+    () => logger.last("sync.feature_missing"),
+    "what the node lacks",
+  );
+  const lines = logger.lines.filter(
+    ({ event }) => event === "sync.feature_missing",
+  );
+  expect(lines).toHaveLength(16);
+  expect(node.activation.served).toEqual([]);
+  expect(
+    JSON.stringify(lines[0]?.fields, (_key, value: unknown) =>
+      typeof value === "bigint" ? Number(value) : value,
+    ).length,
+  ).toBeLessThan(4_096);
 });

@@ -1252,7 +1252,7 @@ export const NackClass = {
   HELD: 6,
 
   /**
-   * The process crashed repeatedly while serving it.
+   * Processes crashed repeatedly while they took it up or had just begun to serve it.
    *
    * @generated from enum value: NACK_CLASS_CRASHED = 7;
    */
