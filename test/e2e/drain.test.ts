@@ -174,6 +174,7 @@ test("SIGTERM ends it with 0 in time, whoever hangs on to it", async () => {
   // By itself, and not because its time was up.
   expect(cp.log.join("\n")).not.toContain("process.stop_took_too_long");
   expect(cp.log.at(-1)).toContain("process.stopped");
+  await eventually(() => stuck.closed || undefined, "its connection's end");
   // And it left everything in order.
   await using again = await startCp(dir.join("cp"));
   expect(await newest(adminClient(again.url("admin")))).toBe(3n);
