@@ -1,9 +1,13 @@
-import { open } from "node:fs/promises";
 import type { KeyObject } from "node:crypto";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { verifySnapshot } from "../model/snapshot-signature.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { fileSource, type State } from "./replica/last-good.ts";
+import {
+  readFallbackAddress,
+  withoutSecrets,
+  type FallbackAddress,
+} from "./fallback-address.ts";
+import { fileSource, openStateFile, type State } from "./replica/last-good.ts";
 import {
   DamagedFileError,
   readStateFrom,
@@ -31,42 +35,69 @@ const IDLE_MS = 15_000;
 const WHOLE_MS = 10 * 60_000;
 
 /**
- * Reads a snapshot file from a disk or a server, and proves it: by its header's seal, the signature, each bucket's hash
- * and the root. Nothing after the header is read before the signature has vouched for it, and of that no more than the
- * header announces.
+ * Reads a snapshot file from a disk or a server, and proves it. Nothing after the header is read before that is proved:
+ * the signature vouches for the sizes of the buckets and for the root, and the root, which is computed of the hashes in
+ * the header, for those. So whoever has not got the key makes this process take no more than a true file does. Then each
+ * bucket is compared with its hash, and the first that has another one is the last that is read.
  *
- * @throws Error that says what disagrees.
+ * @throws Error that says what disagrees, without what is secret in the source.
  */
 export async function readFallback(
   options: FallbackSourceOptions,
   signal: AbortSignal,
 ): Promise<FallbackState> {
-  const { source } = options;
+  const address = fallbackAddress(options.source);
   try {
-    return isUrl(source)
-      ? await fromServer(source, options, signal)
-      : await fromFile(source, options);
+    return address.url === undefined
+      ? await fromFile(address.shown, options, signal)
+      : await fromServer({ ...address, url: address.url }, options, signal);
   } catch (error) {
     if (error instanceof DamagedFileError)
-      throw new Error(`${source} ${error.message}`, { cause: error });
+      throw new Error(`${address.shown} ${error.message}`, { cause: error });
     throw error;
   }
+}
+
+/**
+ * The address in a source.
+ *
+ * @throws Error when there is none.
+ */
+export function fallbackAddress(source: string): FallbackAddress {
+  const address = readFallbackAddress(source);
+  if (typeof address === "string") throw new Error(`--fallback: ${address}`);
+  return address;
 }
 
 async function fromFile(
   file: string,
   options: FallbackSourceOptions,
+  signal: AbortSignal,
 ): Promise<FallbackState> {
-  const handle = await open(file, "r");
+  const handle = await openStateFile(file);
   try {
-    return await prove(await fileSource(handle), options);
+    const source = await fileSource(handle);
+    return await prove(
+      {
+        size: source.size,
+        read(buffer, at) {
+          signal.throwIfAborted();
+          return source.read(buffer, at);
+        },
+      },
+      options,
+    );
   } finally {
     await handle.close();
   }
 }
 
 async function fromServer(
-  url: string,
+  {
+    shown,
+    url,
+    authorization,
+  }: FallbackAddress & Required<Pick<FallbackAddress, "url">>,
   options: FallbackSourceOptions,
   signal: AbortSignal,
 ): Promise<FallbackState> {
@@ -79,7 +110,7 @@ async function fromServer(
     timer.cancel();
     const leftMs = Math.min(IDLE_MS, endsMs - clock.monotonic());
     timer = clock.setTimer(leftMs, () => {
-      late.abort(new Error(`${url} did not come in time`));
+      late.abort(new Error(`${shown} did not come in time`));
     });
   };
   alive();
@@ -89,13 +120,16 @@ async function fromServer(
       redirect: "manual",
       signal: AbortSignal.any([signal, late.signal]),
       // As it is: what is inflated on the way could be any size.
-      headers: { "accept-encoding": "identity" },
+      headers: {
+        "accept-encoding": "identity",
+        ...(authorization === undefined ? {} : { authorization }),
+      },
     });
     alive();
     if (response.status !== 200 || response.body === null) {
       await response.body?.cancel();
       throw new Error(
-        `${url} answers ${response.status}${response.status >= 300 && response.status < 400 ? `, a redirect to ${response.headers.get("location") ?? "nowhere"}: those are not followed` : ""}`,
+        `${shown} answers ${response.status}${response.status >= 300 && response.status < 400 ? `, a redirect to ${target(response.headers.get("location"), url)}: those are not followed` : ""}`,
       );
     }
     const parts = response.body[Symbol.asyncIterator]();
@@ -150,6 +184,9 @@ async function prove(
   return { ...(await readStateFrom(source, check)), timeMs };
 }
 
-function isUrl(source: string): boolean {
-  return /^https?:\/\//i.test(source);
+/** Where a redirect leads to. */
+function target(location: string | null, url: string): string {
+  return location !== null && URL.canParse(location, url)
+    ? withoutSecrets(new URL(location, url))
+    : "nowhere";
 }

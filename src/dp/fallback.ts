@@ -6,6 +6,7 @@ import { readVerifyKey } from "../model/snapshot-signature.ts";
 import { backoffMs } from "../runtime/backoff.ts";
 import type { AppliedState } from "./applied-state.ts";
 import {
+  fallbackAddress,
   readFallback,
   type FallbackSourceOptions,
   type FallbackState,
@@ -62,7 +63,8 @@ export async function runFallback(
   options: FallbackOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { applied, clock, logger, random, source } = options;
+  const { applied, clock, logger, random } = options;
+  const { shown: source } = fallbackAddress(options.source);
   await pause(options, GRACE_MS, signal);
   for (let failures = 0; !signal.aborted && applied.current === undefined;) {
     // It is asked first, and again when it is gone.
@@ -73,7 +75,7 @@ export async function runFallback(
     const startedMs = clock.monotonic();
     try {
       const state = await readFallback(options, signal);
-      if (await serve(options, state)) return;
+      if (await serve({ ...options, source }, state)) return;
       failures = 0;
     } catch (error) {
       if (isAborted(signal)) return;

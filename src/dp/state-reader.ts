@@ -1,12 +1,14 @@
-import { Bucket, Snapshot } from "../model/snapshot.ts";
+import { Bucket, rootOf, Snapshot } from "../model/snapshot.ts";
 import {
   readSnapshotFileHeader,
   readSnapshotFilePrefix,
   SNAPSHOT_FILE_PREFIX_BYTES,
 } from "../model/snapshot-file.ts";
-import { driveSlices } from "../runtime/slices.ts";
 import { LIMITS } from "../sync/limits.ts";
 import type { State } from "./replica/last-good.ts";
+
+/** A bucket is rarely larger. */
+const FIRST_BYTES = 1 << 20;
 
 /** Where the bytes of a snapshot file come from, in their order. */
 export interface ByteSource {
@@ -51,12 +53,8 @@ export async function readStateFrom(
   }
   if (source.size === undefined && (await source.read(Buffer.alloc(1), 0)) > 0)
     throw new DamagedFileError("goes on after its last bucket");
+  // Of the hashes in the header, with which each bucket was compared, the cursor's root was computed.
   const snapshot = Snapshot.ofBuckets(header.workspace, buckets);
-  const root = await driveSlices(snapshot.hashSlices());
-  if (root !== header.cursor.root)
-    throw new DamagedFileError(
-      `has root ${root}, its cursor says ${header.cursor.root}`,
-    );
   return { cursor: header.cursor, snapshot };
 }
 
@@ -75,6 +73,14 @@ export async function readStateHeader(
   const header = readSnapshotFileHeader(await take(source, length));
   if (typeof header === "string") throw new DamagedFileError(header);
   const bytes = header.buckets.reduce((sum, b) => sum + b.size, 0);
+  const root = rootOf(
+    header.workspace,
+    header.buckets.map((bucket) => [bucket.index, bucket]),
+  );
+  if (root !== header.cursor.root)
+    throw new DamagedFileError(
+      `has root ${root}, its cursor says ${header.cursor.root}`,
+    );
   const before = SNAPSHOT_FILE_PREFIX_BYTES + length;
   if (bytes > LIMITS.snapshotBytes)
     throw new DamagedFileError(
@@ -88,9 +94,15 @@ export async function readStateHeader(
 }
 
 async function take(source: ByteSource, length: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafeSlow(length);
+  let buffer = Buffer.allocUnsafeSlow(Math.min(length, FIRST_BYTES));
   let at = 0;
   while (at < length) {
+    // With what came: what is only announced takes no memory.
+    if (at === buffer.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.min(length, 2 * at));
+      buffer.copy(larger);
+      buffer = larger;
+    }
     const count = await source.read(buffer, at);
     if (count === 0)
       throw new DamagedFileError(`ends ${length - at} bytes too early`);

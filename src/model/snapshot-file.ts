@@ -95,7 +95,9 @@ export function readSnapshotFileHeader(
   const { cursor } = header;
   if (cursor === undefined) return "has no cursor in its header";
   let previous = -1;
-  for (const { index } of header.buckets) {
+  for (const { index, hash } of header.buckets) {
+    if (hash.length !== HASH_BYTES)
+      return `lists bucket ${index} with a hash of ${hash.length} bytes, not ${HASH_BYTES}`;
     if (index <= previous || index > 1023)
       return `lists bucket ${index} after ${previous}`;
     previous = index;

@@ -17,12 +17,14 @@ import {
 /** The parts of a header that a signature vouches for. */
 export type SignedParts = Pick<
   SnapshotFileHeader,
-  "workspace" | "cursor" | "time"
+  "workspace" | "cursor" | "time" | "buckets"
 >;
 
 const DOMAIN = Buffer.from("holdfast.snapshot.v1\0", "ascii");
 const ROOT = /^[0-9a-f]{64}$/;
 const KEY_ID_DIGITS = 16;
+/** A bucket in what is signed: its index and its size. */
+const SIZE_BYTES = 6;
 
 /**
  * Vouches for a snapshot file. The form is described at SnapshotSignature.
@@ -96,7 +98,12 @@ function keyIdOf(publicKey: KeyObject): string {
     .slice(0, KEY_ID_DIGITS);
 }
 
-function digestOf({ workspace, cursor, time }: SignedParts): Buffer | string {
+function digestOf({
+  workspace,
+  cursor,
+  time,
+  buckets,
+}: SignedParts): Buffer | string {
   if (cursor === undefined) return "has no cursor";
   if (time === undefined) return "has no time";
   if (!ROOT.test(cursor.root)) return `has "${cursor.root}" for a root`;
@@ -105,6 +112,11 @@ function digestOf({ workspace, cursor, time }: SignedParts): Buffer | string {
     numbers.writeBigUInt64BE(BigInt.asUintN(64, value));
     return Buffer.from(numbers);
   };
+  // The root vouches for the content of buckets, and not for their sizes.
+  const sizes = Buffer.alloc(4 + SIZE_BYTES * buckets.length);
+  let at = sizes.writeUInt32BE(buckets.length);
+  for (const { index, size } of buckets)
+    at = sizes.writeUInt32BE(size, sizes.writeUInt16BE(index, at));
   return createHash("sha256")
     .update(DOMAIN)
     .update(withLength(workspace))
@@ -112,6 +124,7 @@ function digestOf({ workspace, cursor, time }: SignedParts): Buffer | string {
     .update(u64(cursor.revision))
     .update(Buffer.from(cursor.root, "hex"))
     .update(u64(BigInt(Math.trunc(timestampMs(time)))))
+    .update(sizes)
     .digest();
 }
 

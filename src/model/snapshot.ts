@@ -403,6 +403,16 @@ function placeOf(digests: Buffer, index: number): number {
   return low;
 }
 
+/** The root of a snapshot whose buckets are known by their hashes, of 32 bytes each: ascending, without empty ones. */
+export function rootOf(
+  workspace: string,
+  buckets: Iterable<
+    readonly [index: number, bucket: { readonly hash: Uint8Array }]
+  >,
+): string {
+  return hashRoot(workspace, digestsOf(buckets));
+}
+
 function hashRoot(workspace: string, digests: Buffer): string {
   const name = Buffer.from(workspace, "utf8");
   const head = Buffer.allocUnsafe(LENGTH_BYTES);

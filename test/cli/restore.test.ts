@@ -184,7 +184,7 @@ test("a file that is missing, cut off, changed or something else is refused, and
     [cut, `${cut} `],
     [changed, "has another hash"],
     [other, `${other} is not a snapshot file`],
-    [dir.join(""), "cannot read"],
+    [dir.join(""), "is no regular file"],
   ] as const) {
     const { code, stderr } = await restore(source, dataDir);
     expect(stderr).toContain(message);

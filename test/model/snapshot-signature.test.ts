@@ -25,6 +25,10 @@ const header = create(SnapshotFileHeaderSchema, {
   workspace: "default",
   cursor: cursorOf("epoch", 258n, ROOT),
   time: timestampFromMs(1_234_567_890_123),
+  buckets: [
+    { index: 3, size: 70_000, hash: Buffer.alloc(32, 1) },
+    { index: 1023, size: 5, hash: Buffer.alloc(32, 2) },
+  ],
 });
 header.signature = signSnapshot(header, privateKey);
 
@@ -41,6 +45,9 @@ describe("a signature", () => {
       .update(
         Buffer.from((1_234_567_890_123).toString(16).padStart(16, "0"), "hex"),
       )
+      .update(Buffer.from([0, 0, 0, 2]))
+      .update(Buffer.from([0, 3, 0, 1, 0x11, 0x70]))
+      .update(Buffer.from([3, 0xff, 0, 0, 0, 5]))
       .digest();
     const { signature } = header;
     expect(
@@ -73,6 +80,11 @@ describe("a signature", () => {
     ["revision", { cursor: cursorOf("epoch", 259n, ROOT) }],
     ["root", { cursor: cursorOf("epoch", 258n, ROOT.replace("0", "1")) }],
     ["time", { time: timestampFromMs(1_234_567_890_124) }],
+    ["bucket", { buckets: header.buckets.slice(1) }],
+    [
+      "size of a bucket",
+      { buckets: header.buckets.map((each) => ({ ...each, size: 1 << 30 })) },
+    ],
     // Where one text ends and the next begins is signed too.
     [
       "border of two texts",

@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import type { KeyObject } from "node:crypto";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
@@ -5,6 +6,7 @@ import type { Snapshot } from "../../model/snapshot.ts";
 import { writeSnapshotFile } from "../../model/snapshot-file.ts";
 import { writeFileDurably } from "../../runtime/durable-file.ts";
 import {
+  DamagedFileError,
   readStateFrom,
   readStateHeader,
   type ByteSource,
@@ -61,7 +63,7 @@ async function reading<T>(
 ): Promise<T | undefined> {
   let handle: FileHandle;
   try {
-    handle = await open(file, "r");
+    handle = await openStateFile(file);
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
@@ -71,6 +73,24 @@ async function reading<T>(
   } finally {
     await handle.close();
   }
+}
+
+/**
+ * Opens a file for reading. Never waits for what a pipe or a device might say: nothing could end that, not even the
+ * process.
+ *
+ * @throws DamagedFileError when it is no regular file.
+ */
+export async function openStateFile(file: string): Promise<FileHandle> {
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if ((await handle.stat()).isFile()) return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+  await handle.close();
+  throw new DamagedFileError("is no regular file");
 }
 
 /** The bytes of an open file, from its beginning. */

@@ -76,7 +76,8 @@ export const SnapshotFileHeaderSchema: GenMessage<SnapshotFileHeader> = /*@__PUR
 /**
  * SnapshotSignature vouches for a snapshot file. What is signed is SHA-256 of: "holdfast.snapshot.v1" | one zero byte |
  * u32 length of workspace | workspace | u32 length of epoch | epoch | u64 revision | root (32 bytes) | u64 time in
- * milliseconds since the Unix epoch. The root stands for the whole content.
+ * milliseconds since the Unix epoch | u32 number of buckets that the header lists | for each of them u16 index | u32 size.
+ * The root stands for the whole content, the sizes for how much there is to read of it.
  *
  * @generated from message holdfast.sync.v1.SnapshotSignature
  */
