@@ -1,3 +1,5 @@
+import { isIPv4 } from "node:net";
+
 /** Where to listen or what to connect to. */
 export interface HostPort {
   /** A name or an address; IPv6 without brackets. */
@@ -43,7 +45,7 @@ export function isLoopback(host: string): boolean {
   return (
     host === "localhost" ||
     host === "::1" ||
-    /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host)
+    (isIPv4(host) && host.startsWith("127."))
   );
 }
 

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import {
   formatHostPort,
+  isLoopback,
   ListenError,
   parseHostPort,
 } from "../../src/runtime/host-port.ts";
@@ -47,4 +48,18 @@ test("a failure to listen names the address and the cause", () => {
     new Error("permission denied"),
   );
   expect(error.message).toBe("cannot listen on [::1]:80: permission denied");
+});
+
+test.each([
+  ["127.0.0.1", true],
+  ["127.255.3.4", true],
+  ["localhost", true],
+  ["::1", true],
+  ["127.999.999.999", false],
+  ["127.0.0.256", false],
+  ["127.0.0.1.example", false],
+  ["10.0.0.1", false],
+  ["0.0.0.0", false],
+])("whether only this machine can connect to %s: %s", (host, expected) => {
+  expect(isLoopback(host)).toBe(expected);
 });
