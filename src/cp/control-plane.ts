@@ -1,6 +1,6 @@
 import "../runtime/no-proto.ts";
 import path from "node:path";
-import type { Registry } from "prom-client";
+import { Gauge, type Registry } from "prom-client";
 import type { Clock } from "../runtime/clock.ts";
 import { CloseStack } from "../runtime/close-stack.ts";
 import { GrpcServer } from "../runtime/grpc.ts";
@@ -137,6 +137,14 @@ export async function startControlPlane(
     },
   );
   stack.use(sync);
+  new Gauge({
+    name: "holdfast_cp_sync_waiting_connections",
+    help: "Connections to the sync port that are not let in yet: they wait for their turn, or have not said enough.",
+    registers: [metrics],
+    collect() {
+      this.set(sync.waiting);
+    },
+  });
   const statusListener =
     options.statusListen === undefined
       ? undefined

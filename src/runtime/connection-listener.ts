@@ -5,22 +5,35 @@ import {
   type Server,
   type Socket,
 } from "node:net";
+import { Admission } from "./admission.ts";
+import { ByNetwork, networkOf } from "./by-network.ts";
 import type { Clock, Timer } from "./clock.ts";
+import { Connection } from "./connection.ts";
+import { FIRST_WORDS_BYTES, hasGreeting, hasPreface } from "./first-words.ts";
 import { ListenError, type HostPort } from "./host-port.ts";
-import type { Peer, PeerCertificate } from "./peer.ts";
+import type { PeerCertificate } from "./peer.ts";
 import { WaitingSocket } from "./waiting-socket.ts";
 
 /** Makes a connection secure, and says who is at the other end. */
 export interface Gatekeeper {
-  /** Rejects when the peer may not come in; the socket is destroyed then. It has reported why. */
+  /**
+   * Rejects when the peer may not come in; the socket is destroyed then. It has reported why. `hurried` is aborted when
+   * the socket is destroyed because it takes long and others wait.
+   */
   accept(
     socket: Socket,
     address: string,
+    hurried: AbortSignal,
   ): Promise<{
     readonly socket: Socket;
     readonly certificate: PeerCertificate;
   }>;
+  /** Hears of a peer that was cut off before it had said enough to be asked in. */
+  gaveUp(address: string, why: GivenUp): void;
 }
+
+/** Why a peer was cut off: it has taken all the time there is, or so many others wait. */
+export type GivenUp = "timeout" | "hurried";
 
 export interface ConnectionListenerOptions {
   readonly clock: Clock;
@@ -35,8 +48,8 @@ export interface ConnectionListenerOptions {
 }
 
 const IDLE_MS = 10_000;
-/** How long a handshake may take while others wait. */
-const HURRY_MS = 3_000;
+/** Connections that may be silent; those that have been the longest make room for more. */
+const MAX_SILENT = 4_096;
 /** Connections that may wait to be let in; more are cut. */
 const MAX_WAITING = 16_384;
 /** As many as the system allows: those of a whole fleet come at once, and what does not fit is tried again a second later. */
@@ -52,12 +65,14 @@ export class ConnectionListener {
   readonly #server: Server;
   readonly #options: ConnectionListenerOptions;
   readonly #connections = new Map<string, Connection>();
-  /** Those that have said nothing yet, with what ends that. They hold nobody up. */
-  readonly #silent = new Map<WaitingSocket, Timer>();
-  /** Those that wait to be let in, the longest waiting first. */
-  readonly #waiting = new Set<WaitingSocket>();
-  /** How many are let in and not settled. */
-  #admitted = 0;
+  /** Those that have not said their first words yet. They hold nobody up. */
+  readonly #silent = new ByNetwork<WaitingSocket>();
+  /** What ends that. */
+  readonly #timers = new Map<WaitingSocket, Timer>();
+  /** Those that wait to be let in. */
+  readonly #waiting = new ByNetwork<WaitingSocket>();
+  /** Who is let in and not settled. */
+  readonly #admission: Admission;
   #closing = false;
 
   private constructor(
@@ -68,6 +83,12 @@ export class ConnectionListener {
     this.#server = server;
     this.address = address;
     this.#options = options;
+    this.#admission = new Admission({
+      clock: options.clock,
+      places: options.admission ?? Infinity,
+      othersWait: () => this.#waiting.size > 0,
+      admitOne: () => this.#admitOne(),
+    });
     server.on("connection", (socket) => {
       this.#accept(socket);
     });
@@ -106,7 +127,8 @@ export class ConnectionListener {
     if (this.#closing) return;
     this.#closing = true;
     this.#server.close();
-    for (const waiting of [...this.#silent.keys(), ...this.#waiting])
+    this.#admission.stop();
+    for (const waiting of [...this.#silent, ...this.#waiting])
       waiting.destroy();
     for (const connection of this.#connections.values())
       if (!connection.served) connection.destroy();
@@ -134,52 +156,92 @@ export class ConnectionListener {
       socket.destroy();
       return;
     }
-    if (this.waiting >= MAX_WAITING) {
-      socket.destroy();
-      return;
-    }
-    const { clock, idleMs = IDLE_MS } = this.#options;
-    const waiting = new WaitingSocket(
-      socket,
-      `${remoteAddress}:${remotePort}`,
-      {
-        // Not before: who connects and says nothing would keep others out.
-        spoke: () => {
-          this.#silent.get(waiting)?.cancel();
-          this.#silent.delete(waiting);
-          this.#waiting.add(waiting);
-          this.#admitNext();
-        },
-        left: () => {
-          this.#silent.get(waiting)?.cancel();
-          this.#silent.delete(waiting);
-          this.#waiting.delete(waiting);
-        },
+    if (this.#silent.size >= MAX_SILENT) this.#cutSilent();
+    const from = {
+      address: `${remoteAddress}:${remotePort}`,
+      network: networkOf(remoteAddress),
+    };
+    const { clock, gatekeeper, idleMs = IDLE_MS } = this.#options;
+    const waiting = new WaitingSocket(socket, from, {
+      maxBytes: FIRST_WORDS_BYTES,
+      isEnough: gatekeeper === undefined ? hasPreface : hasGreeting,
+      // Not before it can be answered: who connects and says no more would keep others out.
+      spoke: () => {
+        this.#notSilent(waiting);
+        if (!this.#makeRoom(waiting)) return;
+        this.#waiting.add(waiting);
+        this.#admission.advance();
       },
-    );
-    this.#silent.set(
+      left: () => {
+        this.#notSilent(waiting);
+        this.#waiting.delete(waiting);
+      },
+    });
+    this.#silent.add(waiting);
+    this.#timers.set(
       waiting,
       clock.setTimer(idleMs, () => {
+        if (waiting.hasBegun) gatekeeper?.gaveUp(from.address, "timeout");
         waiting.destroy();
       }),
     );
   }
 
-  #admit(socket: Socket, address: string): void {
+  #notSilent(waiting: WaitingSocket): void {
+    this.#timers.get(waiting)?.cancel();
+    this.#timers.delete(waiting);
+    this.#silent.delete(waiting);
+  }
+
+  /** Cuts who has been silent the longest, of those where most come from. */
+  #cutSilent(): void {
+    const [oldest] = this.#silent.crowd();
+    if (oldest === undefined) return;
+    this.#options.gatekeeper?.gaveUp(oldest.address, "hurried");
+    this.#notSilent(oldest);
+    oldest.destroy();
+  }
+
+  /** Makes room for one more that waits, at the cost of the last one of where most come from. False when that is this one. */
+  #makeRoom(waiting: WaitingSocket): boolean {
+    if (this.#waiting.size < MAX_WAITING) return true;
+    const last = [...this.#waiting.crowd()].at(-1);
+    const cut =
+      last === undefined || last.network === waiting.network ? waiting : last;
+    this.#options.gatekeeper?.gaveUp(cut.address, "hurried");
+    this.#waiting.delete(cut);
+    cut.destroy();
+    return cut !== waiting;
+  }
+
+  #admitOne(): boolean {
+    const waiting = this.#closing ? undefined : this.#waiting.take();
+    if (waiting === undefined) return false;
+    this.#admit(waiting.release(), waiting);
+    return true;
+  }
+
+  #admit(
+    socket: Socket,
+    from: { readonly address: string; readonly network: string },
+  ): void {
+    const { address } = from;
     // The same port of a peer to another address of this machine: the peer's next attempt has another.
     if (this.#connections.has(address)) {
       socket.destroy();
       return;
     }
-    this.#admitted++;
-    const connection = new Connection(socket, address, {
+    const connection = new Connection(socket, from, {
       clock: this.#options.clock,
       idleMs: this.#options.idleMs ?? IDLE_MS,
+      claimed: () => {
+        this.#admission.claim(connection);
+      },
       settled: () => {
-        this.#admitted--;
-        this.#admitNext();
+        this.#admission.leave(connection);
       },
     });
+    this.#admission.enter(connection);
     this.#connections.set(address, connection);
     socket.once("close", () => {
       this.#connections.delete(address);
@@ -188,141 +250,31 @@ export class ConnectionListener {
     void this.#serve(socket, connection);
   }
 
-  #admitNext(): void {
-    const { admission = Infinity } = this.#options;
-    for (const waiting of this.#waiting) {
-      if (this.#closing || this.#admitted >= admission) return;
-      this.#waiting.delete(waiting);
-      const socket = waiting.release();
-      this.#admit(socket, waiting.address);
-    }
-  }
-
   async #serve(socket: Socket, connection: Connection): Promise<void> {
     const { gatekeeper, serve } = this.#options;
     let speaking = socket;
-    if (gatekeeper !== undefined) {
-      const hurry = this.#hurry(connection);
+    if (gatekeeper !== undefined)
       try {
-        const accepted = await gatekeeper.accept(socket, connection.address);
+        const accepted = await gatekeeper.accept(
+          socket,
+          connection.address,
+          connection.hurried,
+        );
         connection.certificate = accepted.certificate;
         speaking = accepted.socket;
         speaking.on("error", ignore);
+        await this.#admission.proven(connection);
       } catch {
         // It was reported where it was found.
         socket.destroy();
         return;
-      } finally {
-        hurry.cancel();
       }
-    }
     if (socket.destroyed || speaking.destroyed || this.#closing) {
       socket.destroy();
       return;
     }
     connection.begin(speaking);
     serve(speaking);
-  }
-
-  /** Cuts a connection whose handshake takes its time, when others wait for its place. */
-  #hurry(connection: Connection): Timer {
-    const { clock } = this.#options;
-    const look = (): void => {
-      if (this.#waiting.size > 0) connection.destroy();
-      else timer = clock.setTimer(HURRY_MS, look);
-    };
-    let timer = clock.setTimer(HURRY_MS, look);
-    return {
-      cancel: () => {
-        timer.cancel();
-      },
-    };
-  }
-}
-
-/** One connection that was let in. */
-export class Connection implements Peer {
-  readonly address: string;
-  certificate: PeerCertificate | undefined;
-  /** Resolves when the connection is gone. */
-  readonly closed: Promise<void>;
-  readonly #socket: Socket;
-  readonly #options: {
-    readonly clock: Clock;
-    readonly idleMs: number;
-    readonly settled: () => void;
-  };
-  #speaking: Socket | undefined;
-  #settled = false;
-  #streams = 0;
-  #idle: Timer | undefined;
-
-  constructor(
-    socket: Socket,
-    address: string,
-    options: {
-      readonly clock: Clock;
-      readonly idleMs: number;
-      readonly settled: () => void;
-    },
-  ) {
-    this.#socket = socket;
-    this.address = address;
-    this.#options = options;
-    this.closed = new Promise((resolve) => {
-      socket.once("close", () => {
-        resolve();
-      });
-    });
-  }
-
-  /** Whether the protocol is spoken on it. */
-  get served(): boolean {
-    return this.#speaking !== undefined;
-  }
-
-  /** The protocol is spoken from now on. */
-  begin(speaking: Socket): void {
-    this.#speaking = speaking;
-    this.#watch();
-  }
-
-  /** A stream was opened on it. Call the function once when its handler is done. */
-  opened(): () => void {
-    this.#streams++;
-    this.#idle?.cancel();
-    return () => {
-      this.#streams--;
-      // Whoever was not taken in by now never will be.
-      this.settled();
-      this.#watch();
-    };
-  }
-
-  settled(): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    this.#options.settled();
-  }
-
-  destroy(): void {
-    this.#speaking?.destroy();
-    // Under TLS the one below as well: the upper one waits for its last bytes to leave, which a peer that does not read never takes.
-    this.#socket.destroy();
-  }
-
-  /** The socket is closed. */
-  gone(): void {
-    this.#idle?.cancel();
-    this.settled();
-  }
-
-  #watch(): void {
-    if (this.#streams > 0 || this.#socket.destroyed) return;
-    this.#idle?.cancel();
-    this.#idle = this.#options.clock.setTimer(this.#options.idleMs, () => {
-      this.destroy();
-    });
   }
 }
 

@@ -13,7 +13,8 @@ import {
   type GrpcServerOptions,
 } from "../../src/runtime/grpc.ts";
 import { GrpcClient } from "../../src/runtime/grpc-client.ts";
-import type { Peer } from "../../src/runtime/peer.ts";
+import type { Gatekeeper } from "../../src/runtime/connection-listener.ts";
+import type { Peer, PeerCertificate } from "../../src/runtime/peer.ts";
 import { eventually } from "../support/eventually.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -183,34 +184,84 @@ test("a connection on which no stream is opened in time is cut, whether it says 
   await eventually(() => clock.timers === 0, "all to be cut");
 });
 
-test("who stays in the handshake is cut when others wait for the place, and only then", async () => {
-  const clock = new ManualClock();
-  const begun: Socket[] = [];
-  const server = await serve(async () => {}, {
-    clock,
-    admission: 1,
-    tls: {
-      accept: (socket) => {
-        begun.push(socket);
-        return new Promise((_resolve, reject) => {
-          socket.once("close", () => reject(new Error("gone")));
+/** A TLS greeting, or what looks like one. */
+const GREETING = Buffer.from([0x16, 0x03, 0x01, 0, 3, 1, 2, 3]);
+
+/** Lets nobody in by itself: the test says when a handshake is done. */
+class ManualGatekeeper implements Gatekeeper {
+  readonly begun: { readonly socket: Socket; finish(): void }[] = [];
+  readonly givenUp: string[] = [];
+
+  accept(socket: Socket) {
+    return new Promise<{ socket: Socket; certificate: PeerCertificate }>(
+      (resolve, reject) => {
+        socket.once("close", () => reject(new Error("gone")));
+        this.begun.push({
+          socket,
+          finish: () =>
+            resolve({
+              socket,
+              certificate: {
+                name: "",
+                nodeId: undefined,
+                expiresAtMs: 0,
+                fingerprint: "",
+              },
+            }),
         });
       },
-    },
-  });
+    );
+  }
+
+  gaveUp(_address: string, why: string): void {
+    this.givenUp.push(why);
+  }
+}
+
+test("hundreds that begin to greet and do not go on keep nobody out, and are cut in the end", async () => {
+  const clock = new ManualClock();
+  const tls = new ManualGatekeeper();
+  const server = await serve(async () => {}, { clock, admission: 1, tls });
+  const closed: Promise<unknown>[] = [];
+  for (let i = 0; i < 320; i++) {
+    const socket = await plainSocket(server);
+    socket.write(GREETING.subarray(0, 1 + (i % (GREETING.length - 1))));
+    closed.push(closeOf(socket));
+  }
+  await waiting(server, 320);
+  const good = await plainSocket(server);
+  // In parts, as the network has it.
+  good.write(GREETING.subarray(0, 3));
+  await waiting(server, 321);
+  good.write(GREETING.subarray(3));
+  await eventually(() => tls.begun.length === 1, "it to be let in");
+  expect(tls.begun[0]?.socket.remotePort).toBe(good.localPort);
+  clock.advance(10_001);
+  await Promise.all(closed);
+  expect(server.waiting).toBe(0);
+  expect(tls.givenUp).toEqual(Array<string>(320).fill("timeout"));
+});
+
+test("who stays in the handshake makes room for others, and goes on when he is done and they are", async () => {
+  const clock = new ManualClock();
+  const tls = new ManualGatekeeper();
+  const server = await serve(async () => {}, { clock, admission: 1, tls });
   const slow = await plainSocket(server);
-  slow.write("hello");
-  await eventually(() => begun.length === 1, "the first to be let in");
+  slow.write(GREETING);
+  await eventually(() => tls.begun.length === 1, "the first to be let in");
   clock.advance(9_000);
-  expect(slow.destroyed).toBe(false);
   const other = await plainSocket(server);
-  other.write("hello");
+  other.write(GREETING);
   await waiting(server, 1);
-  await eventually(() => clock.timers === 1, "it to have spoken");
-  const closed = closeOf(slow);
-  clock.advance(3_000);
-  await closed;
-  await eventually(() => begun.length === 2, "the second to be let in");
+  await eventually(() => clock.timers === 1, "it to have greeted");
+  clock.advance(200);
+  await eventually(() => tls.begun.length === 2, "the second to be let in");
+  expect(slow.destroyed).toBe(false);
+  tls.begun[1]?.finish();
+  tls.begun[0]?.finish();
+  // The greeting is no HTTP/2, which whoever speaks that says, as soon as it may.
+  await Promise.all([closeOf(other), closeOf(slow)]);
+  expect(tls.givenUp).toEqual([]);
 });
 
 test("a stream whose peer never reads is cut with its connection", async () => {

@@ -10,12 +10,12 @@ import {
 } from "node:tls";
 import { ConfigError } from "../../model/violation.ts";
 import type { Clock, Timer } from "../clock.ts";
-import type { Gatekeeper } from "../connection-listener.ts";
+import type { Gatekeeper, GivenUp } from "../connection-listener.ts";
 import { formatHostPort, type HostPort } from "../host-port.ts";
 import type { Connector } from "../link.ts";
 import type { Logger } from "../logger.ts";
 import type { PeerCertificate } from "../peer.ts";
-import { handshakeErrorOf } from "./handshake-error.ts";
+import { givenUp, handshakeErrorOf } from "./handshake-error.ts";
 import { HandshakeReport } from "./handshake-report.ts";
 import { HandshakeServer, type ServerContext } from "./handshake-server.ts";
 import { LiveSockets } from "./live-sockets.ts";
@@ -128,6 +128,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
   async accept(
     socket: Socket,
     address: string,
+    hurried: AbortSignal,
   ): Promise<{ socket: TLSSocket; certificate: PeerCertificate }> {
     try {
       this.#server ??= new HandshakeServer(
@@ -139,10 +140,16 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
       return { socket: secure, certificate: peer };
     } catch (error) {
       socket.destroy();
-      const failure = handshakeErrorOf(error);
+      const failure = hurried.aborted
+        ? givenUp("hurried")
+        : handshakeErrorOf(error);
       this.#report.failed(address, failure);
       throw failure;
     }
+  }
+
+  gaveUp(address: string, why: GivenUp): void {
+    this.#report.failed(address, givenUp(why));
   }
 
   /** The client's side. Rejects with a HandshakeError, which has been logged. */

@@ -1,3 +1,4 @@
+import type { GivenUp } from "../connection-listener.ts";
 import { HandshakeError } from "./handshake-report.ts";
 
 /** Bytes that are no TLS at all. */
@@ -10,11 +11,7 @@ export function handshakeErrorOf(error: unknown): HandshakeError {
   const message = error instanceof Error ? error.message : String(error);
   const code =
     error instanceof Error && "code" in error ? String(error.code) : "";
-  if (code === "ERR_TLS_HANDSHAKE_TIMEOUT")
-    return new HandshakeError(
-      "timeout",
-      "it has not finished the TLS handshake in time",
-    );
+  if (code === "ERR_TLS_HANDSHAKE_TIMEOUT") return givenUp("timeout");
   if (code === "ECONNRESET" || code === "EPIPE" || code === "ECONNABORTED")
     return new HandshakeError("closed", "it hung up during the handshake");
   if (NOT_TLS.test(code))
@@ -25,4 +22,22 @@ export function handshakeErrorOf(error: unknown): HandshakeError {
   if (code.startsWith("ERR_SSL"))
     return new HandshakeError("protocol", `the TLS handshake failed: ${code}`);
   return new HandshakeError("other", message);
+}
+
+/** What to say of a peer that took too long. */
+export function givenUp(why: GivenUp): HandshakeError {
+  switch (why) {
+    case "timeout":
+      return new HandshakeError(
+        why,
+        "it has not finished the TLS handshake in time",
+      );
+    case "hurried":
+      return new HandshakeError(
+        why,
+        "it was slow in the TLS handshake while many others waited: is this port open to strangers?",
+      );
+    default:
+      return why satisfies never;
+  }
 }

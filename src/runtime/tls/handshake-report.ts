@@ -6,6 +6,7 @@ import type { Logger } from "../logger.ts";
 export type HandshakeFailure =
   | "closed"
   | "timeout"
+  | "hurried"
   | "not_tls"
   | "protocol"
   | "no_certificate"
@@ -19,6 +20,7 @@ export type HandshakeFailure =
   | "wrong_server_name"
   | "name_not_allowed"
   | "several_nodes"
+  | "no_node_name"
   | "other";
 
 /** A peer may not come in, or a control plane is not to be trusted. */

@@ -1,5 +1,8 @@
 import { Registry } from "prom-client";
 import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { connect as connectTls } from "node:tls";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SyncService } from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
 import { systemClock, type Clock } from "../../../src/runtime/clock.ts";
@@ -10,6 +13,7 @@ import {
   messagesOf,
   sendMessage,
   type BidiHandler,
+  type GrpcServerOptions,
 } from "../../../src/runtime/grpc.ts";
 import { GrpcClient } from "../../../src/runtime/grpc-client.ts";
 import type { Peer } from "../../../src/runtime/peer.ts";
@@ -89,6 +93,7 @@ const echo: Handler = async (call, signal) => {
 async function serve(
   cp: Side,
   connect: Handler = echo,
+  options: Partial<GrpcServerOptions> = {},
 ): Promise<{ server: GrpcServer; peers: Peer[] }> {
   const peers: Peer[] = [];
   const server = await GrpcServer.listen(
@@ -101,7 +106,7 @@ async function serve(
         },
       }),
     ],
-    { onFailure: () => {}, tls: cp.tls },
+    { onFailure: () => {}, tls: cp.tls, ...options },
   );
   stack.defer(() => server.close(0));
   return { server, peers };
@@ -683,7 +688,7 @@ describe("files", () => {
 test("whoever does not speak TLS is refused, in words, and so is one who does not end the handshake", async () => {
   const files = putPair(dir, "cluster", await sharedPair());
   const cp = await side(files, systemClock, 300);
-  const { server } = await serve(cp);
+  const { server } = await serve(cp, echo, { idleMs: 300 });
   const plain = new GrpcClient(server.address);
   stack.defer(() => plain.close());
   await expect(
@@ -694,7 +699,6 @@ test("whoever does not speak TLS is refused, in words, and so is one who does no
       "it does not speak TLS: was it started with --insecure-sync?",
     ),
   );
-  const { connect } = await import("node:net");
   const silent = connect(server.address.port, server.address.host);
   // The first bytes of a greeting, and nothing after.
   silent.write(Buffer.from([0x16, 0x03, 0x01, 0x02]));
@@ -709,6 +713,56 @@ test("whoever does not speak TLS is refused, in words, and so is one who does no
   const dp = await side(files);
   await expect(join(open, dp)).rejects.toThrow(/TLS|hung up/);
 });
+
+test("a hundred that greet and then say no more keep nobody out for long, and are logged when they are cut", async () => {
+  const files = putPair(dir, "cluster", await sharedPair());
+  const cp = await side(files);
+  const { server } = await serve(cp, echo, { admission: 4 });
+  const greeting = await greetingOfTls();
+  const strangers: Socket[] = [];
+  for (let i = 0; i < 100; i++) {
+    const socket = connect(server.address.port, server.address.host);
+    socket.on("error", () => {});
+    stack.defer(() => socket.destroy());
+    socket.write(greeting);
+    strangers.push(socket);
+  }
+  // All of them are ahead of the node.
+  await until(() => expect(server.waiting).toBe(96));
+  await join(server, await side(files));
+  expect(strangers.some(({ destroyed }) => destroyed)).toBe(false);
+
+  const cut = new AbortController();
+  const theirs = connect(server.address.port, server.address.host);
+  stack.defer(() => theirs.destroy());
+  const accepted = cp.tls.accept(theirs, "10.0.0.1:1", cut.signal);
+  cut.abort();
+  theirs.destroy();
+  await expect(accepted).rejects.toThrow("slow in the TLS handshake");
+  cp.tls.gaveUp("10.0.0.2:1", "hurried");
+  expect(cp.logger.last("tls.handshake_failed")).toMatchObject({
+    level: "warn",
+    fields: { peer: "10.0.0.2:1" },
+  });
+  expect(await cp.metric(FAILURES, { reason: "hurried" })).toBe(2);
+});
+
+/** The first words of a TLS client. */
+async function greetingOfTls(): Promise<Buffer> {
+  const said = new Promise<Buffer>((resolve) => {
+    const client = connectTls({
+      socket: new Duplex({
+        read: () => {},
+        write: (chunk: Buffer) => {
+          resolve(chunk);
+        },
+      }),
+    });
+    client.on("error", () => {});
+    stack.defer(() => client.destroy());
+  });
+  return said;
+}
 
 test("refusals beyond what somebody can read are counted, and said with the next line", async () => {
   let aheadMs = 0;
