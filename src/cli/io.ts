@@ -23,6 +23,8 @@ export interface Io {
   readonly program: Program;
   /** Aborted when the process is asked to end. */
   readonly stop: AbortSignal;
+  /** Has the process killed if it does not end by itself now. Absent: it is nobody's to end. */
+  readonly killSoon?: () => void;
 }
 
 /** What the process ends with. 3: there are differences, or not every node has converged. */

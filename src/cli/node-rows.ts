@@ -93,9 +93,11 @@ const EXPIRES_SOON_MS = 30 * 24 * 60 * 60 * 1000;
 /** Nodes named in the note on certificates, at most. */
 const NAMED = 5;
 
-/** A line on the certificates that expire soon, the first to expire first; empty when none does. */
+/** A line on the certificates of connected nodes that expire soon, the first to expire first; empty when none does. */
 export function expiryNote(nodes: readonly Node[], nowMs: number): string {
   const soon = nodes
+    // Of one that is gone it is not known which certificate it comes back with, nor whether it does.
+    .filter(({ connected }) => connected)
     .flatMap((node) => {
       const time = node.certificate?.expiresAt;
       return time !== undefined && timestampMs(time) - nowMs < EXPIRES_SOON_MS
@@ -106,7 +108,7 @@ export function expiryNote(nodes: readonly Node[], nowMs: number): string {
   if (soon.length === 0) return "";
   const named = soon
     .slice(0, NAMED)
-    .map(({ node, time }) => `${node.hostname || node.id} (${timeText(time)})`);
+    .map(({ node, time }) => `${node.id} (${timeText(time)})`);
   const more = soon.length - named.length;
   const which = named.join(", ") + (more > 0 ? ` and ${more} more` : "");
   return `${printable(

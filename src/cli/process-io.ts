@@ -1,7 +1,10 @@
+import { spawn } from "node:child_process";
 import type { ExitCode, Io } from "./io.ts";
 
 /** The same Ctrl-C reaches a process more than once when npm or a shell passes it on: this soon it counts as one. */
 const SAME_SIGNAL_MS = 1000;
+/** Ending takes no longer when nothing is in the way. */
+const KILL_AFTER_MS = 300;
 
 /**
  * The streams of this process, and a signal that is aborted when it is asked to end: by SIGINT, SIGTERM, or by the end of
@@ -37,7 +40,21 @@ export function processIo(): Io {
       args: [...process.execArgv, process.argv[1] ?? ""],
     },
     stop: controller.signal,
+    killSoon,
   };
+}
+
+/**
+ * Has this process killed in a moment. Its end waits for threads that wait for a disk or a pipe, however long that is, and
+ * nothing that it could do itself would be done then. Who kills looks first whose child it still is: another process may
+ * have got the number.
+ */
+function killSoon(): void {
+  const { pid } = process;
+  const script = `setTimeout(() => { if (process.ppid === ${pid}) process.kill(${pid}, "SIGKILL"); }, ${KILL_AFTER_MS})`;
+  spawn(process.execPath, ["-e", script], { stdio: "ignore" })
+    .on("error", () => process.kill(pid, "SIGKILL"))
+    .unref();
 }
 
 /** Ends the process when all that was written has gone out, whatever else might keep it alive. */

@@ -66,6 +66,7 @@ async function tooLate(
   await stopped(io.stop);
   await clock.sleep(STOP_DEADLINE_MS);
   logger.warn("process.stop_took_too_long", { after_ms: STOP_DEADLINE_MS });
+  io.killSoon?.();
   return EXIT.done;
 }
 

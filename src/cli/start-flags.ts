@@ -1,6 +1,20 @@
+import { readFallbackAddress } from "../dp/fallback-address.ts";
 import { optional, flag } from "./flags.ts";
 import { UsageError } from "./io.ts";
-import { duration, oneOf, text } from "./value-types.ts";
+import { duration, oneOf, text, type ValueType } from "./value-types.ts";
+
+/** A file's name, or the URL of one. */
+const snapshotSource: ValueType<string> = {
+  placeholder: "FILE|URL",
+  read(given) {
+    const file = text("FILE").read(given);
+    if (!file.ok) return file;
+    const address = readFallbackAddress(given);
+    return typeof address === "string"
+      ? { ok: false, reason: address }
+      : { ok: true, value: given };
+  },
+};
 
 /** What a data plane does about a configuration that nobody confirms, and without one. */
 export const startFlags = {
@@ -13,9 +27,9 @@ export const startFlags = {
       "What to do then, besides the metric: nothing, log it, or answer 503 at /status/ready. Traffic is served in any case.",
     default: "serve",
   }),
-  fallback: optional(text("FILE|URL"), {
+  fallback: optional(snapshotSource, {
     summary:
-      "A snapshot file (export-snapshot, cp --publish-snapshot) to start from when there is nothing in the data directory and no control plane.",
+      "A snapshot file (export-snapshot, cp --publish-snapshot) to start from when there is nothing in the data directory and no control plane. A URL may have a user and a password.",
   }),
   fallbackKey: optional(text("FILE"), {
     summary: "The public key (Ed25519, PEM) of who must have signed it.",

@@ -32,7 +32,7 @@ const NODES: MessageInitShape<typeof NodeSchema>[] = [
   { id: "bbbb-1", hostname: "edge-2", reason: "disconnected" },
 ];
 
-async function withNodes() {
+async function withNodes(held: readonly string[] = []) {
   const retried: string[] = [];
   const allowed: string[] = [];
   const forgotten: string[] = [];
@@ -42,7 +42,10 @@ async function withNodes() {
       listNodes({ pageToken }) {
         const at = pageToken === "" ? 0 : Number(pageToken);
         const nextPageToken = at + 1 < NODES.length ? String(at + 1) : "";
-        return { nodes: NODES.slice(at, at + 1), nextPageToken };
+        const nodes = NODES.slice(at, at + 1).map((node) =>
+          held.includes(node.id) ? { ...node, conditions: ["held"] } : node,
+        );
+        return { nodes, nextPageToken };
       },
       retry({ id }) {
         retried.push(id);
@@ -121,8 +124,24 @@ test.each([
   expect(plane.retried).toEqual([id]);
 });
 
-test("allow and forget say what was done, or print the node", async () => {
+test("allow of a node that is not held says that there is nothing to allow now", async () => {
   await using plane = await withNodes();
+  const { code, stdout } = await runCli([
+    "nodes",
+    "allow",
+    "aaaa-2",
+    "--admin",
+    plane.admin,
+  ]);
+  expect(code).toBe(0);
+  expect(stdout).toBe(
+    "node aaaa-2 holds nothing back now, so there is nothing to allow; the permission stays, for this control plane's present epoch\n",
+  );
+  expect(plane.allowed).toEqual(["aaaa-2"]);
+});
+
+test("allow and forget say what was done, or print the node", async () => {
+  await using plane = await withNodes(["aaaa-1"]);
   const run = (...argv: string[]) =>
     runCli(["nodes", ...argv, "--admin", plane.admin]);
   expect((await run("allow", "edge-1")).stdout).toBe(
@@ -150,17 +169,26 @@ test("conditions, progress and certificates that expire are shown when there are
           {
             id: "a",
             hostname: "edge-1",
+            connected: true,
             conditions: ["forked", "regressed"],
             certificate: certificate(29n),
           },
           {
             id: "b",
             hostname: "edge-2",
+            connected: true,
             reason: "applying",
             progress: { revision: 13n, step: "verify", done: 4n, total: 10n },
             certificate: certificate(-1n),
           },
-          { id: "c", hostname: "edge-3", certificate: certificate(31n) },
+          {
+            id: "c",
+            hostname: "edge-3",
+            connected: true,
+            certificate: certificate(31n),
+          },
+          // It may be gone for good.
+          { id: "d", hostname: "edge-4", certificate: certificate(1n) },
         ],
       }),
     },
@@ -170,7 +198,7 @@ test("conditions, progress and certificates that expire are shown when there are
   expect(stdout).toContain("  forked,regressed");
   expect(stdout).toContain("applying; revision 13: verify 40 %");
   expect(stderr).toMatch(
-    /^the certificates of 2 nodes expire within 30 days: edge-2 \(.*\), edge-1 \(.*\)\n$/,
+    /^the certificates of 2 nodes expire within 30 days: b \(.*\), a \(.*\)\n$/,
   );
 });
 
@@ -219,6 +247,8 @@ test("ten thousand nodes are listed, and one of them found", async () => {
   const all = JSON.parse(asJson.stdout) as { nodes: { id: string }[] };
   expect(new Set(all.nodes.map(({ id }) => id)).size).toBe(10_000);
   const id = "00000000-0000-4000-8000-000000009999";
-  expect((await run("allow", id)).stdout).toContain(`node ${id} may follow`);
+  expect((await run("allow", id)).stdout).toContain(
+    `node ${id} holds nothing back now`,
+  );
   expect(nodes.allowed).toEqual([id]);
 }, 60_000);

@@ -136,6 +136,28 @@ test("a second signal ends it at once, the same one passed on twice does not", a
   expect(await exited).toEqual({ code: 128 + 15, signal: null });
 });
 
+test("a stop that hangs in a thread that nothing can wake ends all the same", async () => {
+  const { child, exited, stderr } = startScript(`
+    const { processIo, endProcess } = await import(${moduleUrl("cli/process-io.ts")});
+    const { serve } = await import(${moduleUrl("cli/serve.ts")});
+    const { createLogger } = await import(${moduleUrl("runtime/logger.ts")});
+    const { systemClock } = await import(${moduleUrl("runtime/clock.ts")});
+    const { execFileSync } = await import("node:child_process");
+    const { mkdtempSync, rmSync } = await import("node:fs");
+    const { open } = await import("node:fs/promises");
+    const dir = mkdtempSync("/tmp/holdfast-test-");
+    execFileSync("mkfifo", [dir + "/pipe"]);
+    const clock = { ...systemClock, sleep: async () => { await systemClock.sleep(200); rmSync(dir, { recursive: true }); } };
+    const opened = open(dir + "/pipe", "r");
+    endProcess(await serve(processIo(), { clock, logger: createLogger("info") }, async () => ({
+      [Symbol.asyncDispose]: () => opened,
+    }), () => { setTimeout(() => process.kill(process.pid, "SIGTERM"), 10); return {}; }));
+  `);
+  expect(await text(stderr)).toContain('"process.stop_took_too_long"');
+  expect(await exited).toEqual({ code: null, signal: "SIGKILL" });
+  expect(child.killed).toBe(false);
+});
+
 test("an error that nobody caught is logged as JSON and ends with 1", async () => {
   const { exited, stderr } = startScript(`
     const { processIo, endProcess } = await import(${moduleUrl("cli/process-io.ts")});

@@ -6,6 +6,27 @@ import { runCli } from "../support/cli.ts";
 const listed = COMMANDS.filter(({ hidden }) => !hidden);
 
 describe("the program itself", () => {
+  test.each([
+    ["file:///x.hfs", '"file:" is not supported'],
+    ["file:/x.hfs", '"file:" is not supported'],
+    ["ftp://ann:s3cret@files.example/x.hfs", '"ftp:" is not supported'],
+    ["http:/ann:s3cret@x", '"http:" is not supported'],
+    ["https://ann:s3cret@:99999/x", "it is no URL"],
+    ["https://ann:s3%cret@x/y", "write %25"],
+  ])(
+    "dp --fallback %s is a wrong command line, told without a password",
+    async (source, reason) => {
+      const { code, stderr } = await runCli(
+        "dp --control-plane 127.0.0.1:1 --data-dir /nowhere --insecure-sync --fallback-key k --fallback"
+          .split(" ")
+          .concat(source),
+      );
+      expect(code).toBe(2);
+      expect(stderr).toContain(reason);
+      expect(stderr).not.toMatch(/s3/);
+    },
+  );
+
   test("--version prints one line with the version", async () => {
     const { code, stdout } = await runCli(["--version"]);
     expect(code).toBe(0);

@@ -26,7 +26,7 @@ export const nodes = command({
   help: [
     "Each node with the revision it serves and, when that is not the newest, the reason and how far it is. A node that was gone for 14 days is forgotten.",
     "CONDITION names what somebody should know of: forked (it serves a state that this control plane's history does not have, and is sent nothing: see adopt), held (it waits to be allowed to lose more than half of its entries), quarantined (it crashed repeatedly on the newest state), refused (it refuses the newest state), regressed (it serves less than it had acknowledged), degraded (it lacks a feature and answers 503 on the routes concerned), lacking (it lacks a feature and is not sent the newest state).",
-    '"nodes retry NODE" offers a node the newest state again although it has refused it. "nodes allow NODE" lets a node that is held follow this control plane although that removes more than half of its entries. "nodes forget NODE" drops a node that is not connected from the list. NODE is its id or, when only one has it, its host name.',
+    '"nodes retry NODE" offers a node the newest state again although it has refused it. "nodes allow NODE" lets a node that is held follow this control plane although that removes more than half of its entries; of one that is not held the permission is kept for the present epoch. "nodes forget NODE" drops a node that is not connected from the list. NODE is its id or, when only one has it, its host name.',
     "With --watch every node is printed once and then whenever something about it changes, until interrupted; with -o json each time as one line.",
   ],
   examples: [
@@ -116,7 +116,10 @@ const ACTIONS: ReadonlyMap<string, Action> = new Map<string, Action>([
       const answer = await rpc.allow({ workspace, id }, call);
       return {
         node: answer.node ?? node,
-        text: `node ${id} may follow this control plane, whatever it loses by that`,
+        // As it was when somebody decided that.
+        text: node.conditions.includes("held")
+          ? `node ${id} may follow this control plane, whatever it loses by that`
+          : `node ${id} holds nothing back now, so there is nothing to allow; the permission stays, for this control plane's present epoch`,
       };
     },
   ],
