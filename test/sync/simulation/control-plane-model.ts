@@ -26,6 +26,7 @@ import type { StoreModel } from "./store-model.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 export type SessionNews = Without<SessionEvent, "nowMs">;
+type Greeting = Extract<Up, { readonly type: "hello" }>;
 type Offer = Extract<SessionEffect, { readonly type: "offer" }>;
 type Write =
   | { readonly type: "welcome" }
@@ -58,6 +59,8 @@ export class Link {
   writes: Write[] = [];
   /** What was written and has not drained. */
   undrained: Write | undefined;
+  /** The node's Hello, while its state is looked for in the history; and what came of that. */
+  looking: { readonly hello: Greeting; readonly forked: boolean } | undefined;
   /** What the frame in flight offers, kept for the node to pull from. */
   offered: { readonly seq: bigint; readonly state: State } | undefined;
 
@@ -270,7 +273,16 @@ export class ControlPlaneModel {
       return;
     }
     if (link.session.at === "ended") return;
-    this.dispatch(link, this.#eventOf(link, message));
+    if (message.type === "hello") this.#look(link, message);
+    else this.dispatch(link, this.#eventOf(link, message));
+  }
+
+  /** What was looked for in the history is found, or not: the node may come in. Meanwhile anything may have happened. */
+  admit(link: Link): void {
+    const { looking } = link;
+    link.looking = undefined;
+    if (looking === undefined || link.session.at === "ended") return;
+    this.dispatch(link, this.#admit(link, looking.hello, looking.forked));
   }
 
   /** Ends a stream whose Goodbye is written. */
@@ -330,10 +342,11 @@ export class ControlPlaneModel {
     }
   }
 
-  #eventOf(link: Link, message: Exclude<Up, { type: "end" }>): SessionNews {
+  #eventOf(
+    link: Link,
+    message: Exclude<Up, { type: "end" | "hello" }>,
+  ): SessionNews {
     switch (message.type) {
-      case "hello":
-        return this.#admit(link, message);
       case "snapshotRequest":
         return { type: "snapshotRequested" };
       case "bucketRequest": {
@@ -360,7 +373,18 @@ export class ControlPlaneModel {
     }
   }
 
-  #admit(link: Link, message: Extract<Up, { type: "hello" }>): SessionNews {
+  #look(link: Link, hello: Greeting): void {
+    // Ahead of what this control plane knows: another may have committed it.
+    const { have } = hello;
+    const { cursor } = this.#head;
+    this.publish(
+      have?.epoch !== cursor.epoch || have.revision > cursor.revision,
+    );
+    const forked = !this.#world.isTrusting && this.#isForked(have);
+    link.looking = { hello, forked };
+  }
+
+  #admit(link: Link, message: Greeting, forked: boolean): SessionNews {
     const { node, boot } = link.wire;
     const other = this.#byNode.get(node);
     if (other !== undefined && other.wire.boot !== boot)
@@ -377,12 +401,8 @@ export class ControlPlaneModel {
         message: "replaced by a newer stream of the same process",
       });
     this.#byNode.set(node, link);
-    // Ahead of what this control plane knows: another may have committed it.
+    this.publish(false);
     const { have } = message;
-    const { cursor } = this.#head;
-    this.publish(
-      have?.epoch !== cursor.epoch || have.revision > cursor.revision,
-    );
     const refuser = `${message.build} ${message.features.length}`;
     let memory = this.#memory.get(node);
     if (memory === undefined) {
@@ -411,7 +431,7 @@ export class ControlPlaneModel {
       type: "greeted",
       hello,
       refusedRoots: memory.refusedRoots,
-      forked: !this.#world.isTrusting && this.#isForked(have),
+      forked,
       allowed: memory.allowedEpoch === this.#published.cursor.epoch,
     };
   }

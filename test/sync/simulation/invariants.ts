@@ -9,6 +9,7 @@ import { LIMITS } from "../../../src/sync/limits.ts";
 import type {
   Replica,
   ReplicaEffect,
+  ReplicaEvent,
   ReplicaStep,
 } from "../../../src/sync/replica.ts";
 import type {
@@ -19,6 +20,7 @@ import type {
 } from "../../../src/sync/session.ts";
 import { isAncestor, lossOf, type State } from "./contents.ts";
 import type { ControlPlaneModel, Link } from "./control-plane-model.ts";
+import type { Without } from "./network.ts";
 import type { Held, NodeModel } from "./node-model.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -64,6 +66,12 @@ export class SessionAudit {
   #undrained = 0;
   #refused: readonly string[] = [];
   #held: Cursor | undefined;
+  /** Somebody lets the node follow. */
+  #allowed = false;
+  /** Whether the open offer said so. */
+  #saidAllowed = false;
+  /** Wrong roots in a row. */
+  #mismatches = 0;
   readonly #world: Surroundings;
 
   constructor(world: Surroundings) {
@@ -103,6 +111,8 @@ export class SessionAudit {
     }
     if (before.acked !== session.acked)
       this.#movedBy(event, before.acked, session.acked);
+    if (event.type === "published" && event.head.epoch !== before.head.epoch)
+      this.#allowed = false;
     this.#hear(event);
     for (const effect of effects)
       this.#allow(controlPlane, link, event, session, effect);
@@ -142,6 +152,11 @@ export class SessionAudit {
               : [],
           ),
         ];
+        this.#allowed = event.allowed;
+        if (event.hello.have !== undefined)
+          this.#held = event.hello.refused.findLast(
+            (refusal) => refusal.class === NackClass.HELD,
+          )?.cursor;
         return;
       case "acked":
         if (event.ack.seq === this.#parked?.seq) this.#parked = undefined;
@@ -149,6 +164,8 @@ export class SessionAudit {
         else return;
         this.#priority = false;
         this.#held = undefined;
+        this.#allowed = false;
+        this.#mismatches = 0;
         return;
       case "nacked":
         if (event.nack.seq !== this.#open?.seq) return;
@@ -159,6 +176,7 @@ export class SessionAudit {
         return;
       case "allowed":
         this.#held = undefined;
+        this.#allowed = true;
         return;
       default:
     }
@@ -167,7 +185,12 @@ export class SessionAudit {
   #answered(nackClass: NackClass, to: Cursor): void {
     if (REFUSING.has(nackClass))
       this.#refused = [...this.#refused, to.root].slice(-LIMITS.refusals);
-    if (nackClass === NackClass.HELD) this.#held = to;
+    if (nackClass === NackClass.HELD) {
+      this.#held = to;
+      if (this.#saidAllowed) this.#allowed = false;
+    }
+    if (nackClass === NackClass.ROOT_MISMATCH) this.#mismatches++;
+    else this.#mismatches = 0;
     this.#parked = nackClass === NackClass.LOCAL_IO ? this.#open : undefined;
     this.#open = undefined;
   }
@@ -194,6 +217,13 @@ export class SessionAudit {
           (effect.retryAfterMs === undefined || !this.#world.wasGarbled)
         )
           broken(`the control plane hung up: ${effect.message}`);
+        if (
+          effect.reason === GoodbyeReason.PROTOCOL &&
+          this.#mismatches < LIMITS.mismatches
+        )
+          broken(
+            `a node was given up after ${this.#mismatches} wrong roots in a row`,
+          );
         if (effect.reason === GoodbyeReason.STALLED && event.type !== "ticked")
           broken("a stream was ended as stalled without time passing");
         return;
@@ -236,6 +266,8 @@ export class SessionAudit {
       !allowed
     )
       broken(`${describeCursor(to)} is held back and is offered again`);
+    if (allowed && !this.#allowed)
+      broken(`${describeCursor(to)} is allowed, and nobody has allowed it`);
     const { acked, hello } = session;
     if (
       acked?.epoch === to.epoch &&
@@ -253,6 +285,7 @@ export class SessionAudit {
     this.#gone = false;
     this.#parked = undefined;
     this.#priority = priority;
+    this.#saidAllowed = allowed;
     if (link.session.at === "ended") broken("an ended session offers");
   }
 
@@ -267,7 +300,7 @@ export class SessionAudit {
       session.missing.length > 0 ||
       session.forked ||
       this.refuses(head.root) ||
-      (this.#held?.root ?? session.held?.root) === head.root
+      (this.#held?.root === head.root && !this.#allowed)
     )
       return;
     broken(
@@ -276,12 +309,16 @@ export class SessionAudit {
   }
 }
 
+type Told = Without<ReplicaEvent, "nowMs">;
+
 /** Watches one node: what it serves, what it has stored, what it says. */
 export class NodeAudit {
   readonly #world: Surroundings;
   /** What it must still serve, or a later one, after any crash. */
   #promise: Held | undefined;
   #excused = false;
+  /** What it was sent last. */
+  #offered: Cursor | undefined;
   /** Roots that it has refused and was not offered since. */
   readonly #refused = new Set<string>();
   /** Epochs that a person has let it follow. */
@@ -324,9 +361,18 @@ export class NodeAudit {
       broken(`${describeCursor(cursor)} was acknowledged and is not durable`);
   }
 
-  confirms(node: NodeModel, cursor: Cursor): void {
-    if (!cursorsEqual(cursor, node.served?.state.cursor))
+  /** A control plane has said that what is served is its newest state. */
+  #confirms(node: NodeModel, event: Told, cursor: Cursor): void {
+    if (!cursorsEqual(cursor, node.replica.serving))
       broken(`${describeCursor(cursor)} was confirmed and is not served`);
+    const said =
+      event.type === "heard" || event.type === "welcomed"
+        ? event.head
+        : this.#offered;
+    if (!cursorsEqual(cursor, said))
+      broken(
+        `${describeCursor(cursor)} was confirmed, and what the control plane said was ${describeCursor(said)}`,
+      );
   }
 
   /** It changes what it serves. */
@@ -346,9 +392,15 @@ export class NodeAudit {
   check(
     node: NodeModel,
     before: Replica,
+    event: Told,
     { replica, effects }: ReplicaStep,
   ): void {
-    for (const effect of effects) this.#does(node, effect);
+    if (event.type === "arrived") this.#offered = event.frame.to;
+    for (const effect of effects) {
+      this.#does(node, effect);
+      if (effect.type === "confirmed")
+        this.#confirms(node, event, effect.cursor);
+    }
     if (!cursorsEqual(replica.serving, node.served?.state.cursor))
       broken(
         `${describeCursor(replica.serving)} is said to be served, it is ${describeCursor(node.served?.state.cursor)}`,

@@ -259,6 +259,113 @@ export const MUTANTS: readonly Mutant[] = [
       };
     },
   ),
+  inSession(
+    "never give up a silent node",
+    "that nothing is heard of a node is not minded",
+    (session, event, step) =>
+      step(
+        event.type === "ticked" ? { ...session, seenMs: event.nowMs } : session,
+        event,
+      ),
+  ),
+  inSession(
+    "hold back for a node that has lost everything",
+    "what a node without a state once held back is not offered to it",
+    (session, event, step) => {
+      const result = step(session, event);
+      if (event.type !== "greeted" || session.at !== "opening") return result;
+      const held = event.hello.refused.findLast(
+        (refusal) => refusal.class === NackClass.HELD,
+      )?.cursor;
+      return { ...result, session: { ...result.session, held } };
+    },
+  ),
+  inSession(
+    "hold back though another try was asked for",
+    "retrying clears what was refused, and not what is held back",
+    (session, event, step) => {
+      if (event.type !== "retried") return step(session, event);
+      const refusedRoots = new Set<string>();
+      return session.held === undefined
+        ? step(session, event)
+        : { session: { ...session, refusedRoots }, effects: [] };
+    },
+  ),
+  inSession(
+    "never use up a permission",
+    "a node that has followed once may follow for ever",
+    (session, event, step) => {
+      const result = step(session, event);
+      return event.type === "acked" && result.session.at === "active"
+        ? {
+            ...result,
+            session: { ...result.session, allowed: session.allowed },
+          }
+        : result;
+    },
+  ),
+  inSession(
+    "take a permission for that to follow another epoch",
+    "a permission outlives the epoch it was given for",
+    (session, event, step) => {
+      const result = step(session, event);
+      return event.type === "published" && session.at !== "ended"
+        ? {
+            ...result,
+            session: { ...result.session, allowed: session.allowed },
+          }
+        : result;
+    },
+  ),
+  inSession(
+    "stay forked in a new epoch",
+    "what was looked for in an epoch that was replaced meanwhile is believed",
+    (session, event, step) => {
+      const result = step(session, event);
+      return event.type === "greeted" && session.at === "opening"
+        ? { ...result, session: { ...result.session, forked: event.forked } }
+        : result;
+    },
+  ),
+  inSession(
+    "count wrong roots though a right one came between",
+    "an Ack does not end what is counted in a row",
+    (session, event, step) => {
+      const result = step(session, event);
+      return event.type === "acked" && result.session.at === "active"
+        ? {
+            ...result,
+            session: { ...result.session, mismatches: session.mismatches },
+          }
+        : result;
+    },
+  ),
+  inReplica(
+    "never try again to store",
+    "after LOCAL_IO nothing is scheduled",
+    (replica, event, step) => {
+      const result = step(replica, event);
+      return {
+        ...result,
+        effects: result.effects.filter(({ type }) => type !== "retryLater"),
+      };
+    },
+  ),
+  inReplica(
+    "take any word for a confirmation",
+    "what is served counts as the newest state whatever the control plane says is",
+    (replica, event, step) => {
+      const result = step(replica, event);
+      return event.type === "heard" &&
+        event.head !== undefined &&
+        replica.serving !== undefined
+        ? {
+            ...result,
+            effects: [{ type: "confirmed", cursor: replica.serving }],
+          }
+        : result;
+    },
+  ),
   inReplica(
     "apply a delta though its from is not what is served",
     "the base of a delta is not compared",

@@ -146,8 +146,8 @@ export class NodeModel {
 
   retryStore(): void {
     const { apply } = this.replica;
-    if (apply?.phase !== "retry") return;
     this.storeAtMs = Infinity;
+    if (apply?.phase !== "retry") return;
     this.dispatch({ type: "retryDue", seq: apply.frame.seq });
   }
 
@@ -303,7 +303,7 @@ export class NodeModel {
       nowMs: this.#world.nowMs,
     });
     this.replica = step.replica;
-    this.audit.check(this, before, step);
+    this.audit.check(this, before, news, step);
     for (const effect of step.effects) this.#perform(effect);
   }
 
@@ -378,7 +378,7 @@ export class NodeModel {
         this.#report();
         return;
       case "confirmed":
-        this.audit.confirms(this, effect.cursor);
+        // Looked at with the event that it comes of.
         return;
       case "hangUp":
         this.audit.hangsUp(effect.reason);

@@ -22,6 +22,8 @@ export interface Outcome {
   readonly decisions: readonly Decision[];
   readonly steps: number;
   readonly commits: number;
+  /** Nodes that were given up since they were too slow. */
+  readonly stalls: number;
   readonly faults: ReadonlySet<Fault>;
   /** What broke; undefined when all is well. */
   readonly error: Error | undefined;
@@ -92,10 +94,10 @@ function hasEnough(world: World, decisions: readonly Decision[]): boolean {
 function outcomeOf(
   setup: Setup,
   decisions: readonly Decision[],
-  { steps, commits, struck }: World,
+  { steps, commits, stalls, struck }: World,
   error: Error | undefined,
 ): Outcome {
-  return { setup, decisions, steps, commits, faults: struck, error };
+  return { setup, decisions, steps, commits, stalls, faults: struck, error };
 }
 
 function attempt(run: () => void): Error | undefined {

@@ -21,9 +21,11 @@ describe(`control planes and nodes on a simulated network (HOLDFAST_SIM_SEED=${s
     test(`${schedules} random schedules keep every invariant, end well, and reach every cell of the coverage`, () => {
       const run = new CoverageRun(seed, MACHINES);
       const least = { steps: Infinity, commits: Infinity, faults: Infinity };
+      let stalls = 0;
       for (let left = schedules; left > 0; left--) {
         const outcome = run.next();
         if (outcome.error !== undefined) expect.fail(failureOf(outcome.seed));
+        stalls += outcome.stalls;
         least.steps = Math.min(least.steps, outcome.steps);
         least.commits = Math.min(least.commits, outcome.commits);
         least.faults = Math.min(least.faults, outcome.faults.size);
@@ -31,6 +33,7 @@ describe(`control planes and nodes on a simulated network (HOLDFAST_SIM_SEED=${s
       expect(least.steps).toBeGreaterThanOrEqual(LEAST.steps);
       expect(least.commits).toBeGreaterThanOrEqual(LEAST.commits);
       expect(least.faults).toBeGreaterThanOrEqual(LEAST.faults);
+      if (schedules >= 1_000) expect(stalls).toBeGreaterThan(schedules / 100);
       // Of a few schedules not all cells can be asked for.
       if (schedules >= 10_000) {
         for (const { error, seed: drawn, wanted } of run.search())

@@ -37,7 +37,15 @@ interface Route {
 
 /** What can happen next to a node and its streams. */
 type Option =
-  "idle" | "job" | "nodeReads" | "reads" | "writes" | "drains" | "finishes";
+  | "idle"
+  | "job"
+  | "nodeReads"
+  | "reads"
+  | "admits"
+  | "learns"
+  | "writes"
+  | "drains"
+  | "finishes";
 
 /** What a run keeps beside the world. */
 export interface Recording {
@@ -76,6 +84,8 @@ export class World implements Surroundings {
   /** Steps of the machines. */
   steps = 0;
   commits = 0;
+  /** Nodes that were given up for they said, or did, nothing. */
+  stalls = 0;
   readonly struck = new Set<Fault>();
   readonly #machines: Machines;
   readonly #recording: Recording;
@@ -366,6 +376,10 @@ export class World implements Surroundings {
         put("idle");
         put("idle");
         put("finishes", route);
+      } else if (link.looking !== undefined) {
+        put("admits", route);
+        // Nothing is read meanwhile, but that the stream is gone is known.
+        if (wire.up.at(-1)?.type === "end") put("learns", route);
       } else if (wire.up.length > 0) put("reads", route);
       if (link.undrained !== undefined) put("drains", route);
       else if (link.writes.length > 0) put("writes", route);
@@ -384,6 +398,12 @@ export class World implements Surroundings {
         return true;
       case "reads":
         if (route) route.controlPlane.read(route.link);
+        return true;
+      case "admits":
+        if (route) route.controlPlane.admit(route.link);
+        return true;
+      case "learns":
+        if (route) route.controlPlane.abandon(route.link);
         return true;
       case "writes":
         if (route) route.controlPlane.write(route.link);
@@ -473,6 +493,14 @@ export class World implements Surroundings {
       this.tick(12_000);
       for (const other of this.nodes)
         if (other !== node) this.pump(other, true);
+    }
+    for (const { wire, link } of this.#routesOf(node)) {
+      if (!wire.controlPlaneThere) continue;
+      if (link.session.at !== "ended")
+        throw new BrokenInvariant(
+          `node ${node.index} says nothing for 36 s and is not given up`,
+        );
+      this.stalls++;
     }
     return true;
   }
