@@ -242,7 +242,7 @@ describe("rule 4, 64 MiB undrained in all: a node that takes more than its share
   test("by asking for the same buckets again and again gets Goodbye, or no more than it may have at a time", async () => {
     await withGoodNode(async (cp) => {
       await fill(cp);
-      using bad = new PuppetNode(cp.address, { reads: true });
+      using bad = new PuppetNode(cp.address);
       bad.greet("bad");
       const manifest = await bad.heard("manifest");
       const buckets: readonly BucketDigest[] = manifest.buckets;
