@@ -7,6 +7,9 @@ import type { Logger } from "../runtime/logger.ts";
 
 const NODE_ID = /^[0-9A-Za-z._-]{1,128}$/;
 
+/** Where in its directory a data plane keeps its id. */
+export const NODE_ID_FILE = "node-id";
+
 /** What says which node this is. */
 export interface NodeIdSources {
   readonly given: string | undefined;
@@ -31,7 +34,7 @@ export async function resolveNodeId(
   }
   if (given !== undefined) return given;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const file = path.join(dataDir, "node-id");
+  const file = path.join(dataDir, NODE_ID_FILE);
   try {
     const kept = (await readFile(file, "utf8")).trim();
     if (NODE_ID.test(kept)) return kept;

@@ -43,7 +43,9 @@ async function withNodes(held: readonly string[] = []) {
         const at = pageToken === "" ? 0 : Number(pageToken);
         const nextPageToken = at + 1 < NODES.length ? String(at + 1) : "";
         const nodes = NODES.slice(at, at + 1).map((node) =>
-          held.includes(node.id) ? { ...node, conditions: ["held"] } : node,
+          held.includes(node.id ?? "")
+            ? { ...node, conditions: ["held"] }
+            : node,
         );
         return { nodes, nextPageToken };
       },

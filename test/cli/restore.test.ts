@@ -167,6 +167,28 @@ test("directory and files are the owner's alone", async () => {
     expect((await stat(dir.join(`cp/store/${each}`))).mode & 0o777).toBe(0o600);
 });
 
+test("a directory that is used for something else is refused and left as it is", async () => {
+  await using dir = await TempDir.make();
+  const project = dir.join("project");
+  await mkdir(project);
+  await writeFile(dir.join("project", "run.sh"), "#!/bin/sh\n");
+  for (const each of [project, dir.join("project", "run.sh")])
+    await chmod(each, 0o755);
+  const { code, stderr } = await restore(file, project);
+  expect(code).toBe(1);
+  expect(stderr).toContain(
+    `${project} is no control plane's directory, there are other things in it: "run.sh".`,
+  );
+  expect(await readdir(project)).toEqual(["run.sh"]);
+  for (const each of [project, dir.join("project", "run.sh")])
+    expect((await stat(each)).mode & 0o777).toBe(0o755);
+  // A volume of its own, with a store that was moved away.
+  for (const name of ["lost+found", "store.broken"])
+    await mkdir(dir.join("volume", name), { recursive: true });
+  expect((await restore(file, dir.join("volume"))).code).toBe(0);
+  expect((await stat(dir.join("volume"))).mode & 0o777).toBe(0o700);
+});
+
 test("a file that is missing, cut off, changed or something else is refused, and nothing is written", async () => {
   await using dir = await TempDir.make();
   const dataDir = dir.join("cp");

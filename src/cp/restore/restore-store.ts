@@ -5,10 +5,13 @@ import { cursorOf, describeCursor } from "../../model/cursor.ts";
 import type { Slices } from "../../model/slices.ts";
 import { Snapshot } from "../../model/snapshot.ts";
 import { ConfigError } from "../../model/violation.ts";
-import { syncDirectory } from "../../runtime/durable-file.ts";
-import { openPrivateDirectory } from "../../runtime/private-directory.ts";
+import { isTemporaryOf, syncDirectory } from "../../runtime/durable-file.ts";
+import {
+  openPrivateDirectory,
+  strangersIn,
+} from "../../runtime/private-directory.ts";
 import { driveSlices } from "../../runtime/slices.ts";
-import { STORE_DIRECTORY } from "../control-plane-files.ts";
+import { PROBE_FILE, STORE_DIRECTORY } from "../control-plane-files.ts";
 import { isInUse } from "../store/level-errors.ts";
 import { LevelStore } from "../store/level-store.ts";
 import type { StoredChange } from "../store/store.ts";
@@ -16,6 +19,9 @@ import { checkContentSlices } from "./check-content.ts";
 
 /** Where a store is made before it gets its name: one that is half done is none that a control plane would open. */
 const UNFINISHED_DIRECTORY = "store.restoring";
+
+/** Strangers that are named, at most. */
+const NAMED = 3;
 
 export interface RestoreOptions {
   /** The control plane's own directory; made if need be. */
@@ -43,17 +49,18 @@ export interface Restored {
  * Makes a control plane's store with a history of its own: a new epoch, and a snapshot's content as revision 1. Never
  * touches a store that is there. After a crash there is no store, or the whole one.
  *
- * @throws ConfigError when there is a store already, or the content is none that this build accepts.
+ * @throws ConfigError when there is a store already, or the directory is used for something else, or the content is none that this build accepts.
  */
 export async function restoreStore(options: RestoreOptions): Promise<Restored> {
   const { dataDir, workspace, signal } = options;
   const directory = path.join(dataDir, STORE_DIRECTORY);
   await refuseExisting(directory);
+  await refuseStrangers(dataDir);
   await refuseContent(options.state.snapshot, signal);
   const snapshot = await inWorkspace(options.state.snapshot, workspace);
 
   const unfinished = path.join(dataDir, UNFINISHED_DIRECTORY);
-  await openPrivateDirectory(dataDir);
+  await openPrivateDirectory(dataDir, isOurs);
   await removeLeftover(unfinished);
   let cursor: Cursor;
   try {
@@ -79,6 +86,31 @@ async function refuseExisting(directory: string): Promise<void> {
     throw error;
   }
   if (found.length > 0) throw alreadyThere(directory);
+}
+
+/** Whether a control plane has such a name in its directory. A store that was moved away is one too. */
+function isOurs(name: string): boolean {
+  return (
+    name === STORE_DIRECTORY ||
+    /^store[.-]/.test(name) ||
+    name === PROBE_FILE ||
+    isTemporaryOf(PROBE_FILE, name)
+  );
+}
+
+/** It is a slip of the hand: the directory would be closed to others. */
+async function refuseStrangers(dataDir: string): Promise<void> {
+  const strangers = await strangersIn(dataDir, isOurs);
+  if (strangers.length === 0) return;
+  const named = strangers
+    .slice(0, NAMED)
+    .map((name) => JSON.stringify(name))
+    .join(", ");
+  const more = strangers.length - NAMED;
+  throw new ConfigError(
+    "failed_precondition",
+    `${dataDir} is no control plane's directory, there are other things in it: ${named}${more > 0 ? ` and ${more} more` : ""}. Give a directory of its own, which is made if need be. Nothing was changed`,
+  );
 }
 
 function alreadyThere(directory: string): ConfigError {

@@ -23,8 +23,12 @@ import {
   readRecord,
   readWorkspace,
 } from "./level-load.ts";
+import { PROBE_FILE } from "../control-plane-files.ts";
 import { readHistory, readNodes, readTimes, writeNodes } from "./level-read.ts";
-import { openPrivateDirectory } from "../../runtime/private-directory.ts";
+import {
+  isDatabaseFile,
+  openPrivateDirectory,
+} from "../../runtime/private-directory.ts";
 import type {
   Commit,
   EntryTimes,
@@ -46,7 +50,6 @@ const PRUNE_INTERVAL_MS = 60_000;
 const MAPPED_BYTES = 16 << 20;
 
 /** Written to see whether the disk takes writes again: as much as opening may write, two write buffers of LevelDB. */
-const PROBE_FILE = "probe";
 const PROBE_BYTES = 8 << 20;
 
 export interface LevelStoreOptions {
@@ -89,7 +92,7 @@ export class LevelStore implements Store {
     const { directory } = options;
     let database: LevelDatabase | undefined;
     try {
-      await openPrivateDirectory(directory);
+      await openPrivateDirectory(directory, isDatabaseFile);
       database = await openDatabase(directory);
       await checkFormat(database, directory);
     } catch (error) {

@@ -13,7 +13,10 @@ import { describeCursor } from "../../model/cursor.ts";
 import { Snapshot, type Entry } from "../../model/snapshot.ts";
 import { SLICE_ENTRIES } from "../../model/slices.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import { openPrivateDirectory } from "../../runtime/private-directory.ts";
+import {
+  isDatabaseFile,
+  openPrivateDirectory,
+} from "../../runtime/private-directory.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import {
   ENTRY,
@@ -294,7 +297,7 @@ function readRefusals(
 
 /** Whether nothing was ever stored in a directory, which is made if need be. */
 async function isEmpty(directory: string): Promise<boolean> {
-  await openPrivateDirectory(directory);
+  await openPrivateDirectory(directory, isDatabaseFile);
   // LevelDB makes these before it does anything else.
   const own = new Set(["LOCK", "LOG", "LOG.old"]);
   return (await readdir(directory)).every((name) => own.has(name));

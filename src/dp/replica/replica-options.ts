@@ -3,7 +3,9 @@ import path from "node:path";
 import type { Registry } from "prom-client";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import { isTemporaryOf } from "../../runtime/durable-file.ts";
 import { openPrivateDirectory } from "../../runtime/private-directory.ts";
+import { NODE_ID_FILE } from "../node-id.ts";
 import { isOutside } from "./outside.ts";
 import { ReplicaError, type DatabaseOptions } from "./replica-database.ts";
 
@@ -32,7 +34,7 @@ export async function openDataDir({
   logger,
 }: ReplicaStoreOptions): Promise<void> {
   try {
-    await openPrivateDirectory(dataDir);
+    await openPrivateDirectory(dataDir, isOurs);
   } catch (error) {
     const found = await stat(dataDir).catch(() => undefined);
     if (found?.isDirectory() !== true || !isOutside(error))
@@ -42,6 +44,20 @@ export async function openDataDir({
       );
     logger.warn("replica.modes_not_set", { directory: dataDir, err: error });
   }
+}
+
+const LAST_GOOD_FILE = "last-good.hfs";
+const DATABASE_DIRECTORY = "replica";
+
+/** Whether a data plane has such a name in its directory. */
+function isOurs(name: string): boolean {
+  const files = [NODE_ID_FILE, LAST_GOOD_FILE];
+  const names = [...files, DATABASE_DIRECTORY];
+  return (
+    names.includes(name) ||
+    files.some((file) => isTemporaryOf(file, name)) ||
+    names.some((each) => name.startsWith(`${each}.damaged-`))
+  );
 }
 
 /** Whether anything was ever stored in the data directory. */
@@ -67,9 +83,9 @@ export function databaseOf(options: ReplicaStoreOptions): DatabaseOptions {
 
 /** The second copy. */
 export function lastGoodFile(dataDir: string): string {
-  return path.join(dataDir, "last-good.hfs");
+  return path.join(dataDir, LAST_GOOD_FILE);
 }
 
 function databaseDirectory(dataDir: string): string {
-  return path.join(dataDir, "replica");
+  return path.join(dataDir, DATABASE_DIRECTORY);
 }

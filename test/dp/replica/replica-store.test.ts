@@ -101,6 +101,26 @@ describe("what is stored", () => {
       expect(await mode("replica", file), file).toBe("600");
   });
 
+  test("leaves what others have in the directory as it is, and its own is the owner's alone there too", async () => {
+    await using dir = await TempDir.make();
+    await mkdir(dir.join("dp"));
+    await chmod(dir.join("dp"), 0o755);
+    for (const name of ["run.sh", "node-id"]) {
+      await writeFile(dir.join("dp", name), "x");
+      await chmod(dir.join("dp", name), 0o755);
+    }
+    await using store = await openReplica(dir);
+    await store.persist(filled(1, 3));
+    await store[Symbol.asyncDispose]();
+    const modes = ["", "run.sh", "node-id", "replica", "last-good.hfs"].map(
+      async (name) =>
+        ((await stat(dir.join("dp", name))).mode & 0o777).toString(8),
+    );
+    expect(await Promise.all(modes)).toEqual([
+      ...["755", "755", "600", "700", "600"],
+    ]);
+  });
+
   test("keeps the order of writes that are not waited for, and what they were when it closes", async () => {
     await using dir = await TempDir.make();
     const store = await openReplica(dir);
