@@ -9,17 +9,20 @@ const { seed } = runOptions();
 const SCHEDULES = 10_000;
 
 describe(`mistakes in the machines (HOLDFAST_SIM_SEED=${seed})`, () => {
-  test.each(MUTANTS)("are found: $name ($mistake)", ({ name, machines }) => {
-    for (let at = 0; at < SCHEDULES; at++) {
-      const { error } = runSchedule(seedOf(seed, at), machines);
-      if (error === undefined) continue;
-      process.stdout.write(
-        `found after ${at + 1} schedules: ${name}: ${error.message}\n`,
-      );
-      return;
-    }
-    expect.fail(`${name} was not found in ${SCHEDULES} schedules`);
-  });
+  test.each(MUTANTS)(
+    "are found: $name ($mistake)",
+    ({ name, machines, faults }) => {
+      for (let at = 0; at < SCHEDULES; at++) {
+        const { error } = runSchedule(seedOf(seed, at), machines, {}, faults);
+        if (error === undefined) continue;
+        process.stdout.write(
+          `found after ${at + 1} schedules: ${name}: ${error.message}\n`,
+        );
+        return;
+      }
+      expect.fail(`${name} was not found in ${SCHEDULES} schedules`);
+    },
+  );
 
   test("a failing schedule is made small, and fails without the mistake no more", () => {
     const mutant = MUTANTS.find(({ name }) => name === "skip the root check");

@@ -12,6 +12,7 @@ import {
   type SessionEvent,
   type SessionStep,
 } from "../../../src/sync/session.ts";
+import type { Fault } from "./faults.ts";
 import type { Machines } from "./surroundings.ts";
 
 /** A mistake that somebody could make in a machine. The simulation must find it. */
@@ -20,6 +21,8 @@ export interface Mutant {
   /** What is wrong. */
   readonly mistake: string;
   readonly machines: Machines;
+  /** What must go wrong for it to matter, where that seldom happens. */
+  readonly faults?: readonly Fault[];
 }
 
 /** The machines as they are. */
@@ -36,10 +39,16 @@ type ReplicaBug = (
   step: Machines["stepReplica"],
 ) => ReplicaStep;
 
-function inSession(name: string, mistake: string, bug: SessionBug): Mutant {
+function inSession(
+  name: string,
+  mistake: string,
+  bug: SessionBug,
+  faults: readonly Fault[] = [],
+): Mutant {
   return {
     name,
     mistake,
+    faults,
     machines: {
       stepSession: (session, event) => bug(session, event, stepSession),
       stepReplica,
@@ -279,6 +288,7 @@ export const MUTANTS: readonly Mutant[] = [
       )?.cursor;
       return { ...result, session: { ...result.session, held } };
     },
+    ["history", "damage"],
   ),
   inSession(
     "hold back though another try was asked for",
@@ -326,6 +336,7 @@ export const MUTANTS: readonly Mutant[] = [
         ? { ...result, session: { ...result.session, forked: event.forked } }
         : result;
     },
+    ["backup"],
   ),
   inSession(
     "count wrong roots though a right one came between",
