@@ -273,11 +273,12 @@ export function stepSession(
         {
           ...session,
           writable: true,
-          inFlight: session.inFlight && {
-            ...session.inFlight,
-            progressMs: nowMs,
-            fedMs: nowMs,
-          },
+          // A heartbeat since then is what has drained: that feeds nothing.
+          inFlight:
+            session.inFlight === undefined ||
+            session.inFlight.sentMs < session.heartbeatMs
+              ? session.inFlight
+              : { ...session.inFlight, progressMs: nowMs, fedMs: nowMs },
         },
         nowMs,
       );

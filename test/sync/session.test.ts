@@ -659,6 +659,19 @@ describe("rule 8: liveness and progress", () => {
     ).toMatchObject([{ reason: GoodbyeReason.STALLED }]);
   });
 
+  test("that a heartbeat has drained is no progress", () => {
+    const driver = new Driver(A).active().send({ type: "drained" });
+    const hear = (): Driver => {
+      driver.after(10_000).send({ type: "ticked" });
+      const { goodbyes } = driver;
+      if (goodbyes.length > 0) return driver;
+      driver.send({ type: "drained" });
+      return driver.send({ type: "reported", report: create(ReportSchema) });
+    };
+    for (let i = 0; i < 6; i++) expect(hear().session.at).toBe("active");
+    expect(hear().goodbyes).toMatchObject([{ reason: GoodbyeReason.STALLED }]);
+  });
+
   test("a report that repeats the same progress is no progress", () => {
     const driver = new Driver(A).active().send({ type: "drained" });
     const hear = (): Driver =>

@@ -269,6 +269,24 @@ export const MUTANTS: readonly Mutant[] = [
     },
   ),
   inSession(
+    "never give up a node that does not answer",
+    "that a node shows no progress is not minded",
+    (session, event, step) =>
+      event.type === "ticked" && session.inFlight !== undefined
+        ? step(
+            {
+              ...session,
+              inFlight: {
+                ...session.inFlight,
+                progressMs: event.nowMs,
+                fedMs: event.nowMs,
+              },
+            },
+            event,
+          )
+        : step(session, event),
+  ),
+  inSession(
     "never give up a silent node",
     "that nothing is heard of a node is not minded",
     (session, event, step) =>

@@ -507,11 +507,27 @@ export class World implements Surroundings {
 
   /** A piece of work takes longer than any may, while the node says all the time that it goes on. */
   #linger(node: NodeModel): boolean {
-    if (node.job === undefined) return false;
+    const { job } = node;
+    if (job === undefined) return false;
+    const route = this.#routeOf(node);
+    const inFlight = route?.link.session.inFlight;
+    const isAwaited =
+      route?.wire.controlPlaneThere === true &&
+      inFlight?.parked === false &&
+      !inFlight.gone &&
+      node.replica.apply?.frame === job.frame &&
+      inFlight.seq === job.frame.seq;
     this.strike("slow", node.index);
     for (let round = 0; round < 24; round++) {
       this.tick(27_000);
       for (const each of this.nodes) this.pump(each, each !== node);
+    }
+    if (isAwaited) {
+      if (route.link.session.at !== "ended")
+        throw new BrokenInvariant(
+          `node ${node.index} has not answered for 10 min and is not given up`,
+        );
+      this.stalls++;
     }
     return true;
   }
