@@ -4,6 +4,7 @@ import {
   isLoopback,
   type HostPort,
 } from "../runtime/host-port.ts";
+import { wrongPattern } from "../runtime/tls/certificate-names.ts";
 import type { ClusterTlsFiles } from "../runtime/tls/material.ts";
 import { flag, list, optional, toggle, type Values } from "./flags.ts";
 import { UsageError } from "./io.ts";
@@ -67,6 +68,11 @@ export function linkSecurity(
     ...(clusterCrl === undefined ? [] : ["--cluster-crl"]),
     ...(allowedNames.length === 0 ? [] : ["--cluster-allowed-names"]),
   ];
+  const wrong = allowedNames.flatMap((name) => wrongPattern(name) ?? []);
+  if (wrong.length > 0)
+    throw new UsageError(
+      wrong.map((reason) => `--cluster-allowed-names: ${reason}`),
+    );
   if (flags.insecureSync) {
     if (given.length > 0)
       throw new UsageError([

@@ -10,6 +10,9 @@ export interface Connector {
   connect(socket: Socket, target: HostPort): Promise<Socket>;
 }
 
+/** The least that an HTTP/2 server says first: an empty frame of settings. */
+const HTTP2_HELLO_BYTES = 9;
+
 export interface LinkOptions {
   readonly target: HostPort;
   readonly tls?: Connector | undefined;
@@ -81,7 +84,8 @@ export class Link extends grpc.ChannelCredentials {
       const speaking =
         tls === undefined ? socket : await tls.connect(socket, target);
       this.#assertOpen();
-      if (tls !== undefined) this.#watch(speaking);
+      if (tls === undefined) this.#watchPlain(speaking);
+      else this.#watch(speaking);
       return speaking;
     } catch (error) {
       this.#failure ??=
@@ -93,6 +97,17 @@ export class Link extends grpc.ChannelCredentials {
 
   #assertOpen(): void {
     if (this.#closed) throw new Error("the client is closed");
+  }
+
+  /** A server that wants TLS answers in TLS that it does not understand, or not at all, and hangs up. */
+  #watchPlain(socket: Socket): void {
+    const before = socket.bytesRead;
+    socket.once("close", () => {
+      if (socket.bytesRead - before < HTTP2_HELLO_BYTES)
+        this.#failure ??= new Error(
+          "it hung up before HTTP/2: does it want TLS?",
+        );
+    });
   }
 
   /** In TLS 1.3 a server that refuses our certificate lets the handshake succeed here and then just hangs up. */

@@ -369,6 +369,13 @@ test("files that are missing or do not fit end the start with what to do", async
   expect(wrong.stderr).toContain(
     `--cluster-key ${file("edge-2.key")}: is not the key of the certificate in ${file("edge-1.crt")} (--cluster-cert)`,
   );
+  const pattern = await start(
+    ...withCa("edge-1", "--cluster-allowed-names", "edge-1,edge-*"),
+  );
+  expect(pattern.code).toBe(2);
+  expect(pattern.stderr).toContain(
+    '--cluster-allowed-names: "edge-*" stands for no name',
+  );
   const open = await start("--insecure-sync", "--sync-listen", "0.0.0.0:8005");
   expect(open.code).toBe(2);
   expect(open.stderr).toContain(

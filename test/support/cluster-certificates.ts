@@ -1,5 +1,7 @@
 import {
   generateKeyPairSync,
+  randomBytes,
+  webcrypto,
   X509Certificate,
   type KeyObject,
 } from "node:crypto";
@@ -10,6 +12,7 @@ import {
   revocationEntry,
   type Issuer,
 } from "../../src/cli/certificates/make-certificate.ts";
+import { loadX509 } from "../../src/runtime/tls/x509.ts";
 import type { TempDir } from "./temp-dir.ts";
 
 /** A certificate and its key, as texts. */
@@ -38,7 +41,11 @@ export class TestAuthority {
     this.#issuer = { certificate: new X509Certificate(cert), key };
   }
 
-  static async make(name = "test authority"): Promise<TestAuthority> {
+  /** One that signs itself, and may have others below it. */
+  static async make(
+    name = "test authority",
+    endMs = Date.now() + 100 * DAY_MS,
+  ): Promise<TestAuthority> {
     const { publicKey, privateKey } = newKeys();
     const cert = await makeCertificate({
       name,
@@ -48,8 +55,24 @@ export class TestAuthority {
       hosts: [],
       uris: [],
       nowMs: Date.now() - 100 * DAY_MS,
-      endMs: Date.now() + 100 * DAY_MS,
+      endMs,
     });
+    return new TestAuthority(cert, privateKey);
+  }
+
+  /** One that signs itself, and may have others below it, as the one of `make` may not. */
+  static async root(name: string): Promise<TestAuthority> {
+    const { publicKey, privateKey: key } = newKeys();
+    const cert = await authorityCertificate(name, publicKey, { name, key });
+    return new TestAuthority(cert, key);
+  }
+
+  /** An authority below this one, which must be a root. */
+  async below(name: string): Promise<TestAuthority> {
+    const { publicKey, privateKey } = newKeys();
+    const by = this.#issuer.certificate.subject.replace(/^CN=/, "");
+    const { key } = this.#issuer;
+    const cert = await authorityCertificate(name, publicKey, { name: by, key });
     return new TestAuthority(cert, privateKey);
   }
 
@@ -69,14 +92,61 @@ export class TestAuthority {
 
   /** A list of revoked certificates. */
   revoke(...certs: readonly string[]): Promise<string> {
+    return this.listUntil(Date.now() + DAY_MS, ...certs);
+  }
+
+  /** A list that another one should have taken the place of by then. */
+  listUntil(nextMs: number, ...certs: readonly string[]): Promise<string> {
     return makeRevocationList(
       this.#issuer,
       certs.map((cert) =>
         revocationEntry(new X509Certificate(cert), Date.now()),
       ),
-      { nowMs: Date.now(), nextMs: Date.now() + DAY_MS },
+      { nowMs: Date.now(), nextMs },
     );
   }
+}
+
+async function authorityCertificate(
+  name: string,
+  publicKey: KeyObject,
+  issuer: { readonly name: string; readonly key: KeyObject },
+): Promise<string> {
+  const x509 = await loadX509();
+  const { KeyUsageFlags } = x509;
+  const algorithm = { name: "ECDSA", namedCurve: "P-256" };
+  const nameOf = (text: string) =>
+    new x509.Name([{ CN: [{ utf8String: text }] }]);
+  const certificate = await x509.X509CertificateGenerator.create(
+    {
+      serialNumber: `40${randomBytes(8).toString("hex")}`,
+      subject: nameOf(name),
+      issuer: nameOf(issuer.name),
+      notBefore: new Date(Date.now() - DAY_MS),
+      notAfter: new Date(Date.now() + DAY_MS * 50),
+      publicKey: new x509.PublicKey(
+        publicKey.export({ type: "spki", format: "der" }),
+      ),
+      signingAlgorithm: { ...algorithm, hash: "SHA-256" },
+      signingKey: await webcrypto.subtle.importKey(
+        "pkcs8",
+        issuer.key.export({ type: "pkcs8", format: "der" }),
+        algorithm,
+        false,
+        ["sign"],
+      ),
+      extensions: [
+        new x509.BasicConstraintsExtension(true, undefined, true),
+        new x509.KeyUsagesExtension(
+          // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- flags together are a number to TypeScript
+          KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign,
+          true,
+        ),
+      ],
+    },
+    webcrypto,
+  );
+  return `${certificate.toString("pem")}\n`;
 }
 
 /** A pair that signs itself, for shared mode. */

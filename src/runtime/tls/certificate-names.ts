@@ -52,11 +52,12 @@ function* alternativeNames(
   }
 }
 
-/** The nodes that a certificate names: by its URIs, else by its common name. More than one name nobody. */
+/** The nodes that a certificate names: by its URIs, else by its common name. None and more than one bind to nobody. */
 export function nodeIdsOf(names: CertificateNames): readonly string[] {
   const byUri = names.uris
     .filter((uri) => uri.startsWith(NODE_URI))
-    .map((uri) => uri.slice(NODE_URI.length));
+    .map((uri) => uri.slice(NODE_URI.length))
+    .filter((id) => id !== "");
   if (byUri.length > 0) return byUri;
   return names.commonName === undefined || names.commonName === ""
     ? []
@@ -76,6 +77,13 @@ export function isAllowed(
   return patterns.some((pattern) =>
     names.some((name) => matches(name, pattern)),
   );
+}
+
+/** What is wrong with a pattern that can match nothing; undefined when it is right. */
+export function wrongPattern(pattern: string): string | undefined {
+  const rest = pattern.startsWith("*.") ? pattern.slice(2) : pattern;
+  if (rest !== "" && !rest.includes("*")) return undefined;
+  return `"${pattern}" stands for no name: a * can only be the whole first part, as in *.edge.example`;
 }
 
 function matches(name: string, pattern: string): boolean {

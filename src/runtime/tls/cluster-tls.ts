@@ -15,6 +15,8 @@ import { formatHostPort, type HostPort } from "../host-port.ts";
 import type { Connector } from "../link.ts";
 import type { Logger } from "../logger.ts";
 import type { PeerCertificate } from "../peer.ts";
+import { wrongPattern } from "./certificate-names.ts";
+import { Chains } from "./chains.ts";
 import { givenUp, handshakeErrorOf } from "./handshake-error.ts";
 import { HandshakeReport } from "./handshake-report.ts";
 import { HandshakeServer, type ServerContext } from "./handshake-server.ts";
@@ -55,12 +57,13 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
   readonly #report: HandshakeReport;
   readonly #notices: Notices;
   readonly #live = new LiveSockets();
+  readonly #chains = new Chains();
   /** Own certificates of before, which others may still have, with their ends. */
   readonly #previous = new Map<string, number>();
-  /** The last session with each control plane, and the certificate that it was agreed upon with. */
+  /** The last session with each control plane, and the chain that it was agreed upon with. */
   readonly #sessions = new Map<
     string,
-    { readonly ticket: Buffer; readonly certificate: X509Certificate }
+    { readonly ticket: Buffer; readonly chain: readonly X509Certificate[] }
   >();
   #material: Material;
   #context: SecureContext;
@@ -75,6 +78,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     this.#options = options;
     this.#material = material;
     this.mode = material.pins === undefined ? "pki" : "shared";
+    this.#chains.use(material.authorities, material.others);
     this.#context = createSecureContext(material.context);
     this.#report = new HandshakeReport(options);
     this.#notices = new Notices(options);
@@ -102,6 +106,12 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
       throw needsCa("--cluster-crl");
     if (caFile === undefined && allowedNames.length > 0)
       throw needsCa("--cluster-allowed-names");
+    const [wrong] = allowedNames.flatMap((name) => wrongPattern(name) ?? []);
+    if (wrong !== undefined)
+      throw new ConfigError(
+        "failed_precondition",
+        `--cluster-allowed-names: ${wrong}`,
+      );
     const material = await checkMaterial(options, await readRaw(options));
     let tls;
     try {
@@ -168,13 +178,13 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
       ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
       ...(session === undefined ? {} : { session: session.ticket }),
     });
-    let accepted: X509Certificate | undefined;
+    let accepted: readonly X509Certificate[] | undefined;
     let ticket: Buffer | undefined;
     const keep = (): void => {
       // Of files that have changed meanwhile: it would bring the trust of then back.
       if (accepted === undefined || this.#material !== material) return;
       if (ticket !== undefined)
-        this.#sessions.set(key, { ticket, certificate: accepted });
+        this.#sessions.set(key, { ticket, chain: accepted });
     };
     secure.on("session", (next) => {
       ticket = next;
@@ -183,13 +193,12 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     try {
       await secured(secure, handshakeMs);
       const resumed = secure.isSessionReused() ? session : undefined;
-      accepted = this.#check(
-        secure,
-        socket,
-        target.host,
-        resumed?.certificate,
-      ).certificate;
+      accepted = this.#check(secure, socket, target.host, resumed?.chain).chain;
       keep();
+      secure.once("close", () => {
+        // Not a word: it is refused, perhaps because it was resumed. The next one is not.
+        if (secure.bytesRead === 0) this.#sessions.delete(key);
+      });
       return secure;
     } catch (error) {
       await part(secure);
@@ -228,7 +237,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     secure: TLSSocket,
     socket: Socket,
     host?: string,
-    known?: X509Certificate,
+    known?: readonly X509Certificate[],
   ): CheckedPeer {
     const nowMs = this.#options.clock.now();
     const { pins, revocations } = this.#material;
@@ -238,11 +247,12 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
       revocations,
       allowedNames: this.#options.allowedNames ?? [],
       host,
+      chains: this.#chains,
       known,
     });
     this.#report.succeeded(secure.isSessionReused());
     if (this.#options.crlFile !== undefined)
-      this.#live.add(secure, socket, checked.certificate);
+      this.#live.add(secure, socket, checked.chain);
     return checked;
   }
 
@@ -298,6 +308,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     const before = this.#material;
     const context = createSecureContext(material.context);
     this.#material = material;
+    this.#chains.use(material.authorities, material.others);
     this.#context = context;
     this.#sessions.clear();
     this.#server?.update(this.#serverContext());

@@ -21,6 +21,7 @@ export type HandshakeFailure =
   | "name_not_allowed"
   | "several_nodes"
   | "no_node_name"
+  | "chain_unknown"
   | "other";
 
 /** A peer may not come in, or a control plane is not to be trusted. */

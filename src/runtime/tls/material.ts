@@ -5,7 +5,7 @@ import { parseCertificates, parsePrivateKey } from "../../model/pem.ts";
 import { ConfigError } from "../../model/violation.ts";
 import type { PeerCertificate } from "../peer.ts";
 import { describeCertificate, fingerprintOf } from "./certificate-names.ts";
-import { readRevocations, type Revocations } from "./revocations.ts";
+import { listsIn, readRevocations, type Revocations } from "./revocations.ts";
 
 /** The files that the link between control plane and data planes is secured with. */
 export interface ClusterTlsFiles {
@@ -29,6 +29,9 @@ export interface Material {
   /** Fingerprints of the certificates that a peer may have, with their ends; undefined in PKI mode. */
   readonly pins: ReadonlyMap<string, number> | undefined;
   readonly revocations: Revocations | undefined;
+  readonly authorities: readonly X509Certificate[];
+  /** What follows the own certificate in its file. */
+  readonly others: readonly X509Certificate[];
   /** Whether the own certificate leads to one of the own authorities. */
   readonly chains: boolean;
   readonly context: SecureContextOptions & { readonly ticketKeys: Buffer };
@@ -110,13 +113,16 @@ export async function checkMaterial(
           )
         : undefined,
     revocations,
+    authorities: authorities ?? [],
+    others,
     chains: authorities === undefined || leadsTo(own, others, authorities),
     context: {
       // In shared mode the others are no chain.
       cert: authorities === undefined ? own.toString() : raw.cert,
       key: raw.key,
       ...(raw.ca === undefined ? {} : { ca: raw.ca }),
-      ...(raw.crl === undefined ? {} : { crl: raw.crl }),
+      // One by one: of several in a text OpenSSL takes the first.
+      ...(raw.crl === undefined ? {} : { crl: [...listsIn(raw.crl)] }),
       minVersion: "TLSv1.2",
       // Of the key and all files: sessions outlive a restart, in which a whole fleet comes back at once, but no change of who is trusted.
       ticketKeys: Buffer.from(

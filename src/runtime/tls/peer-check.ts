@@ -9,6 +9,7 @@ import {
   namesOf,
   nodeIdsOf,
 } from "./certificate-names.ts";
+import { shownBeside, type Chains } from "./chains.ts";
 import { HandshakeError, type HandshakeFailure } from "./handshake-report.ts";
 import { oneLine } from "./material.ts";
 import type { Revocations } from "./revocations.ts";
@@ -22,14 +23,16 @@ export interface PeerRules {
   readonly allowedNames: readonly string[];
   /** The host that was dialled; undefined for who dialled us. */
   readonly host: string | undefined;
-  /** Of a resumed session: the certificate that it was agreed upon with. Node does not give it to the client again. */
-  readonly known: X509Certificate | undefined;
+  readonly chains: Chains;
+  /** Of a resumed session: the chain that it was agreed upon with. Node does not give it to the client again. */
+  readonly known: readonly X509Certificate[] | undefined;
 }
 
 /** Who the peer is. */
 export interface CheckedPeer {
   readonly peer: PeerCertificate;
-  readonly certificate: X509Certificate;
+  /** Its certificate and those above it. */
+  readonly chain: readonly X509Certificate[];
 }
 
 /**
@@ -40,7 +43,7 @@ export interface CheckedPeer {
  */
 export function checkPeer(socket: TLSSocket, rules: PeerRules): CheckedPeer {
   const { nowMs, pins, revocations, host } = rules;
-  const certificate = socket.getPeerX509Certificate() ?? rules.known;
+  const certificate = socket.getPeerX509Certificate() ?? rules.known?.[0];
   if (certificate === undefined)
     throw new HandshakeError(
       "no_certificate",
@@ -49,17 +52,50 @@ export function checkPeer(socket: TLSSocket, rules: PeerRules): CheckedPeer {
   const who = `the certificate of ${oneLine(certificate.subject) || "nobody"}`;
   if (pins !== undefined) checkPin(certificate, pins);
   checkTimes(certificate, nowMs, who);
+  let chain = rules.known ?? [certificate];
   if (pins === undefined) {
     if (revocations?.has(certificate) === true)
       throw new HandshakeError("revoked", `${who} is revoked`);
     if (!socket.authorized) throw unauthorised(socket, certificate, who);
+    chain = checkChain(socket, certificate, who, rules);
     checkNames(certificate, who, rules);
     if (host !== undefined) checkHost(host, certificate);
   }
-  return {
-    peer: describeCertificate(certificate, pins === undefined),
-    certificate,
-  };
+  return { peer: describeCertificate(certificate, pins === undefined), chain };
+}
+
+/** What OpenSSL has looked at when a session was agreed upon, and not again when it was resumed. */
+function checkChain(
+  socket: TLSSocket,
+  certificate: X509Certificate,
+  who: string,
+  { nowMs, revocations, chains, known }: PeerRules,
+): readonly X509Certificate[] {
+  if (revocations !== undefined && revocations.nextUpdateMs < nowMs)
+    throw new HandshakeError(
+      "revocation_unknown",
+      `${who} cannot be checked: a list in --cluster-crl is out of date since ${new Date(revocations.nextUpdateMs).toISOString()}`,
+    );
+  const isResumed = socket.isSessionReused();
+  const shown = isResumed ? [] : shownBeside(certificate);
+  const { chain, whole } =
+    known === undefined
+      ? chains.above(certificate, shown)
+      : { chain: known, whole: true };
+  if (isResumed && !whole)
+    throw new HandshakeError(
+      "chain_unknown",
+      `${who} is by an authority that is not known since this process has started, so its session is not resumed: it will come back without. With the certificates between in --cluster-ca it need not`,
+    );
+  const [, ...above] = chain;
+  for (const each of above) {
+    const name = `${oneLine(each.subject)}, which is above ${who},`;
+    if (revocations?.has(each) === true)
+      throw new HandshakeError("revoked", `${name} is revoked`);
+    checkTimes(each, nowMs, name);
+  }
+  if (!isResumed && whole) chains.learn(above);
+  return chain;
 }
 
 function checkPin(
@@ -107,8 +143,14 @@ function checkNames(
       `no name of its certificate is in --cluster-allowed-names: it has ${all.filter((name) => name !== "").join(", ") || "none"}`,
     );
   }
+  if (host !== undefined) return;
   const ids = nodeIdsOf(names);
-  if (host === undefined && ids.length > 1)
+  if (ids.length === 0)
+    throw new HandshakeError(
+      "no_node_name",
+      `${who} names no node: it needs a URI holdfast:node:ID, or else one common name`,
+    );
+  if (ids.length > 1)
     throw new HandshakeError(
       "several_nodes",
       `${who} names several nodes, ${ids.join(", ")}, and may name one`,

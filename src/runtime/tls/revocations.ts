@@ -40,21 +40,26 @@ export async function readRevocations(pem: string): Promise<Revocations> {
   };
 }
 
-/** The lists in a text. Throws like {@link readRevocations}. */
+const LABEL = /-----[^-]*-----/g;
+
+/** The lists in a text, each in PEM by itself. */
+export function listsIn(pem: string): readonly string[] {
+  return (
+    pem.match(/-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----/g) ?? []
+  );
+}
+
+/** The lists in a text, read. Throws like {@link readRevocations}. */
 export async function readLists(pem: string): Promise<readonly X509Crl[]> {
-  const blocks = [
-    ...pem.matchAll(
-      /-----BEGIN X509 CRL-----(?<data>[^-]*)-----END X509 CRL-----/g,
-    ),
-  ];
+  const blocks = listsIn(pem);
   if (blocks.length === 0)
     throw new Error(
       'it is no revocation list in PEM ("-----BEGIN X509 CRL----- … -----END X509 CRL-----")',
     );
   const { X509Crl } = await loadX509();
-  return blocks.map(({ groups }) => {
+  return blocks.map((block) => {
     try {
-      return new X509Crl(Buffer.from(groups?.["data"] ?? "", "base64"), {
+      return new X509Crl(Buffer.from(block.replace(LABEL, ""), "base64"), {
         // Else it stops at about 2,000 lines. The file is the operator's own.
         berOptions: { maxNodes: Infinity, maxContentLength: Infinity },
       });

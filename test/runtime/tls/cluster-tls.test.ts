@@ -292,8 +292,8 @@ describe("in PKI mode", () => {
       ["two", await ca.issue("edge-8"), "edge-8"],
       [
         "three",
-        await ca.issue("", { uris: ["https://a.example/x, y"] }),
-        undefined,
+        await ca.issue("edge-9", { uris: ["https://a.example/x, y"] }),
+        "edge-9",
       ],
     ] as const) {
       const dp = await side({ ...putPair(dir, file, pair), caFile });
@@ -343,6 +343,13 @@ describe("in PKI mode", () => {
         ca.issue("x", { uris: ["holdfast:node:a", "holdfast:node:b"] }),
       reason: /names several nodes, a, b, and may name one$/,
       metric: "several_nodes",
+    },
+    {
+      what: "of no node",
+      pair: (ca: TestAuthority) =>
+        ca.issue("", { uris: ["https://a.example/x, y", "holdfast:node:"] }),
+      reason: /^the certificate of .* names no node: it needs a URI/,
+      metric: "no_node_name",
     },
   ])(
     "a node with a certificate $what is refused, in words",
@@ -501,7 +508,177 @@ describe("in PKI mode", () => {
   });
 });
 
+describe("with several authorities", () => {
+  test("each needs its list, in whatever order they are, and each list counts", async () => {
+    const [one, two] = [
+      await TestAuthority.make("one"),
+      await TestAuthority.make("two"),
+    ];
+    const caFile = put(dir, "ca.crt", one.cert + two.cert);
+    const pairs = [await one.issue("edge-1"), await two.issue("edge-2")];
+    const nodes = await Promise.all(
+      pairs.map((pair, i) =>
+        side({ ...putPair(dir, `edge-${i}`, pair), caFile }),
+      ),
+    );
+    const cpPair = putPair(dir, "cp", await one.controlPlane());
+    for (const order of ["one first", "two first"]) {
+      const lists = async (...revoked: readonly string[]) => {
+        const both = [
+          await one.revoke(...revoked),
+          await two.revoke(...revoked),
+        ];
+        return (order === "one first" ? both : both.reverse()).join("");
+      };
+      const crlFile = put(dir, `${order}.crl`, await lists());
+      const cp = await side({ ...cpPair, caFile, crlFile });
+      const { server } = await serve(cp);
+      for (const node of nodes) await join(server, node);
+      put(dir, `${order}.crl`, await lists(pairs[1]?.cert ?? ""));
+      await cp.tls.reload();
+      await join(server, nodes[0]!);
+      await expect(join(server, nodes[1]!)).rejects.toThrow();
+      await until(() => expect(cp.refusal()).toContain("CN=edge-2 is revoked"));
+    }
+  });
+
+  /** A fleet with an authority between its root and its nodes. */
+  async function fleet() {
+    const root = await TestAuthority.root("root");
+    const between = await root.below("between");
+    const other = await root.below("other");
+    const chained = (
+      { cert, key }: { cert: string; key: string },
+      above = between,
+    ) => ({
+      cert: cert + above.cert,
+      key,
+    });
+    const caFile = put(dir, "ca.crt", root.cert);
+    const lists = async (...revoked: readonly string[]) =>
+      [
+        await between.revoke(),
+        await root.revoke(...revoked),
+        await other.revoke(),
+      ].join("");
+    const crlFile = put(dir, "all.crl", await lists());
+    const cpPair = putPair(
+      dir,
+      "cp",
+      chained(await other.controlPlane(), other),
+    );
+    const cpFiles = { ...cpPair, caFile, crlFile };
+    const dp = await side({
+      ...putPair(dir, "dp", chained(await between.issue("edge-1"))),
+      caFile,
+    });
+    const friend = await side({
+      ...putPair(dir, "dp2", chained(await other.issue("edge-2"), other)),
+      caFile,
+    });
+    return { between, lists, cpFiles, dp, friend };
+  }
+
+  test("when one between is revoked, streams below it are cut, resumed ones too, and no others", async () => {
+    const { between, lists, cpFiles, dp, friend } = await fleet();
+    const cp = await side(cpFiles);
+    const { server } = await serve(cp);
+    const first = await join(server, dp);
+    const resumed = await join(server, dp);
+    expect(await cp.metric(HANDSHAKES, { resumed: "true" })).toBe(1);
+    const stays = await join(server, friend);
+    put(dir, "all.crl", await lists(between.cert));
+    await cp.tls.reload();
+    expect(cp.logger.last("tls.reloaded")?.fields).toMatchObject({
+      revoked_connections_cut: 2,
+    });
+    await Promise.all([first.ended, resumed.ended]);
+    await stays.ask();
+    await expect(join(server, dp)).rejects.toThrow("closed the connection");
+    await until(() => expect(cp.refusal()).toContain("revoked"));
+  });
+
+  test("a session whose authority is not known since a restart is not resumed, and the next handshake is a whole one", async () => {
+    const { cpFiles, dp, friend } = await fleet();
+    const cp = await side(cpFiles);
+    const { server } = await serve(cp);
+    await join(server, dp);
+    await join(server, friend);
+    const again = await side(cpFiles);
+    const { port } = server.address;
+    await server.close(0);
+    const next = await GrpcServer.listen(
+      { host: "127.0.0.1", port },
+      [bindBidi(SyncService, { connect: echo })],
+      { onFailure: () => {}, tls: again.tls },
+    );
+    stack.defer(() => next.close(0));
+    // The control plane's own certificate is by this one.
+    await join(next, friend);
+    expect(await again.metric(HANDSHAKES, { resumed: "true" })).toBe(1);
+    await expect(join(next, dp)).rejects.toThrow("closed the connection");
+    await until(() =>
+      expect(again.refusal()).toContain("its session is not resumed"),
+    );
+    await join(next, dp);
+    expect(await again.metric(HANDSHAKES, { resumed: "false" })).toBe(1);
+  });
+});
+
 describe("sessions", () => {
+  /** A control plane whose clock can be put forward, with a node whose session it resumes. */
+  async function resuming(
+    ca: TestAuthority,
+    list: string | undefined,
+  ): Promise<{
+    cp: Side;
+    later: (ms: number) => void;
+    again: () => Promise<unknown>;
+  }> {
+    const caFile = put(dir, "ca.crt", ca.cert);
+    const crlFile = list === undefined ? undefined : put(dir, "ca.crl", list);
+    let aheadMs = 0;
+    const clock: Clock = { ...systemClock, now: () => Date.now() + aheadMs };
+    const files = { ...putPair(dir, "cp", await ca.controlPlane()), caFile };
+    const cp = await side({ ...files, crlFile }, clock);
+    const dp = await side({
+      ...putPair(dir, "a", await ca.issue("a")),
+      caFile,
+    });
+    const { server } = await serve(cp);
+    await join(server, dp);
+    await join(server, dp);
+    expect(await cp.metric(HANDSHAKES, { resumed: "true" })).toBe(1);
+    return {
+      cp,
+      later: (ms) => {
+        aheadMs = ms;
+      },
+      again: () => join(server, dp),
+    };
+  }
+
+  test("are not resumed when a list is out of date", async () => {
+    const ca = await TestAuthority.make();
+    const list = await ca.listUntil(Date.now() + 3_600_000);
+    const { cp, later, again } = await resuming(ca, list);
+    later(3_500_000);
+    await again();
+    later(3_700_000);
+    await expect(again()).rejects.toThrow("closed the connection");
+    await until(() => expect(cp.refusal()).toContain("is out of date since"));
+  });
+
+  test("are not resumed when an authority has expired", async () => {
+    const ca = await TestAuthority.make("old", Date.now() + 3_600_000);
+    const { cp, later, again } = await resuming(ca, undefined);
+    later(3_700_000);
+    await expect(again()).rejects.toThrow("closed the connection");
+    await until(() =>
+      expect(cp.refusal()).toMatch(/^CN=old, which is above .* has expired on/),
+    );
+  });
+
   test("are resumed, by the same rules, also after a restart of the control plane", async () => {
     const ca = await TestAuthority.make();
     const caFile = put(dir, "ca.crt", ca.cert);
@@ -641,6 +818,14 @@ describe("files", () => {
       change: () => ({ allowedNames: ["a"] }),
       message: /^--cluster-allowed-names needs --cluster-ca/,
     },
+    ...["edge-*", "*", "*.", "a.*.example", "*.*.example"].map((name) => ({
+      what: `with authorities for names like ${name}, which is none's,`,
+      change: async (d: TempDir) => ({
+        caFile: put(d, "ca.crt", (await TestAuthority.make()).cert),
+        allowedNames: ["*.good.example", name],
+      }),
+      message: `--cluster-allowed-names: "${name}" stands for no name`,
+    })),
   ])(
     "a file $what stops the start and is named",
     async ({ change, message }) => {
@@ -693,7 +878,7 @@ test("whoever does not speak TLS is refused, in words, and so is one who does no
   stack.defer(() => plain.close());
   await expect(
     plain.connect(5_000, new AbortController().signal),
-  ).rejects.toThrow();
+  ).rejects.toThrow("it hung up before HTTP/2: does it want TLS?");
   await until(() =>
     expect(cp.refusal()).toContain(
       "it does not speak TLS: was it started with --insecure-sync?",
