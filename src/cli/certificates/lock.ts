@@ -54,14 +54,20 @@ async function take(
 async function holderOf(
   lock: string,
 ): Promise<{ readonly text: string; readonly gone: boolean }> {
-  const said = await readFile(lock, "utf8").catch(() => "");
+  const said = await contentOf(lock);
   const { pid, host } =
     /^(?<pid>[1-9]\d{0,9}) (?<host>\S+)\n$/.exec(said)?.groups ?? {};
   if (pid === undefined || host === undefined)
     return { text: "it does not say whose it is", gone: false };
   const text = `process ${pid} on ${printable(host)} has made it`;
   if (host !== hostname() || runs(Number(pid))) return { text, gone: false };
+  // It may have ended since, and in good order: then its lock has gone with it.
+  if ((await contentOf(lock)) !== said) return { text, gone: false };
   return { text: `${text}, which does not run any more`, gone: true };
+}
+
+function contentOf(lock: string): Promise<string> {
+  return readFile(lock, "utf8").catch(() => "");
 }
 
 function runs(pid: number): boolean {
