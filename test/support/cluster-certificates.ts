@@ -138,7 +138,6 @@ async function authorityCertificate(
       extensions: [
         new x509.BasicConstraintsExtension(true, undefined, true),
         new x509.KeyUsagesExtension(
-          // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- flags together are a number to TypeScript
           KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign,
           true,
         ),
