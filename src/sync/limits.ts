@@ -40,6 +40,8 @@ export const LIMITS = {
   rememberedReasonChars: 256,
   /** ROOT_MISMATCH answers in a row that end the stream. */
   mismatches: 3,
+  /** Frames that another took the place of, whose late Acks count. */
+  superseded: 16,
   /** States that are kept for nodes that pull them. */
   pinnedStates: 8,
   /** Manifests replaced in a row after which a node's state stays kept until it has it. */

@@ -60,6 +60,8 @@ export interface Session {
   readonly manifestDue: boolean;
   /** At most one frame is unanswered. */
   readonly inFlight: InFlight | undefined;
+  /** Frames that another took the place of, unanswered; the newest. An Ack of one may be on its way and is true. */
+  readonly superseded: readonly Pick<InFlight, "seq" | "to">[];
   readonly lastSeq: bigint;
   /** Roots this build of the node refused. Never offered again on this session, until `retried`. */
   readonly refusedRoots: ReadonlySet<string>;
@@ -194,6 +196,7 @@ export function openSession(
     acked: undefined,
     manifestDue: false,
     inFlight: undefined,
+    superseded: [],
     lastSeq: 0n,
     refusedRoots: new Set(),
     forked: false,
@@ -370,6 +373,13 @@ function offer(session: Session, nowMs: number): SessionStep {
   return {
     session: {
       ...session,
+      superseded:
+        inFlight === undefined
+          ? session.superseded
+          : [
+              ...session.superseded,
+              { seq: inFlight.seq, to: inFlight.to },
+            ].slice(-LIMITS.superseded),
       lastSeq: seq,
       manifestDue: false,
       writable: false,
@@ -488,7 +498,15 @@ function requestBuckets(
 
 function answerAck(session: Session, ack: Ack, nowMs: number): SessionStep {
   const expected = expect(session, ack.seq, "Ack");
-  if (expected.type !== "current") return expected.step;
+  if (expected.type !== "current") {
+    const late = session.superseded.some(
+      ({ seq, to }) => seq === ack.seq && cursorsEqual(to, ack.cursor),
+    );
+    // What it serves is told by its own word, however late; what is in flight still awaits its answer.
+    return late
+      ? still({ ...expected.step.session, acked: ack.cursor })
+      : expected.step;
+  }
   if (!cursorsEqual(ack.cursor, expected.inFlight.to))
     return breach(
       session,
