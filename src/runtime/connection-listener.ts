@@ -134,6 +134,17 @@ export class ConnectionListener {
       if (!connection.served) connection.destroy();
   }
 
+  /** Resolves when no connection is left, or after so many milliseconds. */
+  async emptied(withinMs: number): Promise<void> {
+    const closed = [...this.#connections.values()].map((each) => each.closed);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, withinMs);
+    });
+    await Promise.race([Promise.all(closed), late]);
+    clearTimeout(timer);
+  }
+
   /** Stops, cuts every connection and resolves when all are gone. */
   async cut(): Promise<void> {
     this.stop();

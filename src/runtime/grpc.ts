@@ -122,6 +122,8 @@ export interface GrpcServerOptions {
 
 /** How long streams that are still open at a stop get to end by themselves. */
 const CLOSE_GRACE_MS = 2_000;
+/** How long the last bytes of streams that have ended get to leave. */
+const FLUSH_MS = 250;
 
 /** A gRPC server on one port. */
 export class GrpcServer implements AsyncDisposable {
@@ -196,13 +198,17 @@ export class GrpcServer implements AsyncDisposable {
   async #close(graceMs: number): Promise<void> {
     this.#listener.stop();
     // tryShutdown never completes while a bidirectional stream is open.
-    await new Promise<void>((resolve) => {
-      const force = setTimeout(resolve, graceMs);
+    const isOver = await new Promise<boolean>((resolve) => {
+      const force = setTimeout(() => {
+        resolve(false);
+      }, graceMs);
       this.#server.tryShutdown(() => {
         clearTimeout(force);
-        resolve();
+        resolve(true);
       });
     });
+    // The last words of a stream may still be in its socket: cutting it now would take them back.
+    if (isOver) await this.#listener.emptied(FLUSH_MS);
     this.#server.forceShutdown();
     await this.#listener.cut();
   }
