@@ -522,7 +522,8 @@ export class World implements Surroundings {
       this.tick(27_000);
       for (const each of this.nodes) this.pump(each, each !== node);
     }
-    if (isAwaited) {
+    // A Nack that was under way says that the node cannot store it and tries again by itself: nobody waits for it then.
+    if (isAwaited && route.link.session.inFlight?.parked !== true) {
       if (route.link.session.at !== "ended")
         throw new BrokenInvariant(
           `node ${node.index} has not answered for 10 min and is not given up`,
