@@ -4,51 +4,21 @@ import {
   type JsonObject,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import {
-  CorrelationIdConfigSchema,
-  CorsConfigSchema,
-  KeyAuthConfigSchema,
-  RequestTerminationConfigSchema,
-} from "../gen/holdfast/plugin/v1/plugins_pb.js";
 import { fillMessageDefaults } from "./default-values.ts";
 import { readJson } from "./json-form.ts";
+import { correlationIdModel } from "./plugins/correlation-id.ts";
+import { corsModel } from "./plugins/cors.ts";
+import { keyAuthModel } from "./plugins/key-auth.ts";
+import type { KnownPlugin } from "./plugins/known-plugin.ts";
+import { requestTerminationModel } from "./plugins/request-termination.ts";
 import { join, type Problem } from "./problem.ts";
-import { compileRegex } from "./regex.ts";
 import { fieldProblems } from "./rules/field-rules.ts";
 
-/** A plugin that Holdfast's own data plane can run. */
-export interface KnownPlugin {
-  readonly name: string;
-  /** Of the feature "plugin/name". */
-  readonly version: number;
-  /** Its configuration's message. */
-  readonly schema: DescMessage;
-  /** Whether it may be limited to a consumer: not when it is what finds the consumer, or runs before that. */
-  readonly perConsumer: boolean;
-}
-
+// One entry a line, by name.
 const plugins = new Map<string, KnownPlugin>(
-  [
-    {
-      name: "key-auth",
-      version: 1,
-      schema: KeyAuthConfigSchema,
-      perConsumer: false,
-    },
-    { name: "cors", version: 1, schema: CorsConfigSchema, perConsumer: false },
-    {
-      name: "request-termination",
-      version: 1,
-      schema: RequestTerminationConfigSchema,
-      perConsumer: true,
-    },
-    {
-      name: "correlation-id",
-      version: 1,
-      schema: CorrelationIdConfigSchema,
-      perConsumer: true,
-    },
-  ].map((plugin) => [plugin.name, plugin]),
+  [corsModel, correlationIdModel, keyAuthModel, requestTerminationModel].map(
+    (plugin) => [plugin.name, plugin],
+  ),
 );
 
 /** The plugin of a name, when its configuration has a message. */
@@ -71,14 +41,8 @@ export function readPluginConfig(
 ): ReadPluginConfig {
   const plugin = plugins.get(name);
   if (plugin === undefined) return { ok: true, config };
-  const read = readJson(plugin.schema, config);
-  if (!read.ok) return { ok: false, violations: inConfig(read.problems) };
-  fillMessageDefaults(plugin.schema, read.message);
-  const problems = [
-    ...fieldProblems(plugin.schema, read.message),
-    ...regexProblems(name, read.message),
-  ];
-  if (problems.length > 0) return { ok: false, violations: inConfig(problems) };
+  const read = readMessage(plugin, config);
+  if (!read.ok) return read;
   return {
     ok: true,
     config: toJson(plugin.schema, read.message, {
@@ -86,6 +50,14 @@ export function readPluginConfig(
       useProtoFieldName: true,
     }) as JsonObject,
   };
+}
+
+/** What of an accepted configuration may not do what was meant; nothing for one that is not accepted. */
+export function pluginConfigNotes(name: string, config: JsonObject): Problem[] {
+  const plugin = plugins.get(name);
+  if (plugin?.notes === undefined) return [];
+  const read = readMessage(plugin, config);
+  return read.ok ? inConfig(plugin.notes(read.message)) : [];
 }
 
 /**
@@ -106,26 +78,23 @@ export function parseKnownConfig<Desc extends DescMessage>(
   return read.message;
 }
 
-/**
- * Whether an entry of the cors plugin's origins is a regular expression: it has a character that no origin and no host
- * name has. "*" alone means any origin.
- */
-export function isRegexOrigin(origin: string): boolean {
-  return origin !== "*" && /[^A-Za-z0-9._:/[\]-]/.test(origin);
-}
-
-function regexProblems(
-  name: string,
-  message: MessageShape<DescMessage>,
-): Problem[] {
-  if (name !== "cors") return [];
-  const { origins } = message as MessageShape<typeof CorsConfigSchema>;
-  return origins.flatMap((origin, i) => {
-    const compiled = isRegexOrigin(origin) ? compileRegex(origin) : undefined;
-    return compiled?.ok === false
-      ? [{ field: `origins[${i}]`, reason: compiled.reason }]
-      : [];
-  });
+function readMessage(
+  plugin: KnownPlugin,
+  config: JsonObject,
+):
+  | { readonly ok: true; readonly message: MessageShape<DescMessage> }
+  | { readonly ok: false; readonly violations: readonly Problem[] } {
+  const read = readJson(plugin.schema, config);
+  if (!read.ok) return { ok: false, violations: inConfig(read.problems) };
+  const { message } = read;
+  fillMessageDefaults(plugin.schema, message);
+  const problems = [
+    ...fieldProblems(plugin.schema, message),
+    ...(plugin.problems?.(message) ?? []),
+  ];
+  return problems.length > 0
+    ? { ok: false, violations: inConfig(problems) }
+    : { ok: true, message };
 }
 
 function inConfig(problems: readonly Problem[]): Problem[] {

@@ -37,10 +37,24 @@ function redactKnown(schema: DescMessage, config: JsonObject): JsonObject {
   return Object.fromEntries(
     Object.entries(config).map(([key, value]) => {
       const field = schema.fields.find((f) => f.name === key);
-      const hide = field !== undefined && getOption(field, secret);
-      return [key, hide && value !== "" ? REDACTED : value];
+      if (field === undefined) return [key, value];
+      if (getOption(field, secret)) return [key, redactAll(value)];
+      return field.fieldKind === "message" && isObject(value)
+        ? [key, redactKnown(field.message, value)]
+        : [key, value];
     }),
   );
+}
+
+/** All texts of a value: of a map of headers, say, the names stay. */
+function redactAll(value: JsonValue): JsonValue {
+  if (typeof value === "string") return value === "" ? value : REDACTED;
+  if (Array.isArray(value)) return value.map(redactAll);
+  return isObject(value)
+    ? Object.fromEntries(
+        Object.entries(value).map(([key, item]) => [key, redactAll(item)]),
+      )
+    : value;
 }
 
 /** Nobody told us what is secret in it: texts whose key sounds so are. */
@@ -56,9 +70,11 @@ function redactUnknown(config: JsonObject): JsonObject {
 function redactValue(value: JsonValue, hide: boolean): JsonValue {
   if (typeof value === "string") return hide && value !== "" ? REDACTED : value;
   if (Array.isArray(value)) return value.map((item) => redactValue(item, hide));
-  return typeof value === "object" && value !== null
-    ? redactUnknown(value)
-    : value;
+  return isObject(value) ? redactUnknown(value) : value;
+}
+
+function isObject(value: JsonValue): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 const SECRET_KEY =

@@ -2,7 +2,7 @@ import type { Plugin } from "../gen/holdfast/config/v1/plugin_pb.js";
 import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
 import type { Route } from "../gen/holdfast/config/v1/route_pb.js";
 import { isRegexPath } from "./paths.ts";
-import { isRegexOrigin, knownPlugin, readPluginConfig } from "./plugins.ts";
+import { knownPlugin, pluginConfigNotes } from "./plugins.ts";
 import { show } from "./problem.ts";
 import { expiryNote } from "./rules/certificate.ts";
 
@@ -81,21 +81,10 @@ function pluginNotes(plugin: Plugin): Note[] {
         message: `${show(plugin.name)} is not a plugin that this version knows: its config is stored as it is and not checked`,
       },
     ];
-  const origins = plugin.name === "cors" ? config["origins"] : undefined;
-  if (!Array.isArray(origins) || !readPluginConfig("cors", config).ok)
-    return [];
-  return origins.flatMap((origin, i) =>
-    typeof origin === "string" &&
-    isRegexOrigin(origin) &&
-    /\/\*|^\*\./.test(origin)
-      ? [
-          {
-            field: `config.origins[${i}]`,
-            message: `${show(origin)} is read as a regular expression, in which "*" repeats what stands before it; for any subdomain write ${show(origin.replaceAll(".", "\\.").replace("*", "[^/]+"))}`,
-          },
-        ]
-      : [],
-  );
+  return pluginConfigNotes(plugin.name, config).map(({ field, reason }) => ({
+    field,
+    message: reason,
+  }));
 }
 
 /** Characters that a request's path does not have, but many regular expressions have. */

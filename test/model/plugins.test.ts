@@ -4,11 +4,11 @@ import {
   KeyAuthConfigSchema,
 } from "../../src/gen/holdfast/plugin/v1/plugins_pb.js";
 import {
-  isRegexOrigin,
   knownPlugin,
   parseKnownConfig,
   readPluginConfig,
 } from "../../src/model/plugins.ts";
+import { isRegexOrigin } from "../../src/model/plugins/cors.ts";
 import { lines, problemsOf } from "../support/problems.ts";
 
 type Config = Parameters<typeof readPluginConfig>[1];

@@ -1,4 +1,4 @@
-import { isRegexOrigin } from "../../../model/plugins.ts";
+import { isRegexOrigin } from "../../../model/plugins/cors.ts";
 import { compileRegex } from "../../../model/regex.ts";
 
 /** Which origins a cors plugin allows. */
