@@ -17,13 +17,14 @@ import {
   type Violation,
 } from "./compile/compile.ts";
 import { Counters, type RevisionCount } from "./counters.ts";
+import { ProxyServer } from "./downstream/http1-server.ts";
+import type { Arrived } from "./downstream/message.ts";
 import { GatewayMetrics } from "./metrics.ts";
 import { AgentPool } from "./proxy/agents.ts";
 import { FailureLog } from "./proxy/failure-log.ts";
 import { Forwarder } from "./proxy/forward.ts";
 import type { Degradation, Runtime } from "./runtime.ts";
-import { serve, type Arrived } from "./serve.ts";
-import { ProxyServer } from "./server.ts";
+import { serve } from "./serve.ts";
 
 /** How a gateway is set up. */
 export interface GatewayOptions {

@@ -1,8 +1,7 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import type { Answer, ClientConnection } from "../plugins/plugin.ts";
+import type { Answer } from "../plugins/plugin.ts";
+import type { Arrived } from "./downstream/message.ts";
 import { RoutedExchange } from "./exchange.ts";
 import { PluginRun } from "./plugin-run.ts";
 import { passOn } from "./proxy/answer-client.ts";
@@ -22,17 +21,6 @@ import { sendAnswer, upgradeToHttps } from "./proxy/responses.ts";
 import type { PathMatch } from "./router/conditions.ts";
 import type { Runtime, ServedRoute } from "./runtime.ts";
 import { upstreamPath } from "./upstream-path.ts";
-
-/** A request as the server got it. */
-export interface Arrived {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  /** The connection itself, when the client asks to upgrade it. */
-  readonly upgrade: { readonly socket: Duplex } | undefined;
-  readonly connection: ClientConnection;
-  /** Whether the client waits for leave to send its body. */
-  readonly awaitsContinue: boolean;
-}
 
 /** What serving a request needs beside its revision. */
 export interface ServeTools {
@@ -103,7 +91,7 @@ class Serving {
 
   /** Finds the route and runs the plugins; undefined when that has answered the request. */
   async plan(runtime: Runtime | undefined): Promise<Plan | undefined> {
-    const target = readTarget(this.#arrived.request);
+    const target = readTarget(this.#arrived.request, this.#arrived.connection);
     if (target === undefined || !isReadable(this.#arrived.request)) {
       this.#answer({ status: 400, body: this.#message("Bad request") });
       return undefined;
@@ -279,7 +267,7 @@ class Serving {
     const { request } = this.#arrived;
     if (request.complete || request.destroyed) return;
     const timer = this.#tools.clock.setTimer(DROP_TIMEOUT_MS, () => {
-      request.socket.destroy();
+      request.destroy();
     });
     request.once("close", () => {
       timer.cancel();

@@ -1,5 +1,5 @@
-import type { IncomingMessage } from "node:http";
 import type { Begun, ClientSide } from "./attempts.ts";
+import type { UpstreamResponse } from "./messages.ts";
 import { relayBody, splice, switchingProtocols } from "./relay.ts";
 import {
   clientHeaders,
@@ -56,7 +56,7 @@ function passUpgrade(
 ): boolean {
   begun.end();
   const { response: from, socket: upstream, head } = answered;
-  const { request, response, upgrade } = client;
+  const { request, upgrade } = client;
   // Nobody asked for it: what the upstream speaks from here on is not HTTP.
   if (upgrade === undefined) {
     upstream.destroy();
@@ -66,9 +66,7 @@ function passUpgrade(
   headers.set("Connection", "Upgrade");
   headers.set("Upgrade", "websocket");
   options.onHead(101);
-  const { socket } = upgrade;
-  if ("socket" in response && response.socket !== null)
-    response.detachSocket(response.socket);
+  const socket = upgrade.take();
   socket.write(switchingProtocols(headers));
   if (head.length > 0) upstream.unshift(head);
   splice(socket, upstream, options.idleMs);
@@ -77,7 +75,7 @@ function passUpgrade(
 
 function writeHead(
   { request, response }: ClientSide,
-  from: IncomingMessage,
+  from: UpstreamResponse,
   options: PassingOn,
 ): boolean {
   const status = from.statusCode ?? 502;
@@ -93,7 +91,7 @@ function writeHead(
 }
 
 /** node undoes chunks and nothing else: another transfer coding would reach the client without its name. */
-function isWellFramed({ headers }: IncomingMessage): boolean {
+function isWellFramed({ headers }: UpstreamResponse): boolean {
   const coding = headers["transfer-encoding"];
   return coding === undefined || coding.trim().toLowerCase() === "chunked";
 }

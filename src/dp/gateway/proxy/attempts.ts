@@ -1,7 +1,10 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
 import type { Clock } from "../../../runtime/clock.ts";
 import type { BalancerTarget } from "../balancer.ts";
+import type {
+  Arrived,
+  DownstreamRequest,
+  DownstreamResponse,
+} from "../downstream/message.ts";
 import type { ServedService } from "../runtime.ts";
 import { TimedOut, type Failure } from "./failure.ts";
 import type { Answered, Forwarder, UpstreamCall } from "./forward.ts";
@@ -14,11 +17,11 @@ const CLIENT_TIMEOUT_MS = 60_000;
 
 /** The two ends of a client's request. */
 export interface ClientSide {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: DownstreamRequest;
+  readonly response: DownstreamResponse;
   readonly body: RequestBody;
-  /** The connection itself, when the client asked to upgrade it. */
-  readonly upgrade: { readonly socket: Duplex } | undefined;
+  /** The way to the connection itself, when the client asked to upgrade it. */
+  readonly upgrade: Arrived["upgrade"];
 }
 
 /** What goes to which service. */
@@ -138,7 +141,6 @@ async function tryTarget(
     plan.preservedHost ?? service.hostHeader ?? hostOf(host, port, protocol),
   );
   const connected = await forwarder.connect(
-    client,
     { protocol, host, port, agent },
     {
       method: client.request.method ?? "GET",

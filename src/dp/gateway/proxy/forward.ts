@@ -2,11 +2,12 @@ import httpProxy from "http-proxy";
 import {
   ClientRequest,
   IncomingMessage,
+  ServerResponse,
   type Agent,
-  type ServerResponse,
 } from "node:http";
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import { Stream, type Duplex } from "node:stream";
+import type { SentRequest, UpstreamResponse } from "./messages.ts";
 import { connectFailure, exchangeFailure, type Failure } from "./failure.ts";
 
 /** Where a request goes: one address, and the connections to it. */
@@ -33,10 +34,10 @@ export type Connected =
 
 /** What came back. */
 export type Answered =
-  | { readonly type: "response"; readonly response: IncomingMessage }
+  | { readonly type: "response"; readonly response: UpstreamResponse }
   | {
       readonly type: "upgrade";
-      readonly response: IncomingMessage;
+      readonly response: UpstreamResponse;
       readonly socket: Duplex;
       readonly head: Buffer;
     }
@@ -47,11 +48,11 @@ export type Answered =
  * from being uncaught.
  */
 export class UpstreamCall {
-  readonly request: ClientRequest;
+  readonly request: SentRequest;
   /** Settles once, when the upstream begins to answer or fails to. */
   readonly answered: Promise<Answered>;
 
-  constructor(request: ClientRequest, answered: Promise<Answered>) {
+  constructor(request: SentRequest, answered: Promise<Answered>) {
     this.request = request;
     this.answered = answered;
   }
@@ -85,16 +86,12 @@ export class Forwarder {
    * @param onRequest Hands out the request at once, so that it can be given up while it connects.
    */
   connect(
-    client: {
-      readonly request: IncomingMessage;
-      readonly response: ServerResponse;
-    },
     target: ForwardTarget,
     head: ForwardHead,
-    onRequest: (request: ClientRequest) => void,
+    onRequest: (request: SentRequest) => void,
   ): Promise<Connected> {
     return new Promise((resolve) => {
-      const outbound = new IncomingMessage(client.request.socket);
+      const outbound = new IncomingMessage(NO_SOCKET);
       // Not the real one: http-proxy takes the framing of DELETE and OPTIONS apart.
       outbound.method = "GET";
       outbound.url = "/";
@@ -107,7 +104,8 @@ export class Forwarder {
       });
       this.#proxy.web(
         outbound,
-        client.response,
+        // It answers nobody: `selfHandleResponse`.
+        new ServerResponse(outbound),
         {
           target: {
             protocol: `${target.protocol}:`,
@@ -126,6 +124,9 @@ export class Forwarder {
     });
   }
 }
+
+/** http-proxy wants a client's message, of which it uses nothing else. */
+const NO_SOCKET = new Socket();
 
 /** http-proxy pipes the body from here into the request that it has just made: the way to get hold of that. */
 class Opening extends Stream {

@@ -1,8 +1,10 @@
-import type { IncomingMessage } from "node:http";
-import { TLSSocket } from "node:tls";
 import { splitHostPort } from "../../../model/hosts.ts";
 import { normalisePath } from "../../../model/paths.ts";
 import type { ClientConnection, ClientRequest } from "../../plugins/plugin.ts";
+import type {
+  DownstreamConnection,
+  DownstreamRequest,
+} from "../downstream/message.ts";
 import type { RouteRequest } from "../router/conditions.ts";
 import { tokensOf } from "./hop-by-hop.ts";
 import type { RequestBody } from "./request-body.ts";
@@ -25,9 +27,9 @@ export interface RequestTarget {
 
 /** Reads the request line and the Host header; undefined when they make no sense. */
 export function readTarget(
-  request: IncomingMessage,
+  request: DownstreamRequest,
+  { scheme }: DownstreamConnection,
 ): RequestTarget | undefined {
-  const scheme = request.socket instanceof TLSSocket ? "https" : "http";
   const hosts = request.rawHeaders.filter(
     (name, i) => i % 2 === 0 && name.toLowerCase() === "host",
   ).length;
@@ -60,7 +62,7 @@ export function readTarget(
 }
 
 /** Whether the end of a request's body is clear: a coding that node does not undo would leave that to guesses. */
-export function isReadable({ rawHeaders }: IncomingMessage): boolean {
+export function isReadable({ rawHeaders }: DownstreamRequest): boolean {
   const codings = tokensOf(rawHeaders, "transfer-encoding");
   return codings.length === 0 || codings.join() === "chunked";
 }
@@ -80,9 +82,9 @@ export class InboundRequest implements ClientRequest, RouteRequest {
   readonly #body: RequestBody;
 
   constructor(
-    request: IncomingMessage,
+    request: DownstreamRequest,
     target: RequestTarget,
-    connection: ClientConnection,
+    connection: DownstreamConnection,
     body: RequestBody,
   ) {
     this.method = request.method ?? "GET";

@@ -1,8 +1,8 @@
-import type { IncomingMessage } from "node:http";
 import type {
   ConsumerIdentity,
   UpstreamRequest,
 } from "../../plugins/plugin.ts";
+import type { DownstreamRequest } from "../downstream/message.ts";
 import { HeaderBag } from "./header-bag.ts";
 import { endToEnd, tokensOf } from "./hop-by-hop.ts";
 import type { RequestTarget } from "./inbound.ts";
@@ -47,7 +47,7 @@ export class OutboundRequest implements UpstreamRequest {
   readonly #body: RequestBody;
 
   constructor(
-    request: IncomingMessage,
+    request: DownstreamRequest,
     target: RequestTarget,
     options: {
       readonly id: string;

@@ -1,8 +1,12 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type {
+  DownstreamRequest,
+  DownstreamResponse,
+} from "../downstream/message.ts";
 import { trailersOf } from "./hop-by-hop.ts";
 import type { HeaderBag } from "./header-bag.ts";
+import type { UpstreamResponse } from "./messages.ts";
 
 /** What relaying an answer waits for. */
 export type RelayProgress = "read" | "client";
@@ -12,8 +16,8 @@ export type RelayProgress = "read" | "client";
  * answer that breaks off upstream breaks off for the client too, instead of looking whole or hanging.
  */
 export function relayBody(
-  from: IncomingMessage,
-  to: ServerResponse,
+  from: UpstreamResponse,
+  to: DownstreamResponse,
   onProgress: (next: RelayProgress) => void,
 ): Promise<void> {
   return new Promise((resolve) => {
@@ -46,7 +50,10 @@ export function relayBody(
   });
 }
 
-function addTrailers(to: ServerResponse, trailers: [string, string][]): void {
+function addTrailers(
+  to: DownstreamResponse,
+  trailers: [string, string][],
+): void {
   try {
     to.addTrailers(trailers);
   } catch {
@@ -54,16 +61,16 @@ function addTrailers(to: ServerResponse, trailers: [string, string][]): void {
   }
 }
 
-/** Whether an answer's trailers can be announced: only a chunked one has any. */
+/** Whether an answer's trailers can be announced: with HTTP/1.1 only a chunked one has any. */
 export function mayHaveTrailers(
-  request: IncomingMessage,
-  response: IncomingMessage,
+  request: DownstreamRequest,
+  response: UpstreamResponse,
 ): boolean {
   return (
-    request.httpVersionMajor === 1 &&
-    request.httpVersionMinor >= 1 &&
+    request.httpVersion !== "1.0" &&
     request.method !== "HEAD" &&
-    response.headers["transfer-encoding"] !== undefined &&
+    (response.headers["transfer-encoding"] !== undefined ||
+      response.httpVersion === "2") &&
     response.statusCode !== 204 &&
     response.statusCode !== 304
   );

@@ -1,6 +1,7 @@
-import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Clock } from "../../../runtime/clock.ts";
+import type { DownstreamRequest } from "../downstream/message.ts";
 import { tokensOf, trailersOf } from "./hop-by-hop.ts";
+import type { SentRequest } from "./messages.ts";
 
 /** How long a body may take to arrive when a plugin wants to see it. */
 const READ_TIMEOUT_MS = 60_000;
@@ -10,7 +11,7 @@ export type SendProgress = "client" | "write" | "sent";
 
 /** The body of a client's request on its way upstream: streamed, unless a plugin wants to see it first. */
 export class RequestBody {
-  readonly #request: IncomingMessage;
+  readonly #request: DownstreamRequest;
   readonly #chunked: boolean;
   readonly #onFirstRead: () => void;
   readonly #clock: Clock;
@@ -23,7 +24,11 @@ export class RequestBody {
   #begun = false;
 
   /** @param onFirstRead Called before the first byte is asked for: a client may wait for leave to send. */
-  constructor(request: IncomingMessage, clock: Clock, onFirstRead: () => void) {
+  constructor(
+    request: DownstreamRequest,
+    clock: Clock,
+    onFirstRead: () => void,
+  ) {
     this.#request = request;
     this.#clock = clock;
     this.#chunked =
@@ -72,7 +77,7 @@ export class RequestBody {
    * @returns A function that stops sending, for when the upstream is gone.
    */
   send(
-    upstream: ClientRequest,
+    upstream: SentRequest,
     onProgress: (next: SendProgress) => void,
   ): () => void {
     upstream.once("finish", () => {
@@ -137,7 +142,7 @@ export class RequestBody {
   }
 
   #stream(
-    upstream: ClientRequest,
+    upstream: SentRequest,
     onProgress: (next: SendProgress) => void,
   ): () => void {
     const request = this.#request;

@@ -1,12 +1,13 @@
-import {
-  STATUS_CODES,
-  type IncomingMessage,
-  type ServerResponse,
-} from "node:http";
+import { STATUS_CODES } from "node:http";
 import type { Answer, ResponseHead } from "../../plugins/plugin.ts";
+import type {
+  DownstreamRequest,
+  DownstreamResponse,
+} from "../downstream/message.ts";
 import { HeaderBag } from "./header-bag.ts";
 import { endToEnd } from "./hop-by-hop.ts";
 import type { RequestTarget } from "./inbound.ts";
+import type { UpstreamResponse } from "./messages.ts";
 import { addVia, PRODUCT, REQUEST_ID } from "./outbound.ts";
 import { mayHaveTrailers } from "./relay.ts";
 
@@ -23,7 +24,7 @@ export interface Latencies {
 
 /** Sends an answer of the data plane itself. */
 export function sendAnswer(
-  response: ServerResponse,
+  response: DownstreamResponse,
   answer: Answer,
   options: {
     readonly id: string;
@@ -74,8 +75,8 @@ export function upgradeToHttps(
 
 /** The headers of an upstream's response as the client gets them. */
 export function clientHeaders(
-  request: IncomingMessage,
-  from: IncomingMessage,
+  request: DownstreamRequest,
+  from: UpstreamResponse,
   options: {
     readonly id: string;
     readonly latencies: Latencies;

@@ -6,15 +6,15 @@ import {
 } from "node:http";
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Clock } from "../../runtime/clock.ts";
+import type { Clock } from "../../../runtime/clock.ts";
 import {
   formatHostPort,
   ListenError,
   type HostPort,
-} from "../../runtime/host-port.ts";
-import { tokensOf } from "./proxy/hop-by-hop.ts";
-import { asOrdinaryRequest } from "./proxy/plain-request.ts";
-import type { Arrived } from "./serve.ts";
+} from "../../../runtime/host-port.ts";
+import { tokensOf } from "../proxy/hop-by-hop.ts";
+import { asOrdinaryRequest } from "./plain-request.ts";
+import type { Arrived } from "./message.ts";
 
 /** How a server is made. */
 export interface ServerOptions {
@@ -144,7 +144,10 @@ export class ProxyServer {
   #arrive(
     request: IncomingMessage,
     response: ServerResponse,
-    how: { readonly awaitsContinue: boolean; readonly socket?: Duplex },
+    how: {
+      readonly awaitsContinue: boolean;
+      readonly upgrade?: Arrived["upgrade"];
+    },
   ): void {
     const { socket } = request;
     const connection = this.#connections.get(socket);
@@ -161,8 +164,10 @@ export class ProxyServer {
     this.#onRequest({
       request,
       response,
-      upgrade: how.socket === undefined ? undefined : { socket: how.socket },
+      upgrade: how.upgrade,
       connection: {
+        scheme: "http",
+        serverName: "",
         remoteAddress: plainAddress(socket.remoteAddress),
         localAddress: plainAddress(socket.localAddress),
         localPort: socket.localPort ?? 0,
@@ -199,7 +204,15 @@ export class ProxyServer {
     response.once("close", () => {
       socket.off("drain", onDrain);
     });
-    this.#arrive(request, response, { awaitsContinue: false, socket });
+    this.#arrive(request, response, {
+      awaitsContinue: false,
+      upgrade: {
+        take: () => {
+          if (response.socket !== null) response.detachSocket(response.socket);
+          return socket;
+        },
+      },
+    });
   }
 
   #clientError(error: Error, socket: Duplex): void {

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { tokensOf } from "./hop-by-hop.ts";
+import { tokensOf } from "../proxy/hop-by-hop.ts";
 
 /** Tokens of the Connection header that belong to an upgrade. */
 const UPGRADING = new Set(["upgrade", "http2-settings"]);
