@@ -93,15 +93,14 @@ class Serving {
   async plan(runtime: Runtime | undefined): Promise<Plan | undefined> {
     const target = readTarget(this.#arrived.request, this.#arrived.connection);
     if (target === undefined || !isReadable(this.#arrived.request)) {
-      this.#answer({ status: 400, body: this.#message("Bad request") });
+      this.#answer({ status: 400, message: "Bad request" });
       return undefined;
     }
     if (runtime === undefined) {
       this.#answer({
         status: 503,
-        body: this.#message(
+        message:
           "no configuration yet: this data plane has not heard from a control plane",
-        ),
       });
       return undefined;
     }
@@ -134,13 +133,13 @@ class Serving {
     if (match === undefined) {
       this.#answer({
         status: 404,
-        body: this.#message("no Route matched with those values"),
+        message: "no Route matched with those values",
       });
       return undefined;
     }
     const { route } = match;
     if (route.httpsOnly && target.scheme === "http") {
-      this.#answer(upgradeToHttps(route.httpsRedirectStatus, target, this.id));
+      this.#answer(upgradeToHttps(route.httpsRedirectStatus, target));
       return undefined;
     }
     const upstream = this.#outbound(target);
@@ -180,7 +179,7 @@ class Serving {
     if (service === undefined) {
       this.#answer({
         status: 503,
-        body: this.#message("no Service found with those values"),
+        message: "no Service found with those values",
       });
       return;
     }
@@ -245,16 +244,17 @@ class Serving {
   }
 
   #answerFailure(failure: Failure): void {
-    this.#answer(failureAnswer(failure, this.id));
+    this.#answer(failureAnswer(failure));
   }
 
   /** Answers from here. */
   #answer(answer: Answer): void {
-    const { response, awaitsContinue } = this.#arrived;
+    const { request, response, awaitsContinue } = this.#arrived;
     this.#status = answer.status;
     // The client may send its body or not: where its next request begins cannot be known.
     if (awaitsContinue && !this.#continued) response.shouldKeepAlive = false;
     sendAnswer(response, answer, {
+      request,
       id: this.id,
       latencyMs: Math.round(this.#tools.clock.monotonic() - this.#startMs),
       filter: this.#plugins?.filter ?? NO_FILTER,
@@ -273,10 +273,6 @@ class Serving {
       timer.cancel();
     });
     this.#client.body.drop();
-  }
-
-  #message(message: string): Readonly<Record<string, unknown>> {
-    return { message, request_id: this.id };
   }
 
   #countAtEnd(revision: bigint): void {

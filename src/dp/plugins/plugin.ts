@@ -111,6 +111,8 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
   /** An object is sent as JSON. Absent: an empty body. */
   readonly body?: string | Buffer | Readonly<Record<string, unknown>>;
+  /** Instead of a body: a sentence that is sent with the request's id, as JSON, XML, HTML or text by what the client accepts. */
+  readonly message?: string;
 }
 
 /** The head of the answer, before it goes to the client. */

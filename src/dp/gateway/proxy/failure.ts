@@ -48,17 +48,11 @@ export function exchangeFailure(error: unknown, retriable: boolean): Failure {
 }
 
 /** The answer to a client whose request failed. */
-export function failureAnswer({ reason }: Failure, id: string): Answer {
-  const { status, message } = ANSWERS[reason];
-  return { status, body: { message, request_id: id } };
+export function failureAnswer({ reason }: Failure): Answer {
+  return ANSWERS[reason];
 }
 
-const ANSWERS: Readonly<
-  Record<
-    Failure["reason"],
-    { readonly status: number; readonly message: string }
-  >
-> = {
+const ANSWERS: Readonly<Record<Failure["reason"], Answer>> = {
   unreachable: {
     status: 503,
     message: "The upstream server is currently unavailable",

@@ -1,5 +1,7 @@
 import { STATUS_CODES } from "node:http";
 import type { Answer, ResponseHead } from "../../plugins/plugin.ts";
+import { grpcHeaders, isGrpc } from "../answers/grpc-status.ts";
+import { wordFor } from "../answers/wording.ts";
 import type {
   DownstreamRequest,
   DownstreamResponse,
@@ -27,6 +29,8 @@ export function sendAnswer(
   response: DownstreamResponse,
   answer: Answer,
   options: {
+    /** The headers of the request say how the client wants to be told. */
+    readonly request: Pick<DownstreamRequest, "headers">;
     readonly id: string;
     readonly latencyMs: number;
     readonly filter: HeaderFilter;
@@ -38,7 +42,7 @@ export function sendAnswer(
   }
   const { status } = answer;
   const headers = new HeaderBag();
-  const body = bodyOf(answer, headers);
+  const body = bodyOf(answer, headers, options);
   const bodiless = status < 200 || status === 204 || status === 304;
   if (!bodiless) headers.set("Content-Length", String(body.length));
   headers.set("Server", PRODUCT);
@@ -53,23 +57,19 @@ export function sendAnswer(
 }
 
 /** The answer to plain http where only https is served. */
-export function upgradeToHttps(
-  status: number,
-  target: RequestTarget,
-  id: string,
-): Answer {
-  const body = { message: "Please use HTTPS protocol", request_id: id };
+export function upgradeToHttps(status: number, target: RequestTarget): Answer {
+  const message = "Please use HTTPS protocol";
   if (status === 426)
     return {
       status,
       headers: { Connection: "Upgrade", Upgrade: "TLS/1.2, HTTP/1.1" },
-      body,
+      message,
     };
   const query = target.rawQuery === undefined ? "" : `?${target.rawQuery}`;
   return {
     status,
     headers: { Location: `https://${target.host}${target.rawPath}${query}` },
-    body,
+    message,
   };
 }
 
@@ -104,10 +104,41 @@ export function clientHeaders(
   return headers;
 }
 
-function bodyOf({ body }: Answer, headers: HeaderBag): Buffer {
-  if (body === undefined) return Buffer.alloc(0);
+function bodyOf(
+  { status, body, message }: Answer,
+  headers: HeaderBag,
+  {
+    request,
+    id,
+  }: {
+    readonly request: Pick<DownstreamRequest, "headers">;
+    readonly id: string;
+  },
+): Buffer {
+  if (isGrpc(request.headers["content-type"])) {
+    const words = message ?? messageIn(body);
+    for (const [name, value] of grpcHeaders(status, words))
+      headers.set(name, value);
+    return NOTHING;
+  }
+  if (message !== undefined) {
+    const worded = wordFor(request.headers.accept, message, id);
+    headers.set("Content-Type", worded.type);
+    return Buffer.from(worded.body, "utf8");
+  }
+  if (body === undefined) return NOTHING;
   if (Buffer.isBuffer(body)) return body;
   if (typeof body === "string") return Buffer.from(body, "utf8");
   headers.set("Content-Type", "application/json; charset=utf-8");
   return Buffer.from(JSON.stringify(body), "utf8");
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** What a body says in a word: all that a gRPC client is told of it. */
+function messageIn(body: Answer["body"]): string {
+  if (typeof body === "string") return body;
+  if (body === undefined || Buffer.isBuffer(body)) return "";
+  const { message } = body;
+  return typeof message === "string" ? message : "";
 }
