@@ -1,6 +1,7 @@
 import { catchUp } from "./catch-up.ts";
 import { fanout } from "./fanout.ts";
 import { propagate } from "./propagate.ts";
+import { proxy } from "./proxy/proxy.ts";
 import { size } from "./size.ts";
 import { slow } from "./slow.ts";
 import { storm } from "./storm.ts";
@@ -27,6 +28,11 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   propagate: {
     about: "commit to served by all, beside a bare grpc-js stream",
     run: propagate,
+  },
+  proxy: {
+    about:
+      "what a proxied request costs, beside bare http-proxy, nginx, haproxy, caddy and envoy",
+    run: proxy,
   },
   size: {
     about: "what grows with the number of entries, from 1k to 1M",

@@ -48,11 +48,17 @@ export class Child<C> implements AsyncDisposable {
     });
   }
 
-  /** Starts a process; it is gone when this is disposed of. */
-  static async start<C>(role: RoleName): Promise<Child<C>> {
-    const main = fileURLToPath(new URL("../main.ts", import.meta.url));
+  /**
+   * Starts a process; it is gone when this is disposed of.
+   *
+   * @param built The translated bench, when it matters how the code is translated.
+   */
+  static async start<C>(role: RoleName, built?: string): Promise<Child<C>> {
+    const main =
+      built ?? fileURLToPath(new URL("../main.ts", import.meta.url));
+    const execArgv = built === undefined ? process.execArgv : [];
     const child = fork(main, ["role", role], {
-      execArgv: [...process.execArgv, "--expose-gc"],
+      execArgv: [...execArgv, "--expose-gc"],
       serialization: "advanced",
     });
     await once(child, "spawn");

@@ -92,7 +92,7 @@ function route(i: number, version: number): Resource {
 }
 
 /** A UUID that is the same in every run. */
-function idOf(text: string): string {
+export function idOf(text: string): string {
   const hash = createHash("sha256").update(text).digest();
   hash[6] = ((hash[6] ?? 0) & 0x0f) | 0x80;
   hash[8] = ((hash[8] ?? 0) & 0x3f) | 0x80;

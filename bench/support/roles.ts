@@ -12,6 +12,14 @@ const ROLES = {
     (await import("../roles/propagate-cp.ts")).propagateControlPlane(),
   "propagate-dp": async () =>
     (await import("../roles/propagate-dp.ts")).propagateDataPlanes(),
+  "proxy-bare": async () =>
+    (await import("../roles/proxy-bare.ts")).proxyBare(),
+  "proxy-gateway": async () =>
+    (await import("../roles/proxy-gateway.ts")).proxyGateway(),
+  "proxy-load": async () =>
+    (await import("../roles/proxy-load.ts")).proxyLoad(),
+  "proxy-upstream": async () =>
+    (await import("../roles/proxy-upstream.ts")).proxyUpstream(),
   "real-dp": async () => (await import("../roles/real-dp.ts")).realDataPlanes(),
   "size-cp": async () =>
     (await import("../roles/size-cp.ts")).sizeControlPlane(),

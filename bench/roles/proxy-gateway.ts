@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Gateway } from "../../src/dp/gateway/gateway.ts";
+import type { Resource } from "../../src/gen/holdfast/config/v1/resource_pb.js";
+import { cursorOf } from "../../src/model/cursor.ts";
+import { fillDefaults } from "../../src/model/defaults.ts";
+import { encodeResource } from "../../src/model/encode.ts";
+import { keyOf, kindOfResource } from "../../src/model/kinds.ts";
+import { Snapshot, type Entry } from "../../src/model/snapshot.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { silentLogger } from "../../src/runtime/logger.ts";
+import { driveSlices } from "../../src/runtime/slices.ts";
+import { Registry } from "prom-client";
+import { proxyConfiguration, proxyRoute } from "../proxy/routes.ts";
+import type { Calls } from "../support/child.ts";
+
+/** What a gateway of a bench serves. */
+export interface GatewayPlan {
+  readonly routes: number;
+  readonly plugins: readonly string[];
+  readonly upstreamPort: number;
+}
+
+/** How changing went. */
+export interface Churned {
+  readonly changes: number;
+  readonly durationMs: number;
+}
+
+export interface ProxyGateway {
+  /** Compiles, serves and listens; returns the port. */
+  readonly start: (plan: GatewayPlan) => Promise<number>;
+  /** Changes a route so many times a second, each change compiled and committed by itself. */
+  readonly churn: (perSecond: number, durationMs: number) => Promise<Churned>;
+  readonly connections: () => { readonly busy: number; readonly open: number };
+  /** Bytes in use after a garbage collection. */
+  readonly heap: () => number;
+}
+
+/** A gateway by itself, as it is shipped. */
+export function proxyGateway(): ProxyGateway & Calls {
+  let gateway: Gateway;
+  let snapshot = Snapshot.empty("default");
+  let revision = 0n;
+  let routes = 1;
+
+  async function serve(puts: readonly Entry[]): Promise<void> {
+    snapshot = await driveSlices(snapshot.applySlices({ puts, deletes: [] }));
+    const cursor = cursorOf("bench", ++revision, snapshot.root);
+    const result = await gateway.prepare({ cursor, snapshot });
+    if (!result.ok) throw new Error(JSON.stringify(result.violations));
+    gateway.commit(result.prepared);
+  }
+
+  return {
+    start: async (plan) => {
+      routes = plan.routes;
+      gateway = Gateway.create({
+        onUnsupported: "refuse",
+        clock: systemClock,
+        logger: silentLogger,
+        metrics: new Registry(),
+      });
+      const { plugins, upstreamPort } = plan;
+      await serve(
+        [...proxyConfiguration(routes, plugins, upstreamPort)].map(entryOf),
+      );
+      await gateway.open({ host: "127.0.0.1", port: 0 });
+      return Number(gateway.address.split(":").at(-1));
+    },
+    churn: async (perSecond, durationMs) => {
+      const startMs = performance.now();
+      let changes = 0;
+      for (;;) {
+        const elapsed = performance.now() - startMs;
+        if (elapsed >= durationMs) return { changes, durationMs: elapsed };
+        if (changes < (elapsed * perSecond) / 1000)
+          await serve([entryOf(proxyRoute((changes * 31) % routes, ++changes))]);
+        else await sleep(1);
+      }
+    },
+    connections: () => gateway.upstreamConnections,
+    heap: () => {
+      globalThis.gc?.();
+      return process.memoryUsage().heapUsed;
+    },
+  };
+}
+
+function entryOf(resource: Resource): Entry {
+  const filled = fillDefaults(resource);
+  const kind = kindOfResource(filled);
+  if (kind === undefined) throw new TypeError("no kind is set");
+  return {
+    key: keyOf(kind, filled.kind.value?.id ?? ""),
+    value: encodeResource(filled),
+  };
+}
