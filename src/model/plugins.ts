@@ -4,6 +4,7 @@ import {
   type JsonObject,
   type MessageShape,
 } from "@bufbuild/protobuf";
+import { reflect } from "@bufbuild/protobuf/reflect";
 import { fillMessageDefaults } from "./default-values.ts";
 import { readJson } from "./json-form.ts";
 import { correlationIdModel } from "./plugins/correlation-id.ts";
@@ -11,14 +12,33 @@ import { corsModel } from "./plugins/cors.ts";
 import { keyAuthModel } from "./plugins/key-auth.ts";
 import type { KnownPlugin } from "./plugins/known-plugin.ts";
 import { requestTerminationModel } from "./plugins/request-termination.ts";
+import { aclModel } from "./plugins/acl.ts";
+import { basicAuthModel } from "./plugins/basic-auth.ts";
+import { botDetectionModel } from "./plugins/bot-detection.ts";
+import { ipRestrictionModel } from "./plugins/ip-restriction.ts";
+import { jwtModel } from "./plugins/jwt.ts";
+import { rateLimitingModel } from "./plugins/rate-limiting.ts";
+import { requestSizeLimitingModel } from "./plugins/request-size-limiting.ts";
+import { responseRatelimitingModel } from "./plugins/response-ratelimiting.ts";
 import { join, type Problem } from "./problem.ts";
 import { fieldProblems } from "./rules/field-rules.ts";
 
 // One entry a line, by name.
 const plugins = new Map<string, KnownPlugin>(
-  [corsModel, correlationIdModel, keyAuthModel, requestTerminationModel].map(
-    (plugin) => [plugin.name, plugin],
-  ),
+  [
+    aclModel,
+    basicAuthModel,
+    botDetectionModel,
+    corsModel,
+    correlationIdModel,
+    ipRestrictionModel,
+    jwtModel,
+    keyAuthModel,
+    rateLimitingModel,
+    requestSizeLimitingModel,
+    requestTerminationModel,
+    responseRatelimitingModel,
+  ].map((plugin) => [plugin.name, plugin]),
 );
 
 /** The plugin of a name, when its configuration has a message. */
@@ -74,7 +94,7 @@ export function parseKnownConfig<Desc extends DescMessage>(
     const [first] = inConfig(read.problems);
     throw new TypeError(`${first?.field ?? "config"}: ${first?.reason ?? ""}`);
   }
-  fillMessageDefaults(schema, read.message);
+  fillConfigDefaults(schema, read.message, config);
   return read.message;
 }
 
@@ -87,7 +107,8 @@ function readMessage(
   const read = readJson(plugin.schema, config);
   if (!read.ok) return { ok: false, violations: inConfig(read.problems) };
   const { message } = read;
-  fillMessageDefaults(plugin.schema, message);
+  plugin.normalise?.(message);
+  fillConfigDefaults(plugin.schema, message, config);
   const problems = [
     ...fieldProblems(plugin.schema, message),
     ...(plugin.problems?.(message) ?? []),
@@ -95,6 +116,24 @@ function readMessage(
   return problems.length > 0
     ? { ok: false, violations: inConfig(problems) }
     : { ok: true, message };
+}
+
+/** Fills defaults. A list that was given empty stays so: it is how people switch off what the default names. */
+function fillConfigDefaults<Desc extends DescMessage>(
+  schema: Desc,
+  message: MessageShape<Desc>,
+  config: JsonObject,
+): void {
+  fillMessageDefaults(schema, message);
+  for (const field of schema.fields) {
+    const given = config[field.name] ?? config[field.jsonName];
+    if (
+      field.fieldKind === "list" &&
+      Array.isArray(given) &&
+      given.length === 0
+    )
+      reflect(schema, message).clear(field);
+  }
 }
 
 function inConfig(problems: readonly Problem[]): Problem[] {

@@ -10,6 +10,8 @@ export interface KnownPlugin {
   readonly schema: DescMessage;
   /** Whether it may be limited to a consumer: not when it is what finds the consumer, or runs before that. */
   readonly perConsumer: boolean;
+  /** Moves what was given by older names to the newer ones, in place, before defaults are filled. */
+  readonly normalise?: (message: MessageShape<DescMessage>) => void;
   /** What is wrong with a configuration beyond the rules of its fields. Its field paths begin inside the configuration. */
   readonly problems?: (
     message: MessageShape<DescMessage>,
@@ -24,15 +26,21 @@ export function definePluginModel<Desc extends DescMessage>(model: {
   readonly version: number;
   readonly schema: Desc;
   readonly perConsumer: boolean;
+  readonly normalise?: (message: MessageShape<Desc>) => void;
   readonly problems?: (message: MessageShape<Desc>) => readonly Problem[];
   readonly notes?: (message: MessageShape<Desc>) => readonly Problem[];
 }): KnownPlugin {
-  const { problems, notes, ...rest } = model;
+  const { normalise, problems, notes, ...rest } = model;
   // Only messages of the entry's own schema are handed to it.
   const own = (message: MessageShape<DescMessage>): MessageShape<Desc> =>
     message as MessageShape<Desc>;
   return {
     ...rest,
+    ...(normalise && {
+      normalise: (message) => {
+        normalise(own(message));
+      },
+    }),
     ...(problems && { problems: (message) => problems(own(message)) }),
     ...(notes && { notes: (message) => notes(own(message)) }),
   };
