@@ -30,7 +30,10 @@ export async function serve<T extends AsyncDisposable>(
   try {
     return await Promise.race([run(io, deps, start, ready), tooLate(io, deps)]);
   } catch (err) {
-    logger.error("process.failed", { err });
+    logger.error(
+      "process.failed",
+      isExplained(err) ? { reason: err.message } : { err },
+    );
     return EXIT.failed;
   } finally {
     process.off("uncaughtException", crash);
@@ -56,6 +59,16 @@ async function run<T extends AsyncDisposable>(
   }
   logger.info("process.stopped");
   return EXIT.done;
+}
+
+/** Whether an error was made to be read, with what to do: then where it was thrown says nothing more. */
+function isExplained(err: unknown): err is Error {
+  return (
+    err instanceof Error &&
+    ![Error, TypeError, RangeError, ReferenceError, SyntaxError].some(
+      (plain) => err.constructor === plain,
+    )
+  );
 }
 
 /** Resolves when the process was asked to end and has not within the deadline. */

@@ -79,13 +79,14 @@ test("it ends with the process that started it", async () => {
   expect(await exited).toEqual({ code: 0, signal: null });
 });
 
-test("an address that is taken is logged as JSON and ends with 1", async () => {
+test("an address that is taken is logged as JSON, without where in the code, and ends with 1", async () => {
   const blocker = createServer().listen(0, "127.0.0.1");
   await once(blocker, "listening");
   const { port } = blocker.address() as AddressInfo;
   const { exited, stderr } = start("echo", "--listen", `127.0.0.1:${port}`);
   const logged = JSON.parse(await text(stderr)) as unknown;
   expect(logged).toMatchObject({ level: "error", event: "process.failed" });
+  expect(JSON.stringify(logged)).not.toContain("node:net");
   expect(JSON.stringify(logged)).toContain(`127.0.0.1:${port}`);
   expect((await exited).code).toBe(1);
   blocker.close();

@@ -187,7 +187,7 @@ function newKeys(): {
 /** Writes a text to a file of a directory and answers its path. */
 export function put(dir: TempDir, name: string, text: string): string {
   const file = dir.join(name);
-  writeFileSync(file, text);
+  writeFileSync(file, text, { mode: 0o600 });
   return file;
 }
 

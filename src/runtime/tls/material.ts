@@ -1,5 +1,6 @@
 import { createHash, hkdfSync, type X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
 import type { SecureContextOptions } from "node:tls";
 import { parseCertificates, parsePrivateKey } from "../../model/pem.ts";
 import { ConfigError } from "../../model/violation.ts";
@@ -34,6 +35,8 @@ export interface Material {
   readonly others: readonly X509Certificate[];
   /** Whether the own certificate leads to one of the own authorities. */
   readonly chains: boolean;
+  /** Whether everybody on this machine may read the private key. */
+  readonly keyIsOpen: boolean;
   readonly context: SecureContextOptions & { readonly ticketKeys: Buffer };
 }
 
@@ -43,6 +46,7 @@ export interface RawMaterial {
   readonly key: string;
   readonly ca: string | undefined;
   readonly crl: string | undefined;
+  readonly keyIsOpen: boolean;
   readonly digest: string;
 }
 
@@ -56,7 +60,10 @@ export async function readRaw(files: ClusterTlsFiles): Promise<RawMaterial> {
   const hash = createHash("sha256");
   for (const text of [cert, key, ca ?? "", crl ?? ""])
     hash.update(`${text.length}\0`).update(text);
-  return { cert, key, ca, crl, digest: hash.digest("hex") };
+  // A group may read it: that is how secrets are mounted for a process of another user. A file that has just gone is told next time.
+  const status = await stat(keyFile).catch(() => undefined);
+  const keyIsOpen = ((status?.mode ?? 0) & constants.S_IROTH) !== 0;
+  return { cert, key, ca, crl, keyIsOpen, digest: hash.digest("hex") };
 }
 
 async function read(flag: string, file: string): Promise<string> {
@@ -116,6 +123,7 @@ export async function checkMaterial(
     authorities: authorities ?? [],
     others,
     chains: authorities === undefined || leadsTo(own, others, authorities),
+    keyIsOpen: raw.keyIsOpen,
     context: {
       // In shared mode the others are no chain.
       cert: authorities === undefined ? own.toString() : raw.cert,

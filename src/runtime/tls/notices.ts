@@ -28,7 +28,13 @@ export class Notices {
 
   /** Other files are in use. */
   inUse(material: Material): void {
-    const { logger, certFile, caFile } = this.#options;
+    const { logger, certFile, keyFile, caFile } = this.#options;
+    if (material.keyIsOpen)
+      logger.warn("tls.key_readable_by_all", {
+        file: keyFile,
+        consequence:
+          "whoever is on this machine can pass for it: chmod 600, and issue a new one if others were",
+      });
     if (!material.chains)
       logger.warn("tls.own_certificate_not_of_own_ca", {
         file: certFile,

@@ -1,5 +1,6 @@
 import { Registry } from "prom-client";
 import { once } from "node:events";
+import { chmod } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
@@ -973,4 +974,20 @@ test("refusals beyond what somebody can read are counted, and said with the next
       cp.logger.last("tls.handshake_failed")?.fields["not_logged_before"],
     ).toBe(3),
   );
+});
+
+test("a private key that everybody may read is warned about, one of its user or group is not", async () => {
+  const files = putPair(dir, "open", await sharedPair());
+  for (const [mode, warned] of [
+    [0o600, false],
+    [0o640, false],
+    [0o644, true],
+  ] as const) {
+    await chmod(files.keyFile, mode);
+    const { logger } = await side(files);
+    const warning = logger.last("tls.key_readable_by_all");
+    expect(warning?.fields["file"], mode.toString(8)).toBe(
+      warned ? files.keyFile : undefined,
+    );
+  }
 });
