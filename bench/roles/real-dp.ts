@@ -33,7 +33,7 @@ export function realDataPlanes(): RealDataPlanes & Calls {
               nodeId: `dp-${process.pid}-${i}`,
               labels: {},
               workspace: "default",
-              onUnsupported: "refuse",
+              gateway: { onUnsupported: "refuse" },
               tls: pair,
               insecureSync: false,
               build: "bench",

@@ -19,6 +19,7 @@ import { dataPlaneStatus } from "./data-plane-status.ts";
 import { readFallbackKey, runFallback } from "./fallback.ts";
 import { Freshness, type WhenStale } from "./freshness.ts";
 import { Gateway, type Prepared } from "./gateway/gateway.ts";
+import type { GatewaySettings } from "./gateway/settings.ts";
 import { resolveNodeId } from "./node-id.ts";
 import { ReplicaStore } from "./replica/replica-store.ts";
 import { Applier } from "./sync/applier.ts";
@@ -40,8 +41,8 @@ export interface DataPlaneOptions {
   /** Shown in the node list. */
   readonly labels: Readonly<Record<string, string>>;
   readonly workspace: string;
-  /** What becomes of a configuration with a plugin that this data plane lacks: not applied, or applied with the routes in the plugin's scope answering 503. */
-  readonly onUnsupported: "refuse" | "fail-route";
+  /** How it proxies. */
+  readonly gateway: GatewaySettings;
   /** What the link to the control planes is secured with. */
   readonly tls?: ClusterTlsFiles;
   /** Without `tls`: control planes are spoken to in clear text, by somebody's wish. */
@@ -91,7 +92,7 @@ export async function startDataPlane(
   if (tls !== undefined) stack.use(tls);
   const gateway = stack.use(
     Gateway.create({
-      onUnsupported: options.onUnsupported,
+      ...options.gateway,
       clock,
       logger,
       metrics,
@@ -99,7 +100,7 @@ export async function startDataPlane(
   );
   const features: readonly Feature[] = [
     ...gateway.features,
-    ...(options.onUnsupported === "fail-route"
+    ...(options.gateway.onUnsupported === "fail-route"
       ? [{ name: FAIL_ROUTE, version: 1 }]
       : []),
   ];

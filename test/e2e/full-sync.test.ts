@@ -207,7 +207,7 @@ test(
           dataDir: dir.join("dp"),
           labels: {},
           workspace: "default",
-          onUnsupported: "refuse",
+          gateway: { onUnsupported: "refuse" },
           insecureSync: true,
           build: "test",
         },

@@ -124,7 +124,7 @@ export const dp = command({
             ...(flags.nodeId === undefined ? {} : { nodeId: flags.nodeId }),
             labels,
             workspace: flags.workspace,
-            onUnsupported: flags.onUnsupported,
+            gateway: { onUnsupported: flags.onUnsupported },
             ...startOptions,
             ...security,
             build: version,

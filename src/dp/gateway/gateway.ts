@@ -11,11 +11,7 @@ import type { HostPort } from "../../runtime/host-port.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import { PLUGINS } from "../plugins/registry.ts";
-import {
-  compileSlices,
-  type OnUnsupported,
-  type Violation,
-} from "./compile/compile.ts";
+import { compileSlices, type Violation } from "./compile/compile.ts";
 import { Counters, type RevisionCount } from "./counters.ts";
 import { ProxyServer } from "./downstream/http1-server.ts";
 import type { Arrived } from "./downstream/message.ts";
@@ -25,19 +21,12 @@ import { FailureLog } from "./proxy/failure-log.ts";
 import { Forwarder } from "./proxy/forward.ts";
 import type { Degradation, Runtime } from "./runtime.ts";
 import { serve } from "./serve.ts";
+import type { GatewaySettings } from "./settings.ts";
 
-/** How a gateway is set up. */
-export interface GatewayOptions {
-  /** Whether a state with a plugin that is not there is refused, or served with 503 where that plugin would run. */
-  readonly onUnsupported: OnUnsupported;
+/** How a gateway is set up: its settings, and what it is given by its process. */
+export interface GatewayOptions extends GatewaySettings {
   readonly clock: Clock;
   readonly logger: Logger;
-  /**
-   * Whether the certificates of https upstreams are verified for services that do not say. Default false, as in Kong.
-   */
-  readonly tlsVerify?: boolean;
-  /** How long requests under way may still take when the gateway closes, in milliseconds. Default 5 s. */
-  readonly graceMs?: number;
   /** A number from 0 to below 1. Default: `Math.random`. */
   readonly random?: () => number;
   /** Where numbers about requests go. Absent: nowhere. */
