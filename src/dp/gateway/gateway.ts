@@ -15,6 +15,11 @@ import { compileSlices, type Violation } from "./compile/compile.ts";
 import { Counters, type RevisionCount } from "./counters.ts";
 import { ProxyServer } from "./downstream/http1-server.ts";
 import type { Arrived } from "./downstream/message.ts";
+import {
+  headerSettings,
+  type HeaderOptions,
+  type HeaderSettings,
+} from "./headers/header-settings.ts";
 import { GatewayMetrics } from "./metrics.ts";
 import { AgentPool } from "./proxy/agents.ts";
 import { FailureLog } from "./proxy/failure-log.ts";
@@ -31,9 +36,12 @@ export interface GatewayOptions extends GatewaySettings {
   readonly random?: () => number;
   /** Where numbers about requests go. Absent: nowhere. */
   readonly metrics?: Registry;
+  /** What the gateway believes and tells in headers. Default: nobody is trusted, and no more is told than always. */
+  readonly headers?: HeaderOptions;
 }
 
-type Settings = GatewayOptions & Required<Omit<GatewayOptions, "metrics">>;
+type Settings = GatewayOptions &
+  Required<Omit<GatewayOptions, "metrics" | "headers">>;
 
 const DEFAULTS: Pick<Settings, "tlsVerify" | "graceMs" | "random"> = {
   tlsVerify: false,
@@ -79,6 +87,7 @@ export class Gateway implements AsyncDisposable {
     })),
   ];
   readonly #options: Settings;
+  readonly #headers: HeaderSettings;
   readonly #agents = new AgentPool();
   readonly #counters = new Counters();
   readonly #forwarder = new Forwarder();
@@ -91,6 +100,7 @@ export class Gateway implements AsyncDisposable {
 
   private constructor(options: Settings) {
     this.#options = options;
+    this.#headers = headerSettings(options.headers);
     this.#failures = new FailureLog(options.logger);
     this.#metrics =
       options.metrics === undefined
@@ -258,6 +268,7 @@ export class Gateway implements AsyncDisposable {
         this.#metrics?.add(status, durationMs);
       },
       failures: this.#failures,
+      headers: this.#headers,
     });
   }
 }

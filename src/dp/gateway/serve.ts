@@ -1,8 +1,10 @@
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import type { Answer } from "../plugins/plugin.ts";
-import type { Arrived } from "./downstream/message.ts";
+import type { Answer, MutableHeaders } from "../plugins/plugin.ts";
+import type { Arrived, DownstreamConnection } from "./downstream/message.ts";
 import { RoutedExchange } from "./exchange.ts";
+import { forwardedBy, type Forwarded } from "./headers/forwarded.ts";
+import type { HeaderSettings, OwnHeaders } from "./headers/header-settings.ts";
 import { PluginRun } from "./plugin-run.ts";
 import { passOn } from "./proxy/answer-client.ts";
 import { tryUpstream, type ClientSide } from "./proxy/attempts.ts";
@@ -36,6 +38,7 @@ export interface ServeTools {
     durationMs: number,
   ) => void;
   readonly failures: FailureLog;
+  readonly headers: HeaderSettings;
 }
 
 /** How long the rest of a body that nobody wants may take, so that its client can read the answer. */
@@ -70,14 +73,21 @@ class Serving {
   readonly #tools: ServeTools;
   readonly #client: ClientSide;
   readonly #startMs: number;
+  /** What a trusted proxy in front says. */
+  readonly #forwarded: Forwarded | undefined;
   #continued = false;
+  #matched: ServedRoute | undefined;
   #plugins: PluginRun | undefined;
   #status = CLIENT_GONE;
   /** Undefined when it is not to be counted, or was. */
   #revision: bigint | undefined;
 
   constructor(arrived: Arrived, tools: ServeTools) {
-    this.id = tools.requestId();
+    this.#forwarded =
+      tools.headers.trusted === undefined
+        ? undefined
+        : forwardedBy(arrived.request, arrived.connection, tools.headers);
+    this.id = this.#forwarded?.requestId ?? tools.requestId();
     this.#arrived = arrived;
     this.#tools = tools;
     this.#startMs = tools.clock.monotonic();
@@ -126,9 +136,14 @@ class Serving {
     target: RequestTarget,
     runtime: Runtime,
   ): Promise<Plan | undefined> {
-    const { request, connection } = this.#arrived;
+    const { request } = this.#arrived;
     const { body } = this.#client;
-    const inbound = new InboundRequest(request, target, connection, body);
+    const inbound = new InboundRequest(
+      request,
+      target,
+      this.#connection(),
+      body,
+    );
     const match = runtime.router.match(inbound);
     if (match === undefined) {
       this.#answer({
@@ -138,8 +153,11 @@ class Serving {
       return undefined;
     }
     const { route } = match;
-    if (route.httpsOnly && target.scheme === "http") {
-      this.#answer(upgradeToHttps(route.httpsRedirectStatus, target));
+    this.#matched = route;
+    const scheme = this.#forwarded?.scheme ?? target.scheme;
+    if (route.httpsOnly && scheme === "http") {
+      const host = this.#forwarded?.host ?? target.host;
+      this.#answer(upgradeToHttps(route.httpsRedirectStatus, target, host));
       return undefined;
     }
     const upstream = this.#outbound(target);
@@ -158,6 +176,15 @@ class Serving {
     return undefined;
   }
 
+  /** The client's connection as plugins see it: with the address that a trusted proxy tells, if one does. */
+  #connection(): DownstreamConnection {
+    const { connection } = this.#arrived;
+    const told = this.#forwarded?.clientAddress;
+    return told === undefined
+      ? connection
+      : { ...connection, remoteAddress: told };
+  }
+
   #outbound(target: RequestTarget): OutboundRequest {
     const { request, connection, upgrade } = this.#arrived;
     return new OutboundRequest(
@@ -165,7 +192,11 @@ class Serving {
       target,
       {
         id: this.id,
-        clientAddress: connection.remoteAddress,
+        idName: this.#tools.headers.names.requestId,
+        clientAddress:
+          this.#forwarded?.clientAddress ?? connection.remoteAddress,
+        peerAddress: connection.remoteAddress,
+        forwarded: this.#forwarded,
         localPort: connection.localPort,
         upgrade: upgrade !== undefined,
       },
@@ -184,7 +215,12 @@ class Serving {
       return;
     }
     const { clock, failures } = this.#tools;
-    if (route.stripPath && path.prefix !== "" && path.prefix !== "/")
+    if (
+      route.stripPath &&
+      path.prefix !== "" &&
+      path.prefix !== "/" &&
+      this.#forwarded?.prefix === undefined
+    )
       upstream.headers.set("X-Forwarded-Prefix", path.prefix);
     const upstreamUrl = upstreamPath(target.path, path.prefix, {
       servicePath: service.path,
@@ -226,6 +262,7 @@ class Serving {
         proxyMs: Math.round(sentMs - this.#startMs),
         upstreamMs: Math.round(answeredMs - sentMs),
       },
+      head: this.#head(),
       filter: this.#plugins?.filter ?? NO_FILTER,
       onHead: (status) => {
         this.#status = status;
@@ -257,9 +294,27 @@ class Serving {
       request,
       id: this.id,
       latencyMs: Math.round(this.#tools.clock.monotonic() - this.#startMs),
+      head: this.#head(),
       filter: this.#plugins?.filter ?? NO_FILTER,
     });
     this.#dropBody();
+  }
+
+  /** The headers of our own that the answer gets. */
+  #head(): OwnHeaders {
+    const { plain, revision, debug } = this.#tools.headers;
+    const asked = debug && this.#arrived.request.headers["kong-debug"] === "1";
+    if (!revision && !asked) return plain;
+    const served = this.#revision;
+    const route = asked ? this.#matched : undefined;
+    return {
+      ...plain,
+      tell: (headers) => {
+        if (revision && served !== undefined)
+          headers.set(REVISION, String(served));
+        if (route !== undefined) tellRoute(headers, route);
+      },
+    };
   }
 
   /** What is left of the body is read and thrown away, so that the connection serves again; but not for ever. */
@@ -299,6 +354,20 @@ interface Plan {
   readonly path: PathMatch;
   readonly target: RequestTarget;
   readonly upstream: OutboundRequest;
+}
+
+const REVISION = "X-Holdfast-Revision";
+
+/** Answers a request that asks which route and service it met. */
+function tellRoute(
+  headers: MutableHeaders,
+  { id, name, service }: ServedRoute,
+): void {
+  headers.set("Kong-Route-Id", id);
+  if (name !== "") headers.set("Kong-Route-Name", name);
+  if (service === undefined) return;
+  headers.set("Kong-Service-Id", service.id);
+  if (service.name !== "") headers.set("Kong-Service-Name", service.name);
 }
 
 const NO_FILTER = (): void => undefined;

@@ -1,5 +1,6 @@
 import type { Begun, ClientSide } from "./attempts.ts";
 import type { UpstreamResponse } from "./messages.ts";
+import type { OwnHeaders } from "../headers/header-settings.ts";
 import { relayBody, splice, switchingProtocols } from "./relay.ts";
 import {
   clientHeaders,
@@ -11,6 +12,7 @@ import {
 export interface PassingOn {
   readonly id: string;
   readonly latencies: Latencies;
+  readonly head: OwnHeaders;
   readonly filter: HeaderFilter;
   /** Called when the head of the answer is settled, with its status: the revision is not needed any more. */
   readonly onHead: (status: number) => void;

@@ -3,13 +3,11 @@ import type {
   UpstreamRequest,
 } from "../../plugins/plugin.ts";
 import type { DownstreamRequest } from "../downstream/message.ts";
+import type { Forwarded } from "../headers/forwarded.ts";
 import { HeaderBag } from "./header-bag.ts";
 import { endToEnd, tokensOf } from "./hop-by-hop.ts";
 import type { RequestTarget } from "./inbound.ts";
 import type { RequestBody } from "./request-body.ts";
-
-/** The header with the id of a request, towards clients and upstreams. */
-export const REQUEST_ID = "X-Holdfast-Request-Id";
 
 /** How this proxy names itself. */
 export const PRODUCT = "holdfast";
@@ -31,6 +29,7 @@ const NOT_FROM_CLIENTS: ReadonlySet<string> = new Set([
   "x-forwarded-prefix",
   "x-forwarded-proto",
   "x-holdfast-request-id",
+  "x-kong-request-id",
   "x-real-ip",
 ]);
 
@@ -51,8 +50,13 @@ export class OutboundRequest implements UpstreamRequest {
     target: RequestTarget,
     options: {
       readonly id: string;
+      /** Of the header that has the id. */
+      readonly idName: string;
       readonly clientAddress: string;
+      /** Of the connection: the client's, or of a proxy in front. */
+      readonly peerAddress: string;
       readonly localPort: number;
+      readonly forwarded: Forwarded | undefined;
       readonly upgrade: boolean;
     },
     body: RequestBody,
@@ -66,15 +70,25 @@ export class OutboundRequest implements UpstreamRequest {
       (name) => passes(name) && !isForged(name),
     );
     this.headers = headers;
-    const { id, clientAddress, localPort, upgrade } = options;
-    const forwardedFor = request.headersDistinct["x-forwarded-for"] ?? [];
-    headers.set("X-Forwarded-For", [...forwardedFor, clientAddress].join(", "));
-    headers.set("X-Forwarded-Proto", target.scheme);
-    headers.set("X-Forwarded-Host", target.host);
-    headers.set("X-Forwarded-Port", String(localPort));
-    headers.set("X-Forwarded-Path", target.rawPath);
+    const { clientAddress, peerAddress, forwarded, upgrade } = options;
+    const forwardedFor = request.headersDistinct["x-forwarded-for"];
+    headers.set(
+      "X-Forwarded-For",
+      forwardedFor === undefined
+        ? clientAddress
+        : [...forwardedFor, peerAddress].join(", "),
+    );
+    headers.set("X-Forwarded-Proto", forwarded?.scheme ?? target.scheme);
+    headers.set("X-Forwarded-Host", forwarded?.host ?? target.host);
+    headers.set(
+      "X-Forwarded-Port",
+      forwarded?.port ?? String(options.localPort),
+    );
+    headers.set("X-Forwarded-Path", forwarded?.path ?? target.rawPath);
+    if (forwarded?.prefix !== undefined)
+      headers.set("X-Forwarded-Prefix", forwarded.prefix);
     headers.set("X-Real-IP", clientAddress);
-    headers.set(REQUEST_ID, id);
+    headers.set(options.idName, options.id);
     addVia(headers, request.httpVersion);
     if (tokensOf(raw, "te").includes("trailers")) headers.set("TE", "trailers");
     if (upgrade) {

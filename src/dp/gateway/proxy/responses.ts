@@ -2,6 +2,7 @@ import { STATUS_CODES } from "node:http";
 import type { Answer, ResponseHead } from "../../plugins/plugin.ts";
 import { grpcHeaders, isGrpc } from "../answers/grpc-status.ts";
 import { wordFor } from "../answers/wording.ts";
+import type { OwnHeaders } from "../headers/header-settings.ts";
 import type {
   DownstreamRequest,
   DownstreamResponse,
@@ -10,7 +11,7 @@ import { HeaderBag } from "./header-bag.ts";
 import { endToEnd } from "./hop-by-hop.ts";
 import type { RequestTarget } from "./inbound.ts";
 import type { UpstreamResponse } from "./messages.ts";
-import { addVia, PRODUCT, REQUEST_ID } from "./outbound.ts";
+import { addVia, PRODUCT } from "./outbound.ts";
 import { mayHaveTrailers } from "./relay.ts";
 
 /** Changes the head of a response before it goes out. */
@@ -33,6 +34,7 @@ export function sendAnswer(
     readonly request: Pick<DownstreamRequest, "headers">;
     readonly id: string;
     readonly latencyMs: number;
+    readonly head: OwnHeaders;
     readonly filter: HeaderFilter;
   },
 ): void {
@@ -48,8 +50,10 @@ export function sendAnswer(
   headers.set("Server", PRODUCT);
   for (const [name, value] of Object.entries(answer.headers ?? {}))
     headers.set(name, value);
-  headers.set("X-Holdfast-Response-Latency", String(options.latencyMs));
-  headers.set(REQUEST_ID, options.id);
+  const { names } = options.head;
+  headers.set(names.responseLatency, String(options.latencyMs));
+  headers.set(names.requestId, options.id);
+  options.head.tell?.(headers);
   options.filter({ status, headers, fromUpstream: false });
   // With the reason: one of an upstream's answer that could not be sent may be left over.
   response.writeHead(status, STATUS_CODES[status] ?? "", headers.toRaw());
@@ -57,7 +61,11 @@ export function sendAnswer(
 }
 
 /** The answer to plain http where only https is served. */
-export function upgradeToHttps(status: number, target: RequestTarget): Answer {
+export function upgradeToHttps(
+  status: number,
+  target: RequestTarget,
+  host: string,
+): Answer {
   const message = "Please use HTTPS protocol";
   if (status === 426)
     return {
@@ -68,7 +76,7 @@ export function upgradeToHttps(status: number, target: RequestTarget): Answer {
   const query = target.rawQuery === undefined ? "" : `?${target.rawQuery}`;
   return {
     status,
-    headers: { Location: `https://${target.host}${target.rawPath}${query}` },
+    headers: { Location: `https://${host}${target.rawPath}${query}` },
     message,
   };
 }
@@ -80,6 +88,7 @@ export function clientHeaders(
   options: {
     readonly id: string;
     readonly latencies: Latencies;
+    readonly head: OwnHeaders;
     readonly filter: HeaderFilter;
   },
 ): HeaderBag {
@@ -93,9 +102,13 @@ export function clientHeaders(
   if (headers.get("Server").length === 0) headers.set("Server", PRODUCT);
   addVia(headers, from.httpVersion);
   const { proxyMs, upstreamMs } = options.latencies;
-  headers.set("X-Holdfast-Upstream-Latency", String(upstreamMs));
-  headers.set("X-Holdfast-Proxy-Latency", String(proxyMs));
-  headers.set(REQUEST_ID, options.id);
+  const { names, upstreamStatus, tell } = options.head;
+  headers.set(names.upstreamLatency, String(upstreamMs));
+  headers.set(names.proxyLatency, String(proxyMs));
+  headers.set(names.requestId, options.id);
+  if (upstreamStatus)
+    headers.set(names.upstreamStatus, String(from.statusCode ?? 502));
+  tell?.(headers);
   options.filter({
     status: from.statusCode ?? 502,
     headers,
