@@ -74,7 +74,9 @@ export function proxyGateway(): ProxyGateway & Calls {
         const elapsed = performance.now() - startMs;
         if (elapsed >= durationMs) return { changes, durationMs: elapsed };
         if (changes < (elapsed * perSecond) / 1000)
-          await serve([entryOf(proxyRoute((changes * 31) % routes, ++changes))]);
+          await serve([
+            entryOf(proxyRoute((changes * 31) % routes, ++changes)),
+          ]);
         else await sleep(1);
       }
     },

@@ -54,8 +54,7 @@ export class Child<C> implements AsyncDisposable {
    * @param built The translated bench, when it matters how the code is translated.
    */
   static async start<C>(role: RoleName, built?: string): Promise<Child<C>> {
-    const main =
-      built ?? fileURLToPath(new URL("../main.ts", import.meta.url));
+    const main = built ?? fileURLToPath(new URL("../main.ts", import.meta.url));
     const execArgv = built === undefined ? process.execArgv : [];
     const child = fork(main, ["role", role], {
       execArgv: [...execArgv, "--expose-gc"],
