@@ -23,7 +23,7 @@ import {
 import { GatewayMetrics } from "./metrics.ts";
 import { AgentPool } from "./proxy/agents.ts";
 import { FailureLog } from "./proxy/failure-log.ts";
-import { Forwarder } from "./proxy/forward.ts";
+import { HttpProxyForwarder } from "./proxy/http-proxy-forwarder.ts";
 import type { Degradation, Runtime } from "./runtime.ts";
 import { serve } from "./serve.ts";
 import type { GatewaySettings } from "./settings.ts";
@@ -90,7 +90,7 @@ export class Gateway implements AsyncDisposable {
   readonly #headers: HeaderSettings;
   readonly #agents = new AgentPool();
   readonly #counters = new Counters();
-  readonly #forwarder = new Forwarder();
+  readonly #forwarder = new HttpProxyForwarder();
   readonly #failures: FailureLog;
   readonly #metrics: GatewayMetrics | undefined;
   readonly #prepared = new WeakMap<Prepared, Runtime>();

@@ -1,10 +1,10 @@
-import type { Agent } from "node:http";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Snapshot } from "../../model/snapshot.ts";
 import type { Consumers } from "../plugins/plugin.ts";
 import type { Balancer } from "./balancer.ts";
 import type { BucketDrafts } from "./compile/decode.ts";
 import type { PluginChains } from "./plugin-chains.ts";
+import type { UpstreamAgent } from "./proxy/agents.ts";
 import type { RouteConditions } from "./router/conditions.ts";
 import type { Router } from "./router/router.ts";
 
@@ -28,7 +28,7 @@ export interface ServedService {
   readonly balancer: Balancer | undefined;
   /** The Host header that the upstream wants; undefined for the target's name. */
   readonly hostHeader: string | undefined;
-  readonly agent: Agent;
+  readonly agent: UpstreamAgent;
 }
 
 /** A route that requests are matched with. */
@@ -63,7 +63,7 @@ export interface Runtime {
   /** By the upstream's id. */
   readonly balancers: ReadonlyMap<string, Balancer>;
   /** The connections that the services use. */
-  readonly agents: ReadonlySet<Agent>;
+  readonly agents: ReadonlySet<UpstreamAgent>;
   readonly degraded: readonly Degradation[];
   /** Oddities worth a line in the log: nothing is wrong with what is served. */
   readonly warnings: readonly Degradation[];

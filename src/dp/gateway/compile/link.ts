@@ -1,8 +1,7 @@
-import type { Agent } from "node:http";
 import type { Slices } from "../../../model/slices.ts";
 import { Balancer, signatureOf, type BalancerTarget } from "../balancer.ts";
 import type { PluginInstance } from "../plugin-chains.ts";
-import type { AgentPool, TlsSettings } from "../proxy/agents.ts";
+import type { AgentPool, TlsSettings, UpstreamAgent } from "../proxy/agents.ts";
 import type { Degradation, ServedRoute, ServedService } from "../runtime.ts";
 import type { DraftsByKind } from "./collect.ts";
 import { ConsumerIndex } from "./consumer-index.ts";
@@ -27,7 +26,7 @@ export interface Linked {
   readonly plugins: readonly PluginInstance[];
   readonly consumers: ConsumerIndex;
   readonly balancers: ReadonlyMap<string, Balancer>;
-  readonly agents: ReadonlySet<Agent>;
+  readonly agents: ReadonlySet<UpstreamAgent>;
   readonly degraded: readonly Degradation[];
   readonly warnings: readonly Degradation[];
   readonly problems: readonly EntryProblem[];
@@ -75,7 +74,7 @@ class Linker {
   readonly #targets = new Map<string, BalancerTarget[]>();
   readonly #upstreamsByName = new Map<string, LinkedUpstream>();
   readonly #balancers = new Map<string, Balancer>();
-  readonly #agents = new Set<Agent>();
+  readonly #agents = new Set<UpstreamAgent>();
   /** Undefined for services that are not served. */
   readonly #services = new Map<string, ServedService | undefined>();
   readonly #routeIds = new Set<string>();

@@ -26,54 +26,87 @@ export interface TlsSettings {
 const IDLE_MS = 60_000;
 const KEPT = { keepAlive: true, timeout: IDLE_MS } as const;
 
+/** The connections to upstreams with one kind of TLS, or in clear text. */
+export class UpstreamAgent {
+  /** Those that node manages. */
+  readonly node: HttpAgent | HttpsAgent;
+
+  constructor(node: HttpAgent | HttpsAgent) {
+    this.node = node;
+  }
+
+  /** Connections that are open, in use or idle. */
+  get open(): number {
+    return count(this.node.sockets) + count(this.node.freeSockets);
+  }
+
+  /** Connections that serve a request. */
+  get busy(): number {
+    return count(this.node.sockets);
+  }
+
+  /** Closes what is idle, and keeps no connection from now on. */
+  retire(): void {
+    this.node.maxFreeSockets = 0;
+    for (const sockets of Object.values(this.node.freeSockets))
+      for (const socket of sockets ?? []) socket.destroy();
+  }
+
+  /** Closes all at once. */
+  destroy(): void {
+    this.node.destroy();
+  }
+}
+
 /**
  * The connections to upstreams, kept and used again, over revisions too. Connections are shared only by services whose
  * TLS settings are the same.
  */
 export class AgentPool {
-  readonly plain = new HttpAgent(KEPT);
-  readonly #secure = new Map<string, HttpsAgent>();
+  readonly plain = new UpstreamAgent(new HttpAgent(KEPT));
+  readonly #secure = new Map<string, UpstreamAgent>();
 
   /** The connections for these settings. */
-  secure(settings: TlsSettings): HttpsAgent {
+  secure(settings: TlsSettings): UpstreamAgent {
     const name = createHash("sha256")
       .update(JSON.stringify(settings))
       .digest("base64");
     let agent = this.#secure.get(name);
     if (agent === undefined)
-      this.#secure.set(name, (agent = secureAgent(settings)));
+      this.#secure.set(
+        name,
+        (agent = new UpstreamAgent(secureAgent(settings))),
+      );
     return agent;
   }
 
   /** Closes the idle connections of all settings but these; the others when their requests are done. */
-  keepOnly(used: ReadonlySet<HttpAgent>): void {
+  keepOnly(used: ReadonlySet<UpstreamAgent>): void {
     for (const [name, agent] of this.#secure) {
       if (used.has(agent)) continue;
       this.#secure.delete(name);
-      retire(agent);
+      agent.retire();
     }
   }
 
   /** Connections that are open, in use or idle. */
   openConnections(): number {
-    return [this.plain, ...this.#secure.values()].reduce(
-      (sum, agent) => sum + count(agent.sockets) + count(agent.freeSockets),
-      0,
-    );
+    return this.#all().reduce((sum, { open }) => sum + open, 0);
   }
 
   /** Connections that serve a request. */
   busyConnections(): number {
-    return [this.plain, ...this.#secure.values()].reduce(
-      (sum, agent) => sum + count(agent.sockets),
-      0,
-    );
+    return this.#all().reduce((sum, { busy }) => sum + busy, 0);
   }
 
   /** Closes all connections at once. */
   destroy(): void {
-    for (const agent of [this.plain, ...this.#secure.values()]) agent.destroy();
+    for (const agent of this.#all()) agent.destroy();
     this.#secure.clear();
+  }
+
+  #all(): UpstreamAgent[] {
+    return [this.plain, ...this.#secure.values()];
   }
 }
 
@@ -125,13 +158,6 @@ function issuerOf(
   return "issuerCertificate" in certificate
     ? (certificate as DetailedPeerCertificate).issuerCertificate
     : undefined;
-}
-
-function retire(agent: HttpsAgent): void {
-  // No connection is kept from now on.
-  agent.maxFreeSockets = 0;
-  for (const sockets of Object.values(agent.freeSockets))
-    for (const socket of sockets ?? []) socket.destroy();
 }
 
 function count(sockets: NodeJS.ReadOnlyDict<readonly unknown[]>): number {

@@ -145,10 +145,14 @@ async function tryTarget(
     {
       method: client.request.method ?? "GET",
       path,
-      headers: { ...headers.toObject(), ...client.body.framing() },
+      headers,
+      framing: client.body.framing(),
     },
-    (request) => {
-      giveUp = (reason) => request.destroy(reason);
+    {
+      upgrade: client.upgrade !== undefined,
+      onRequest: (request) => {
+        giveUp = (reason) => request.destroy(reason);
+      },
     },
   );
   if (!connected.ok) {
@@ -183,7 +187,7 @@ async function tryTarget(
       stopSending();
       leave();
       // A connection is kept only after a whole request.
-      if (!call.request.writableFinished) call.abort();
+      if (!call.request.writableFinished) call.request.destroy();
     },
     target,
   };

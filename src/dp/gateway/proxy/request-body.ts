@@ -61,13 +61,13 @@ export class RequestBody {
     this.#replacement = body;
   }
 
-  /** The headers that say how long the body is. */
-  framing(): Readonly<Record<string, string>> {
+  /** The header that says how long the body is. */
+  framing(): readonly [name: string, value: string] | undefined {
     if (this.#replacement !== undefined)
-      return { "Content-Length": String(this.#replacement.length) };
-    if (this.#chunked) return { "Transfer-Encoding": "chunked" };
+      return ["Content-Length", String(this.#replacement.length)];
+    if (this.#chunked) return ["Transfer-Encoding", "chunked"];
     const sent = this.#request.headers["content-length"];
-    return sent === undefined ? {} : { "Content-Length": sent };
+    return sent === undefined ? undefined : ["Content-Length", sent];
   }
 
   /**
