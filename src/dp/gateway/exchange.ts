@@ -70,4 +70,7 @@ const NOBODY: Consumers = {
   byId: () => undefined,
   byUsername: () => undefined,
   byKey: () => undefined,
+  byLogin: () => undefined,
+  byTokenKey: () => undefined,
+  groupsOf: () => [],
 };

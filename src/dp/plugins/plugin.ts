@@ -17,12 +17,34 @@ export interface KeyOwner {
   readonly consumer: ConsumerIdentity;
 }
 
+/** Who a user name belongs to. */
+export interface PasswordOwner extends KeyOwner {
+  /** As it is stored: hashed. */
+  readonly password: string;
+}
+
+/** Whose tokens name a key. */
+export interface TokenOwner extends KeyOwner {
+  /** The only algorithm that the tokens may use. */
+  readonly algorithm: string;
+  /** Of the HS algorithms; empty with another. */
+  readonly secret: string;
+  /** Of the other algorithms, in PEM; empty with HS. */
+  readonly publicKey: string;
+}
+
 /** The consumers and credentials of the revision that serves the request. */
 export interface Consumers {
   byId(id: string): ConsumerIdentity | undefined;
   byUsername(username: string): ConsumerIdentity | undefined;
   /** The owner of an API key. */
   byKey(key: string): KeyOwner | undefined;
+  /** The owner of a user name. */
+  byLogin(username: string): PasswordOwner | undefined;
+  /** The owner of the tokens that name this key. */
+  byTokenKey(key: string): TokenOwner | undefined;
+  /** The groups that a consumer is in, sorted. */
+  groupsOf(consumerId: string): readonly string[];
 }
 
 /** Headers that can be changed. Names are compared without regard to case and written as they were set. */

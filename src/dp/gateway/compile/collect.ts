@@ -31,6 +31,9 @@ export function* collectSlices(
     target: [],
     consumer: [],
     key: [],
+    login: [],
+    tokenKey: [],
+    group: [],
     certificate: [],
     authority: [],
     plugin: [],
@@ -68,6 +71,15 @@ function add(lists: Lists, key: string, draft: Draft): void {
       return;
     case "key":
       lists.key.push({ key, draft });
+      return;
+    case "login":
+      lists.login.push({ key, draft });
+      return;
+    case "tokenKey":
+      lists.tokenKey.push({ key, draft });
+      return;
+    case "group":
+      lists.group.push({ key, draft });
       return;
     case "certificate":
       lists.certificate.push({ key, draft });

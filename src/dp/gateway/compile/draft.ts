@@ -49,6 +49,28 @@ export type Draft =
       readonly key: string;
     }
   | {
+      readonly kind: "login";
+      readonly id: string;
+      readonly consumer: string;
+      readonly username: string;
+      /** As it is stored: hashed. */
+      readonly password: string;
+    }
+  | {
+      readonly kind: "tokenKey";
+      readonly id: string;
+      readonly consumer: string;
+      readonly key: string;
+      readonly algorithm: string;
+      readonly secret: string;
+      readonly publicKey: string;
+    }
+  | {
+      readonly kind: "group";
+      readonly consumer: string;
+      readonly group: string;
+    }
+  | {
       readonly kind: "certificate";
       readonly id: string;
       readonly identities: readonly {
@@ -175,6 +197,27 @@ function draftOfResource(
     case "keyauthCredential": {
       const { id, consumer, key: secret } = kind.value;
       return { kind: "key", id, consumer: consumer?.id ?? "", key: secret };
+    }
+    case "basicauthCredential": {
+      const { id, consumer, username, password } = kind.value;
+      const owner = consumer?.id ?? "";
+      return { kind: "login", id, consumer: owner, username, password };
+    }
+    case "jwtSecret": {
+      const { id, consumer, key: name, secret, rsaPublicKey } = kind.value;
+      return {
+        kind: "tokenKey",
+        id,
+        consumer: consumer?.id ?? "",
+        key: name,
+        algorithm: kind.value.algorithm ?? "HS256",
+        secret,
+        publicKey: rsaPublicKey,
+      };
+    }
+    case "acl": {
+      const { consumer, group } = kind.value;
+      return { kind: "group", consumer: consumer?.id ?? "", group };
     }
     case "certificate": {
       const { id, cert, key: secret, certAlt, keyAlt } = kind.value;

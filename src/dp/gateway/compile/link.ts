@@ -1,4 +1,5 @@
 import type { Slices } from "../../../model/slices.ts";
+import type { ConsumerIdentity } from "../../plugins/plugin.ts";
 import { Balancer, signatureOf, type BalancerTarget } from "../balancer.ts";
 import type { PluginInstance } from "../plugin-chains.ts";
 import type { AgentPool, TlsSettings, UpstreamAgent } from "../proxy/agents.ts";
@@ -101,6 +102,15 @@ class Linker {
     yield each(drafts.key, (entry) => {
       this.#linkKey(entry);
     });
+    yield each(drafts.login, (entry) => {
+      this.#linkLogin(entry);
+    });
+    yield each(drafts.tokenKey, (entry) => {
+      this.#linkTokenKey(entry);
+    });
+    yield each(drafts.group, (entry) => {
+      this.#linkGroup(entry);
+    });
     yield each(drafts.upstream, ({ draft }) => {
       this.#upstreamIds.add(draft.id);
     });
@@ -145,15 +155,43 @@ class Linker {
     this.#refuse(key, field, `names ${kind} "${id}", which does not exist`);
   }
 
+  /** The consumer that an entry names; when there is none, that is reported. */
+  #consumerOf(key: string, id: string): ConsumerIdentity | undefined {
+    const consumer = this.#consumers.byId(id);
+    if (consumer === undefined) this.#dangling(key, "consumer", "consumer", id);
+    return consumer;
+  }
+
   #linkKey({ key, draft }: DraftsByKind["key"][number]): void {
-    const consumer = this.#consumers.byId(draft.consumer);
-    if (consumer === undefined) {
-      this.#dangling(key, "consumer", "consumer", draft.consumer);
-      return;
-    }
+    const consumer = this.#consumerOf(key, draft.consumer);
+    if (consumer === undefined) return;
     const owner = { credentialId: draft.id, consumer };
     if (!this.#consumers.addKey(draft.key, owner))
       this.#refuse(key, "key", "another credential has the same key");
+  }
+
+  #linkLogin({ key, draft }: DraftsByKind["login"][number]): void {
+    const consumer = this.#consumerOf(key, draft.consumer);
+    if (consumer === undefined) return;
+    const { id: credentialId, password } = draft;
+    const owner = { credentialId, consumer, password };
+    if (!this.#consumers.addLogin(draft.username, owner))
+      this.#refuse(key, "username", "another credential has the same username");
+  }
+
+  #linkTokenKey({ key, draft }: DraftsByKind["tokenKey"][number]): void {
+    const consumer = this.#consumerOf(key, draft.consumer);
+    if (consumer === undefined) return;
+    const { id: credentialId, algorithm, secret, publicKey } = draft;
+    const owner = { credentialId, consumer, algorithm, secret, publicKey };
+    if (!this.#consumers.addTokenKey(draft.key, owner))
+      this.#refuse(key, "key", "another credential has the same key");
+  }
+
+  #linkGroup({ key, draft }: DraftsByKind["group"][number]): void {
+    const consumer = this.#consumerOf(key, draft.consumer);
+    if (consumer !== undefined)
+      this.#consumers.addGroup(consumer.id, draft.group);
   }
 
   #linkTarget({ key, draft }: DraftsByKind["target"][number]): void {
