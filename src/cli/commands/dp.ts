@@ -4,6 +4,7 @@ import {
   certifiedNodeId,
   type ClusterTlsFiles,
 } from "../../runtime/tls/material.ts";
+import { answerFlags, answerSettings } from "../answer-flags.ts";
 import { command } from "../command.ts";
 import { flag, list, optional, required } from "../flags.ts";
 import { UsageError } from "../io.ts";
@@ -86,6 +87,7 @@ export const dp = command({
         "What to do with a configuration that needs a feature this data plane lacks: keep serving the one before, or apply it and answer 503 on just the routes concerned.",
       default: "refuse",
     }),
+    ...answerFlags,
     ...startFlags,
     ...clusterFlags,
     logLevel,
@@ -101,6 +103,7 @@ export const dp = command({
         : [{ flag: "--cluster-proxy", address: flags.clusterProxy }]),
     ]);
     const labels = labelsOf(flags.label);
+    const answers = answerSettings(flags);
     const startOptions = startOptionsOf(flags);
     if ("tls" in security && flags.nodeId !== undefined)
       await checkNodeId(flags.nodeId, security.tls);
@@ -124,7 +127,7 @@ export const dp = command({
             ...(flags.nodeId === undefined ? {} : { nodeId: flags.nodeId }),
             labels,
             workspace: flags.workspace,
-            gateway: { onUnsupported: flags.onUnsupported },
+            gateway: { onUnsupported: flags.onUnsupported, ...answers },
             ...startOptions,
             ...security,
             build: version,

@@ -17,7 +17,6 @@ import { ProxyServer } from "./downstream/http1-server.ts";
 import type { Arrived } from "./downstream/message.ts";
 import {
   headerSettings,
-  type HeaderOptions,
   type HeaderSettings,
 } from "./headers/header-settings.ts";
 import { GatewayMetrics } from "./metrics.ts";
@@ -36,8 +35,6 @@ export interface GatewayOptions extends GatewaySettings {
   readonly random?: () => number;
   /** Where numbers about requests go. Absent: nowhere. */
   readonly metrics?: Registry;
-  /** What the gateway believes and tells in headers. Default: nobody is trusted, and no more is told than always. */
-  readonly headers?: HeaderOptions;
 }
 
 type Settings = GatewayOptions &

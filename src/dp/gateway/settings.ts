@@ -1,4 +1,5 @@
 import type { OnUnsupported } from "./compile/compile.ts";
+import type { HeaderOptions } from "./headers/header-settings.ts";
 
 /**
  * What a gateway is told by whoever runs it. Plain data: where several processes proxy, each gets this as JSON, so that a
@@ -13,6 +14,8 @@ export interface GatewaySettings {
   readonly tlsVerify?: boolean;
   /** How long requests under way may still take when the gateway closes, in milliseconds. Default 5 s. */
   readonly graceMs?: number;
+  /** What the gateway believes and tells in headers. Default: nobody is trusted, and no more is told than always. */
+  readonly headers?: HeaderOptions;
 }
 
 /** What JSON can carry: no function, no class, no bigint anywhere in it. */
