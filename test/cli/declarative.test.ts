@@ -27,7 +27,7 @@ services:
         paths: [/pay]
         headers: {x-version: ["1:30"]}
     plugins:
-      - name: rate-limiting
+      - name: hmac-auth
         config: {minute: 5, "on": "no", nothing: null, list: [1e21, {a: []}]}
 upstreams:
   - name: bank

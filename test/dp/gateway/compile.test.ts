@@ -278,7 +278,7 @@ describe("a plugin that this data plane lacks", () => {
     route(2, 1),
     resource("plugin", {
       id: id(3),
-      name: "rate-limiting",
+      name: "hmac-auth",
       route: { id: id(2) },
       config: { minute: 5 },
     }),
@@ -292,7 +292,7 @@ describe("a plugin that this data plane lacks", () => {
         {
           key: `plugin/${id(3)}`,
           field: "name",
-          reason: expect.stringContaining("plugin/rate-limiting") as string,
+          reason: expect.stringContaining("plugin/hmac-auth") as string,
         },
       ],
     });
@@ -304,7 +304,7 @@ describe("a plugin that this data plane lacks", () => {
       {
         key: `plugin/${id(3)}`,
         reason: expect.stringContaining(
-          `"rate-limiting": requests of route ${id(2)} answer 503`,
+          `"hmac-auth": requests of route ${id(2)} answer 503`,
         ) as string,
       },
     ]);
@@ -313,7 +313,7 @@ describe("a plugin that this data plane lacks", () => {
   test("is no matter when it is disabled", () => {
     const disabled = resource("plugin", {
       id: id(3),
-      name: "rate-limiting",
+      name: "hmac-auth",
       enabled: false,
     });
     expect(compileAll([disabled]).ok).toBe(true);

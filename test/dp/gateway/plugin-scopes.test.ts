@@ -58,7 +58,7 @@ describe("where a plugin that this data plane lacks would run, requests are answ
   const lacking = (scope: object): Resource =>
     resource("plugin", {
       id: id(9),
-      name: "rate-limiting",
+      name: "hmac-auth",
       config: { minute: 1 },
       ...scope,
     });
@@ -107,8 +107,8 @@ describe("where a plugin that this data plane lacks would run, requests are answ
     for (const answer of answers.filter(({ status }) => status === 503))
       expect(answer.json()).toEqual({
         message:
-          'the plugin "rate-limiting" is configured here, but this data plane does not have it',
-        plugin: "rate-limiting",
+          'the plugin "hmac-auth" is configured here, but this data plane does not have it',
+        plugin: "hmac-auth",
         request_id: answer.headers["x-holdfast-request-id"],
       });
     expect(asked).toBe(answers.filter(({ status }) => status === 200).length);
@@ -124,9 +124,9 @@ test("refusing is the other way, and changes nothing", async () => {
   await expect(
     gateway.serve([
       ...api(upstream.port),
-      resource("plugin", { id: id(9), name: "rate-limiting" }),
+      resource("plugin", { id: id(9), name: "hmac-auth" }),
     ]),
-  ).rejects.toThrow(/rate-limiting/);
+  ).rejects.toThrow(/hmac-auth/);
   expect(gateway.gateway.serving?.revision).toBe(1n);
   expect((await gateway.ask("/api")).status).toBe(200);
 });
