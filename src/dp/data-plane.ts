@@ -32,6 +32,8 @@ export interface DataPlaneOptions {
   readonly clusterProxy?: Proxy;
   /** Where traffic comes in. */
   readonly proxyListen: HostPort;
+  /** Where it comes in over TLS. Absent: nowhere. */
+  readonly proxyTlsListen?: HostPort;
   /** Where the status pages and metrics are served. */
   readonly statusListen: HostPort;
   /** The data plane's own directory; made if need be. */
@@ -70,7 +72,12 @@ export interface DataPlaneDependencies {
 /** A running data plane. Disposing of it lets requests in flight finish and closes everything. */
 export interface DataPlane extends AsyncDisposable {
   /** Bound addresses, "host:port". */
-  readonly addresses: { readonly proxy: string; readonly status: string };
+  readonly addresses: {
+    readonly proxy: string;
+    /** Absent when it does not listen with TLS. */
+    readonly proxy_tls?: string;
+    readonly status: string;
+  };
 }
 
 /**
@@ -198,7 +205,7 @@ export async function startDataPlane(
       { clock, logger },
     ),
   );
-  await gateway.open(options.proxyListen);
+  await gateway.open(options.proxyListen, options.proxyTlsListen);
 
   // Only now: a cached data plane serves before it ever sees a control plane.
   const stop = new AbortController();
@@ -235,6 +242,7 @@ export async function startDataPlane(
   return {
     addresses: {
       proxy: gateway.address,
+      ...(gateway.tlsAddress === "" ? {} : { proxy_tls: gateway.tlsAddress }),
       status: formatHostPort(statusListener.address),
     },
     [Symbol.asyncDispose]: () => owned.close(),

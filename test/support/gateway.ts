@@ -7,6 +7,7 @@ import { keyOf, kindOfResource } from "../../src/model/kinds.ts";
 import { runSlices } from "../../src/model/slices.ts";
 import { Snapshot, type Entry } from "../../src/model/snapshot.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
+import type { HostPort } from "../../src/runtime/host-port.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
 import {
   Gateway,
@@ -48,7 +49,7 @@ export class TestGateway implements AsyncDisposable {
 
   static async start(
     resources: readonly Resource[] = [],
-    options: Partial<GatewayOptions> = {},
+    options: Partial<GatewayOptions> & { readonly tlsListen?: HostPort } = {},
   ): Promise<TestGateway> {
     const gateway = await Gateway.listen({
       listen: { host: "127.0.0.1", port: 0 },
@@ -65,8 +66,23 @@ export class TestGateway implements AsyncDisposable {
     return test;
   }
 
+  /** One that listens with TLS too. */
+  static startSecure(
+    resources: readonly Resource[] = [],
+    options: Partial<GatewayOptions> = {},
+  ): Promise<TestGateway> {
+    return TestGateway.start(resources, {
+      ...options,
+      tlsListen: { host: "127.0.0.1", port: 0 },
+    });
+  }
+
   get port(): number {
     return Number(this.gateway.address.split(":").at(-1));
+  }
+
+  get tlsPort(): number {
+    return Number(this.gateway.tlsAddress.split(":").at(-1));
   }
 
   get host(): { readonly host: string; readonly port: number } {

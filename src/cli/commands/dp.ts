@@ -9,6 +9,7 @@ import { command } from "../command.ts";
 import { flag, list, optional, required } from "../flags.ts";
 import { UsageError } from "../io.ts";
 import { clusterFlags, linkSecurity, logLevel } from "../process-flags.ts";
+import { listenFlags, listenOptionsOf } from "../listen-flags.ts";
 import { serve } from "../serve.ts";
 import { startFlags, startOptionsOf } from "../start-flags.ts";
 import {
@@ -58,6 +59,7 @@ export const dp = command({
       summary: "Where API traffic arrives.",
       default: "0.0.0.0:8000",
     }),
+    ...listenFlags,
     statusListen: flag(hostPort, {
       summary: "Where status and metrics are served.",
       default: "127.0.0.1:8007",
@@ -122,6 +124,7 @@ export const dp = command({
               ? {}
               : { clusterProxy: flags.clusterProxy }),
             proxyListen: flags.proxyListen,
+            ...listenOptionsOf(flags),
             statusListen: flags.statusListen,
             dataDir: flags.dataDir,
             ...(flags.nodeId === undefined ? {} : { nodeId: flags.nodeId }),

@@ -13,7 +13,7 @@ import { driveSlices } from "../../runtime/slices.ts";
 import { PLUGINS } from "../plugins/registry.ts";
 import { compileSlices, type Violation } from "./compile/compile.ts";
 import { Counters, type RevisionCount } from "./counters.ts";
-import { ProxyServer } from "./downstream/http1-server.ts";
+import { Listeners } from "./downstream/listeners.ts";
 import type { Arrived } from "./downstream/message.ts";
 import {
   headerSettings,
@@ -92,7 +92,7 @@ export class Gateway implements AsyncDisposable {
   readonly #metrics: GatewayMetrics | undefined;
   readonly #prepared = new WeakMap<Prepared, Runtime>();
   #runtime: Runtime | undefined;
-  #server: ProxyServer | undefined;
+  #listeners: Listeners | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(options: Settings) {
@@ -121,31 +121,43 @@ export class Gateway implements AsyncDisposable {
    * @throws ListenError when nothing can listen there.
    */
   static async listen(
-    options: GatewayOptions & { readonly listen: HostPort },
+    options: GatewayOptions & {
+      readonly listen: HostPort;
+      readonly tlsListen?: HostPort;
+    },
   ): Promise<Gateway> {
     const gateway = Gateway.create(options);
-    await gateway.open(options.listen);
+    await gateway.open(options.listen, options.tlsListen);
     return gateway;
   }
 
   /**
    * Begins to listen. Port 0: the system chooses.
    *
+   * @param tlsListen Where to listen with TLS; absent: nowhere.
    * @throws ListenError when nothing can listen there.
    */
-  async open(listen: HostPort): Promise<void> {
-    this.#server = await ProxyServer.listen({
-      listen,
-      clock: this.#options.clock,
-      onRequest: (arrived) => {
-        this.#serve(arrived);
+  async open(listen: HostPort, tlsListen?: HostPort): Promise<void> {
+    this.#listeners = await Listeners.open(
+      { plain: listen, secure: tlsListen },
+      {
+        clock: this.#options.clock,
+        names: () => this.#runtime?.serverNames,
+        onRequest: (arrived) => {
+          this.#serve(arrived);
+        },
       },
-    });
+    );
   }
 
   /** Where it listens: "host:port"; empty before that. */
   get address(): string {
-    return this.#server?.address ?? "";
+    return this.#listeners?.address ?? "";
+  }
+
+  /** Where it listens with TLS: "host:port"; empty when it does not. */
+  get tlsAddress(): string {
+    return this.#listeners?.tlsAddress ?? "";
   }
 
   /** The state that requests are served with; undefined before the first. */
@@ -206,6 +218,7 @@ export class Gateway implements AsyncDisposable {
     if (runtime === undefined)
       throw new TypeError("this state was not prepared by this gateway");
     this.#runtime = runtime;
+    this.#listeners?.refreshNames();
     this.#agents.keepOnly(runtime.agents);
     this.#failures.reset();
     const { logger } = this.#options;
@@ -231,7 +244,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    await this.#server?.close(this.#options.graceMs);
+    await this.#listeners?.close(this.#options.graceMs);
     this.#agents.destroy();
   }
 

@@ -3,6 +3,7 @@ import type { Snapshot } from "../../model/snapshot.ts";
 import type { Consumers } from "../plugins/plugin.ts";
 import type { Balancer } from "./balancer.ts";
 import type { BucketDrafts } from "./compile/decode.ts";
+import type { ServerNames } from "./downstream/certificates.ts";
 import type { PluginChains } from "./plugin-chains.ts";
 import type { UpstreamAgent } from "./proxy/agents.ts";
 import type { RouteConditions } from "./router/conditions.ts";
@@ -60,6 +61,8 @@ export interface Runtime {
   readonly router: Router<ServedRoute>;
   readonly chains: PluginChains;
   readonly consumers: Consumers;
+  /** What TLS clients are shown. */
+  readonly serverNames?: ServerNames;
   /** By the upstream's id. */
   readonly balancers: ReadonlyMap<string, Balancer>;
   /** The connections that the services use. */

@@ -36,6 +36,8 @@ export interface DownstreamRequest extends ReadMessage {
   readonly url?: string | undefined;
   /** All values of each header, apart; names in lower case. */
   readonly headersDistinct: NodeJS.Dict<string[]>;
+  /** Whether there is a body whose length no header tells (HTTP/2). With HTTP/1.1 that is Transfer-Encoding's to say. */
+  readonly openEnded?: boolean;
 }
 
 /** What the client gets, by whichever version of HTTP. node's ServerResponse is one. */

@@ -34,7 +34,7 @@ export function readTarget(
     (name, i) => i % 2 === 0 && name.toLowerCase() === "host",
   ).length;
   // Two would leave it to everyone on the way which one counts.
-  if (hosts > 1 || (hosts === 0 && request.httpVersion === "1.1"))
+  if (hosts > 1 || (hosts === 0 && request.httpVersion !== "1.0"))
     return undefined;
   let { url = "" } = request;
   let hostHeader = request.headers.host ?? "";

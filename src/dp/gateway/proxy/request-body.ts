@@ -32,6 +32,7 @@ export class RequestBody {
     this.#request = request;
     this.#clock = clock;
     this.#chunked =
+      request.openEnded === true ||
       tokensOf(request.rawHeaders, "transfer-encoding").length > 0;
     this.#onFirstRead = onFirstRead;
   }

@@ -1,0 +1,70 @@
+import { createSecureContext, type SecureContext } from "node:tls";
+
+/** A certificate with its key, both in PEM; the certificate may bring its chain. */
+export interface Identity {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** What proves a server: one identity, or two with different types of key. */
+export type ServerIdentity = readonly Identity[];
+
+/** Which identity a revision shows to whom. Names are in lower case; a wildcard stands for one label. */
+export interface ServerNames {
+  /** The identity of "a.example.com", "*.example.com", "example.*" or "*". */
+  get(name: string): ServerIdentity | undefined;
+}
+
+/** The identity for the server name that a client asks for; undefined when the revision has none. */
+export function identityFor(
+  names: ServerNames,
+  serverName: string,
+): ServerIdentity | undefined {
+  return (
+    names.get(serverName) ??
+    firstLabelWild(names, serverName) ??
+    lastLabelWild(names, serverName) ??
+    names.get("*")
+  );
+}
+
+function firstLabelWild(
+  names: ServerNames,
+  name: string,
+): ServerIdentity | undefined {
+  const dot = name.indexOf(".");
+  return dot < 0 ? undefined : names.get(`*${name.slice(dot)}`);
+}
+
+function lastLabelWild(
+  names: ServerNames,
+  name: string,
+): ServerIdentity | undefined {
+  const dot = name.lastIndexOf(".");
+  return dot < 0 ? undefined : names.get(`${name.slice(0, dot + 1)}*`);
+}
+
+/**
+ * What handshakes are made with, read from PEM when it is first needed: a configuration may have thousands of
+ * certificates, and reading one takes longer than a handshake may wait for all. Kept as long as the identity is.
+ */
+const contexts = new WeakMap<ServerIdentity, SecureContext>();
+
+/** The TLS context of an identity. */
+export function contextOf(identity: ServerIdentity): SecureContext {
+  let context = contexts.get(identity);
+  if (context === undefined)
+    contexts.set(identity, (context = createSecureContext(pemOf(identity))));
+  return context;
+}
+
+/** An identity as node's TLS options have it. */
+export function pemOf(identity: ServerIdentity): {
+  cert: string[];
+  key: string[];
+} {
+  return {
+    cert: identity.map(({ cert }) => cert),
+    key: identity.map(({ key }) => key),
+  };
+}

@@ -1,0 +1,210 @@
+import {
+  ServerResponse,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+} from "node:http";
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Clock } from "../../../runtime/clock.ts";
+import { tokensOf } from "../proxy/hop-by-hop.ts";
+import { ClientConnection } from "./client-connection.ts";
+import { LIMITS } from "./limits.ts";
+import type { Arrived } from "./message.ts";
+import { asOrdinaryRequest } from "./plain-request.ts";
+import { ignore, refuse } from "./refusal.ts";
+
+/** How node's server of HTTP/1.1, clear or secure, is to be made. */
+export const HTTP1_OPTIONS = {
+  insecureHTTPParser: false,
+  // Missing it is answered like any other mistake, when the request's target is read.
+  requireHostHeader: false,
+  maxHeaderSize: LIMITS.headerBytes,
+  headersTimeout: LIMITS.headersMs,
+  keepAliveTimeout: LIMITS.idleMs,
+  // A body may take long as long as it moves: the exchange watches that.
+  requestTimeout: 0,
+} as const satisfies ServerOptions;
+
+/** A connection that speaks HTTP/1.1. */
+interface Http1Connection {
+  readonly connection: ClientConnection;
+  readonly open: Set<ServerResponse>;
+}
+
+/** Takes the requests of HTTP/1.1 connections from one of node's servers. */
+export class Http1 {
+  readonly #server: Server;
+  readonly #clock: Clock;
+  readonly #onRequest: (arrived: Arrived) => void;
+  readonly #connections = new Map<Socket, Http1Connection>();
+  /** What node's server itself does with a connection. */
+  readonly #begin: (socket: Socket) => void;
+  #closing = false;
+
+  /**
+   * @param server Made with {@link HTTP1_OPTIONS}, and the one that listens: node enforces its timeouts nowhere else.
+   * @param event The event with which the server would begin to read requests of a connection; from now on `serve` does.
+   */
+  constructor(
+    server: Server,
+    event: "connection" | "secureConnection",
+    options: {
+      readonly clock: Clock;
+      readonly onRequest: (arrived: Arrived) => void;
+    },
+  ) {
+    this.#server = server;
+    this.#clock = options.clock;
+    this.#onRequest = options.onRequest;
+    // The last one: those before it are of the layers below.
+    const begin = server.listeners(event).at(-1);
+    if (begin === undefined)
+      throw new TypeError("an HTTP server without a connection listener");
+    server.removeListener(event, begin as (socket: Socket) => void);
+    this.#begin = (socket) => {
+      Reflect.apply(begin, server, [socket]);
+    };
+    this.#listenForEvents();
+  }
+
+  /** Reads requests from a connection. */
+  serve(connection: ClientConnection): void {
+    const { socket } = connection;
+    this.#connections.set(socket, { connection, open: new Set() });
+    socket.once("close", () => this.#connections.delete(socket));
+    this.#begin(socket);
+  }
+
+  /** Ends each connection as soon as it has no request under way. The server accepts no more when this is called. */
+  drain(): void {
+    this.#closing = true;
+    for (const [socket, { open }] of this.#connections) {
+      // Connected, but nothing has come: node does not count that as idle.
+      if (socket.bytesRead === 0) socket.destroy();
+      for (const response of open) response.shouldKeepAlive = false;
+    }
+    this.#server.closeIdleConnections();
+  }
+
+  #listenForEvents(): void {
+    const server = this.#server;
+    server.on("request", (request, response) => {
+      this.#arrive(request, response, { awaitsContinue: false });
+    });
+    server.on("checkContinue", (request, response) => {
+      this.#arrive(request, response, { awaitsContinue: true });
+    });
+    server.on("upgrade", (request, socket, head) => {
+      this.#upgrade(request, socket, head);
+    });
+    server.on("connect", (_request, socket) => {
+      refuse(
+        socket,
+        "405 Method Not Allowed",
+        "Method not allowed",
+        this.#clock,
+      );
+    });
+    server.on("clientError", (error, socket) => {
+      this.#clientError(error, socket);
+    });
+  }
+
+  #arrive(
+    request: IncomingMessage,
+    response: ServerResponse,
+    how: Pick<Arrived, "awaitsContinue"> & Partial<Arrived>,
+  ): void {
+    const known = this.#connections.get(request.socket);
+    // Gone already: there is nobody to answer.
+    if (known === undefined) return;
+    const { connection, open } = known;
+    open.add(response);
+    if (this.#closing) response.shouldKeepAlive = false;
+    response.once("close", () => {
+      open.delete(response);
+      if (this.#closing) this.#server.closeIdleConnections();
+    });
+    // A request that breaks off is an error of its stream; the response's "close" says all there is to know.
+    request.on("error", ignore);
+    response.on("error", ignore);
+    this.#onRequest({
+      request,
+      response,
+      upgrade: how.upgrade,
+      connection: connection.next(),
+      awaitsContinue: how.awaitsContinue,
+    });
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // node has let go of the connection: nobody else hears its errors.
+    socket.on("error", ignore);
+    const wanted = tokensOf(request.rawHeaders, "upgrade");
+    if (request.method !== "GET" || !wanted.includes("websocket")) {
+      socket.off("error", ignore);
+      socket.unshift(Buffer.concat([asOrdinaryRequest(request), head]));
+      this.#begin(request.socket);
+      return;
+    }
+    if (head.length > 0) socket.unshift(head);
+    const response = new ServerResponse(request);
+    response.shouldKeepAlive = false;
+    response.assignSocket(request.socket);
+    const onDrain = (): void => {
+      response.emit("drain");
+    };
+    socket.on("drain", onDrain);
+    response.once("finish", () => {
+      response.detachSocket(request.socket);
+      response.emit("close");
+      socket.end();
+    });
+    response.once("close", () => {
+      socket.off("drain", onDrain);
+    });
+    this.#arrive(request, response, {
+      awaitsContinue: false,
+      upgrade: {
+        take: () => {
+          if (response.socket !== null) response.detachSocket(response.socket);
+          // A long-lived connection keeps nothing of the request alive.
+          this.#connections.get(request.socket)?.open.delete(response);
+          return socket;
+        },
+      },
+    });
+  }
+
+  #clientError(error: Error, socket: Duplex): void {
+    const code = "code" in error ? error.code : "";
+    const known =
+      socket instanceof Socket ? this.#connections.get(socket) : undefined;
+    const answering = [...(known?.open ?? [])].some(
+      (response) => response.headersSent,
+    );
+    // An answer that has begun cannot be followed by another one.
+    if (!socket.writable || code === "ECONNRESET" || answering) {
+      socket.destroy();
+      return;
+    }
+    const [status, message] = answerTo(code);
+    refuse(socket, status, message, this.#clock);
+  }
+}
+
+/** What a client is told that node could not understand. */
+function answerTo(code: unknown): readonly [status: string, message: string] {
+  switch (code) {
+    case "HPE_HEADER_OVERFLOW":
+      return [
+        "431 Request Header Fields Too Large",
+        "Request header or URI is too large",
+      ];
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      return ["408 Request Timeout", "Request timeout"];
+    default:
+      return ["400 Bad Request", "Bad request"];
+  }
+}
