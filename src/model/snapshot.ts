@@ -500,7 +500,8 @@ function hashRoot(workspace: string, digests: Buffer): string {
     .digest("hex");
 }
 
-function diffBucket(
+/** Adds what must be done to one bucket to get the other. */
+export function diffBucket(
   a: Bucket | undefined,
   b: Bucket | undefined,
   puts: Entry[],

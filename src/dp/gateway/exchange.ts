@@ -5,7 +5,7 @@ import type {
 } from "../plugins/plugin.ts";
 import type { InboundRequest } from "./proxy/inbound.ts";
 import type { OutboundRequest } from "./proxy/outbound.ts";
-import type { ServedRoute } from "./runtime.ts";
+import type { ServedRoute, ServedService } from "./runtime.ts";
 
 /** A request that has a route, as its plugins see it. */
 export class RoutedExchange implements Exchange {
@@ -24,18 +24,19 @@ export class RoutedExchange implements Exchange {
       readonly request: InboundRequest;
       readonly upstream: OutboundRequest;
       readonly route: ServedRoute;
+      readonly service: ServedService | undefined;
       readonly consumers: Consumers;
     },
   ) {
-    const { request, upstream, route, consumers } = parts;
+    const { request, upstream, route, service, consumers } = parts;
     this.id = id;
     this.request = request;
     this.upstream = upstream;
     this.route = { id: route.id, name: route.name };
     this.service =
-      route.service === undefined
+      service === undefined
         ? undefined
-        : { id: route.service.id, name: route.service.name };
+        : { id: service.id, name: service.name };
     this.#consumers = consumers;
   }
 

@@ -68,7 +68,7 @@ export type PrepareResult =
     };
 
 /** Roughly how often an entry is handled while it is compiled. */
-const PASSES = 4;
+const PASSES = 3;
 
 /**
  * Proxies requests with one revision of the configuration at a time. A next one is compiled beside it and then swapped in;
@@ -208,7 +208,7 @@ export class Gateway implements AsyncDisposable {
     } finally {
       // A state that came to nothing leaves no connections of its own behind.
       if (prepared === undefined)
-        this.#agents.keepOnly(this.#runtime?.agents ?? new Set());
+        this.#agents.keepOnly(this.#runtime?.agents ?? new Map());
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Slices } from "../../model/slices.ts";
 import type { PluginHandlers } from "../plugins/plugin.ts";
+import { newEdit, SharedMap, type Edit } from "./shared-map.ts";
 
 /** Which requests a plugin is for. Absent: any. */
 export interface PluginScope {
@@ -30,63 +31,122 @@ export interface ChainSubject {
   readonly consumer: string;
 }
 
-/** Which plugins run for a request: of each name the one with the most specific scope. Immutable but for a cache. */
-export class PluginChains {
-  readonly #global: PluginInstance[] = [];
-  readonly #byRoute = new Map<string, PluginInstance[]>();
-  readonly #byService = new Map<string, PluginInstance[]>();
-  readonly #byConsumer = new Map<string, PluginInstance[]>();
-  /** Chains without a consumer, by route. */
-  readonly #cache = new Map<string, PluginChain>();
+/** A plugin that is not what it was; undefined where there was or is none. */
+export interface PluginChange {
+  readonly before: PluginInstance | undefined;
+  readonly after: PluginInstance | undefined;
+}
 
-  private constructor() {
-    // See `build`.
+type ByScope = SharedMap<readonly PluginInstance[]>;
+
+interface Scopes {
+  /** Without a route, service or consumer. */
+  global: readonly PluginInstance[];
+  byRoute: ByScope;
+  byService: ByScope;
+  byConsumer: ByScope;
+}
+
+/**
+ * Which plugins run for a request: of each name the one with the most specific scope. Immutable but for a cache; shares
+ * what did not change with those of the revision before.
+ */
+export class PluginChains {
+  /** Chains of no plugins. */
+  static readonly none = new PluginChains({
+    global: [],
+    byRoute: SharedMap.empty(),
+    byService: SharedMap.empty(),
+    byConsumer: SharedMap.empty(),
+  });
+
+  readonly #scopes: Readonly<Scopes>;
+  /** Chains without a consumer, by route. It outlives revisions whose plugins are the same. */
+  readonly #cache = new Map<string, CachedChain>();
+
+  private constructor(scopes: Readonly<Scopes>) {
+    this.#scopes = scopes;
   }
 
-  /** Chains of these plugins. */
-  static *build(plugins: Iterable<PluginInstance>): Slices<PluginChains> {
-    const chains = new PluginChains();
+  /** Chains with some plugins changed; these very ones when none was. */
+  *changed(changes: readonly PluginChange[]): Slices<PluginChains> {
+    if (changes.length === 0) return this;
+    const scopes: Scopes = { ...this.#scopes };
+    const edit = newEdit();
     let handled = 0;
-    for (const plugin of plugins) {
-      chains.#add(plugin);
+    for (const { before, after } of changes) {
+      if (before !== undefined)
+        change(scopes, before.scope, edit, (plugins) =>
+          plugins.filter(({ key }) => key !== before.key),
+        );
+      if (after !== undefined)
+        change(scopes, after.scope, edit, (plugins) =>
+          [...plugins, after].sort((a, b) => (a.key < b.key ? -1 : 1)),
+        );
       if (++handled === 64) {
         yield handled;
         handled = 0;
       }
     }
-    return chains;
-  }
-
-  #add(plugin: PluginInstance): void {
-    const { route, service, consumer } = plugin.scope;
-    if (consumer !== undefined) push(this.#byConsumer, consumer, plugin);
-    else if (route !== undefined) push(this.#byRoute, route, plugin);
-    else if (service !== undefined) push(this.#byService, service, plugin);
-    else this.#global.push(plugin);
+    yield handled;
+    return new PluginChains(scopes);
   }
 
   /** The plugins for a request. */
   chainOf(subject: ChainSubject): PluginChain {
     const base = this.#baseChain(subject);
-    const own = this.#byConsumer.get(subject.consumer);
+    if (subject.consumer === "") return base;
+    const own = this.#scopes.byConsumer.get(subject.consumer);
     return own === undefined ? base : mostSpecific([...base, ...own], subject);
   }
 
   #baseChain(subject: ChainSubject): PluginChain {
-    let chain = this.#cache.get(subject.route);
-    if (chain === undefined) {
-      chain = mostSpecific(
-        [
-          ...this.#global,
-          ...(this.#byService.get(subject.service) ?? []),
-          ...(this.#byRoute.get(subject.route) ?? []),
-        ],
-        subject,
-      );
-      this.#cache.set(subject.route, chain);
-    }
+    const { route, service } = subject;
+    const cached = this.#cache.get(route);
+    if (cached?.service === service) return cached.chain;
+    const { global, byRoute, byService } = this.#scopes;
+    const chain = mostSpecific(
+      [
+        ...global,
+        ...(byService.get(service) ?? []),
+        ...(byRoute.get(route) ?? []),
+      ],
+      subject,
+    );
+    // Routes that are gone leave theirs behind; those that are still asked for are back soon.
+    if (this.#cache.size >= MAX_CACHED) this.#cache.clear();
+    this.#cache.set(route, { service, chain });
     return chain;
   }
+}
+
+interface CachedChain {
+  readonly service: string;
+  readonly chain: PluginChain;
+}
+
+const MAX_CACHED = 65_536;
+
+type Plugins = readonly PluginInstance[];
+
+function change(
+  scopes: Scopes,
+  { route, service, consumer }: PluginScope,
+  edit: Edit,
+  next: (plugins: Plugins) => Plugins,
+): void {
+  const edited = (map: ByScope, id: string): ByScope => {
+    const plugins = next(map.get(id) ?? []);
+    return plugins.length === 0
+      ? map.without(id, edit)
+      : map.with(id, plugins, edit);
+  };
+  if (consumer !== undefined)
+    scopes.byConsumer = edited(scopes.byConsumer, consumer);
+  else if (route !== undefined) scopes.byRoute = edited(scopes.byRoute, route);
+  else if (service !== undefined)
+    scopes.byService = edited(scopes.byService, service);
+  else scopes.global = next(scopes.global);
 }
 
 /** Negative when `a` runs before `b`. */
@@ -132,14 +192,4 @@ function specificity({ route, service, consumer }: PluginScope): number {
     (route === undefined ? 0 : 2) +
     (service === undefined ? 0 : 1)
   );
-}
-
-function push(
-  map: Map<string, PluginInstance[]>,
-  key: string,
-  plugin: PluginInstance,
-): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [plugin]);
-  else list.push(plugin);
 }

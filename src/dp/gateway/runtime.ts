@@ -2,7 +2,8 @@ import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Snapshot } from "../../model/snapshot.ts";
 import type { Consumers } from "../plugins/plugin.ts";
 import type { Balancer } from "./balancer.ts";
-import type { BucketDrafts } from "./compile/decode.ts";
+import type { LinkedUpstream } from "./compile/link-upstream.ts";
+import type { LinkState } from "./compile/links.ts";
 import type { ServerNames } from "./downstream/certificates.ts";
 import type { PluginChains } from "./plugin-chains.ts";
 import type { UpstreamAgent } from "./proxy/agents.ts";
@@ -44,8 +45,9 @@ export interface ServedRoute {
   readonly stripPath: boolean;
   readonly pathHandling: "v0" | "v1";
   readonly preserveHost: boolean;
-  /** A route without one answers 503, unless a plugin answers first. */
-  readonly service: ServedService | undefined;
+  /** Looked up in `Runtime.services`, so that routes do not change with their service. A route without one answers 503,
+   *  unless a plugin answers first. */
+  readonly serviceId: string | undefined;
 }
 
 /** Something of a state that is not served as it is meant. */
@@ -54,7 +56,10 @@ export interface Degradation {
   readonly reason: string;
 }
 
-/** Everything that requests of one revision are served with. Immutable but for positions of balancers and caches. */
+/**
+ * Everything that requests of one revision are served with. Immutable but for positions of balancers and caches;
+ * what did not change is shared with the revision before.
+ */
 export interface Runtime {
   readonly cursor: Cursor;
   readonly snapshot: Snapshot;
@@ -63,15 +68,21 @@ export interface Runtime {
   readonly consumers: Consumers;
   /** What TLS clients are shown. */
   readonly serverNames?: ServerNames;
-  /** By the upstream's id. */
-  readonly balancers: ReadonlyMap<string, Balancer>;
-  /** The connections that the services use. */
-  readonly agents: ReadonlySet<UpstreamAgent>;
+  /** What is served of each kind, by id. */
+  readonly services: Lookup<ServedService>;
+  readonly upstreams: Lookup<LinkedUpstream>;
+  /** The connections that the services use, and how many do. */
+  readonly agents: ReadonlyMap<UpstreamAgent, number>;
   readonly degraded: readonly Degradation[];
   /** Oddities worth a line in the log: nothing is wrong with what is served. */
   readonly warnings: readonly Degradation[];
   /** Routes, services and so on that are served. */
   readonly counts: { readonly routes: number; readonly services: number };
-  /** What the entries were read as, by bucket, so that the next compilation reads only what changed. */
-  readonly drafts: ReadonlyMap<number, BucketDrafts>;
+  /** What all entries came to, so that the next compilation begins from here. */
+  readonly links: LinkState;
+}
+
+/** What something is looked up in. */
+export interface Lookup<T> {
+  get(id: string): T | undefined;
 }

@@ -21,7 +21,7 @@ import { OutboundRequest } from "./proxy/outbound.ts";
 import { RequestBody } from "./proxy/request-body.ts";
 import { sendAnswer, upgradeToHttps } from "./proxy/responses.ts";
 import type { PathMatch } from "./router/conditions.ts";
-import type { Runtime, ServedRoute } from "./runtime.ts";
+import type { Runtime, ServedRoute, ServedService } from "./runtime.ts";
 import { upstreamPath } from "./upstream-path.ts";
 
 /** What serving a request needs beside its revision. */
@@ -76,7 +76,7 @@ class Serving {
   /** What a trusted proxy in front says. */
   readonly #forwarded: Forwarded | undefined;
   #continued = false;
-  #matched: ServedRoute | undefined;
+  #matched: Pick<Plan, "route" | "service"> | undefined;
   #plugins: PluginRun | undefined;
   #status = CLIENT_GONE;
   /** Undefined when it is not to be counted, or was. */
@@ -153,7 +153,11 @@ class Serving {
       return undefined;
     }
     const { route } = match;
-    this.#matched = route;
+    const service =
+      route.serviceId === undefined
+        ? undefined
+        : runtime.services.get(route.serviceId);
+    this.#matched = { route, service };
     const scheme = this.#forwarded?.scheme ?? target.scheme;
     if (route.httpsOnly && scheme === "http") {
       const host = this.#forwarded?.host ?? target.host;
@@ -165,13 +169,14 @@ class Serving {
       request: inbound,
       upstream,
       route,
+      service,
       consumers: runtime.consumers,
     });
     this.#plugins = new PluginRun(exchange, this.#tools.logger);
     const answer = await this.#plugins.access(runtime.chains);
     exchange.release();
     if (answer === undefined)
-      return { route, path: match.path, target, upstream };
+      return { route, service, path: match.path, target, upstream };
     this.#answer(answer);
     return undefined;
   }
@@ -205,8 +210,8 @@ class Serving {
   }
 
   /** Sends the request upstream and passes the answer on. */
-  async forward({ route, path, target, upstream }: Plan): Promise<void> {
-    const { service } = route;
+  async forward(plan: Plan): Promise<void> {
+    const { route, service, path, target, upstream } = plan;
     if (service === undefined) {
       this.#answer({
         status: 503,
@@ -306,13 +311,13 @@ class Serving {
     const asked = debug && this.#arrived.request.headers["kong-debug"] === "1";
     if (!revision && !asked) return plain;
     const served = this.#revision;
-    const route = asked ? this.#matched : undefined;
+    const matched = asked ? this.#matched : undefined;
     return {
       ...plain,
       tell: (headers) => {
         if (revision && served !== undefined)
           headers.set(REVISION, String(served));
-        if (route !== undefined) tellRoute(headers, route);
+        if (matched !== undefined) tellRoute(headers, matched);
       },
     };
   }
@@ -351,6 +356,7 @@ class Serving {
 /** What is needed of a revision to send a request upstream: not the revision itself. */
 interface Plan {
   readonly route: ServedRoute;
+  readonly service: ServedService | undefined;
   readonly path: PathMatch;
   readonly target: RequestTarget;
   readonly upstream: OutboundRequest;
@@ -361,10 +367,10 @@ const REVISION = "X-Holdfast-Revision";
 /** Answers a request that asks which route and service it met. */
 function tellRoute(
   headers: MutableHeaders,
-  { id, name, service }: ServedRoute,
+  { route, service }: Pick<Plan, "route" | "service">,
 ): void {
-  headers.set("Kong-Route-Id", id);
-  if (name !== "") headers.set("Kong-Route-Name", name);
+  headers.set("Kong-Route-Id", route.id);
+  if (route.name !== "") headers.set("Kong-Route-Name", route.name);
   if (service === undefined) return;
   headers.set("Kong-Service-Id", service.id);
   if (service.name !== "") headers.set("Kong-Service-Name", service.name);

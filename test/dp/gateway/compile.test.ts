@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Resource } from "../../../src/gen/holdfast/config/v1/resource_pb.js";
-import { COMPILE_SLICE_ENTRIES } from "../../../src/dp/gateway/compile/decode.ts";
+import { COMPILE_SLICE_ENTRIES } from "../../../src/dp/gateway/compile/changes.ts";
 import {
   compileSlices,
   type CompileContext,
@@ -79,6 +79,7 @@ function routesOf(runtime: Runtime): number[] {
       host: "",
       port: 80,
       path: `/${n}`,
+      scheme: "http",
       header: () => [],
     });
     if (match?.route.id === id(n)) numbers.push(n);
@@ -379,9 +380,7 @@ test("what has not changed is not read again", () => {
     },
   );
   const draft = (runtime: Runtime, key: string) =>
-    [...runtime.drafts.values()].flatMap(
-      ({ byKey }) => byKey.get(key) ?? [],
-    )[0];
+    runtime.links.entries.get(key)?.draft;
   expect(draft(second, `route/${id(2)}`)).toBe(draft(first, `route/${id(2)}`));
   expect(draft(second, `route/${id(3)}`)).not.toBe(
     draft(first, `route/${id(3)}`),
@@ -404,8 +403,10 @@ test("a balancer goes on where it is while its targets stay the same", () => {
   const other = runtimeOf([upstream, target(2, 1), target(3, 2)], {
     previous: same,
   });
-  expect(same.balancers.get(id(1))).toBe(first.balancers.get(id(1)));
-  expect(other.balancers.get(id(1))).not.toBe(first.balancers.get(id(1)));
+  const balancer = (runtime: Runtime) => runtime.upstreams.get(id(1))?.balancer;
+  expect(balancer(first)).toBeDefined();
+  expect(balancer(same)).toBe(balancer(first));
+  expect(balancer(other)).not.toBe(balancer(first));
 });
 
 test("compiling 20,000 routes pauses at least every 64 steps, and every few dozen entries while it reads", () => {
@@ -432,6 +433,6 @@ test("compiling 20,000 routes pauses at least every 64 steps, and every few doze
   expect(step.value.ok).toBe(true);
   expect(COMPILE_SLICE_ENTRIES).toBeLessThanOrEqual(64);
   expect(most).toBeLessThanOrEqual(64);
-  // Every entry was counted in each of the passes: reading, sorting by kind, linking, ranking.
+  // Every entry was counted in each of the passes: reading, taking the place of what was there, linking, and routes in the router.
   expect(handled).toBeGreaterThan(20_001 * 4);
 }, 60_000);

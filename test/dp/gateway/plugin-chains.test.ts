@@ -1,11 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import {
-  PluginChains,
-  type PluginInstance,
-  type PluginScope,
+import type {
+  PluginInstance,
+  PluginScope,
 } from "../../../src/dp/gateway/plugin-chains.ts";
-import { runSlices } from "../../../src/model/slices.ts";
+import { chainsOf } from "../../support/chains.ts";
 
 /** From the most specific down. */
 const PRECEDENCE: readonly PluginScope[] = [
@@ -31,7 +30,7 @@ const keysFor = (
   plugins: readonly PluginInstance[],
   subject = SUBJECT,
 ): string[] =>
-  runSlices(PluginChains.build(plugins))
+  chainsOf(plugins)
     .chainOf(subject)
     .map(({ key }) => key);
 

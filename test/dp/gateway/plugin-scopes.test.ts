@@ -1,15 +1,12 @@
 import { describe, expect, test } from "vitest";
 import type { Resource } from "../../../src/gen/holdfast/config/v1/resource_pb.js";
 import { PluginRun } from "../../../src/dp/gateway/plugin-run.ts";
-import {
-  PluginChains,
-  type PluginInstance,
-} from "../../../src/dp/gateway/plugin-chains.ts";
+import type { PluginInstance } from "../../../src/dp/gateway/plugin-chains.ts";
 import type {
   Exchange,
   PluginHandlers,
 } from "../../../src/dp/plugins/plugin.ts";
-import { runSlices } from "../../../src/model/slices.ts";
+import { chainsOf } from "../../support/chains.ts";
 import { silentLogger } from "../../../src/runtime/logger.ts";
 import { api, routePlugin } from "../../support/api.ts";
 import { TestGateway } from "../../support/gateway.ts";
@@ -138,26 +135,24 @@ test("a plugin that throws ends its request with 500, and the others' later phas
     priority: number,
     handlers: PluginHandlers,
   ): PluginInstance => ({ key: name, name, priority, scope: {}, handlers });
-  const chains = runSlices(
-    PluginChains.build([
-      instance("breaks", 3, {
-        access: () => {
-          throw new Error("bug");
-        },
-        headerFilter: () => {
-          throw new Error("bug");
-        },
-      }),
-      instance("late", 2, {
-        access: () => {
-          ran.push("access");
-          return undefined;
-        },
-        headerFilter: () => ran.push("headerFilter"),
-        log: () => ran.push("log"),
-      }),
-    ]),
-  );
+  const chains = chainsOf([
+    instance("breaks", 3, {
+      access: () => {
+        throw new Error("bug");
+      },
+      headerFilter: () => {
+        throw new Error("bug");
+      },
+    }),
+    instance("late", 2, {
+      access: () => {
+        ran.push("access");
+        return undefined;
+      },
+      headerFilter: () => ran.push("headerFilter"),
+      log: () => ran.push("log"),
+    }),
+  ]);
   const exchange = {
     id: "r",
     route: { id: "r", name: "" },

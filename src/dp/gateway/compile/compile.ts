@@ -2,21 +2,31 @@ import type { Cursor } from "../../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Snapshot } from "../../../model/snapshot.ts";
 import type { Slices } from "../../../model/slices.ts";
 import { PluginChains } from "../plugin-chains.ts";
+import type { UpstreamAgent } from "../proxy/agents.ts";
 import { Router } from "../router/router.ts";
 import type { Runtime } from "../runtime.ts";
-import { collectSlices, type DraftsByKind } from "./collect.ts";
-import { decodeSlices } from "./decode.ts";
+import { readChanges } from "./changes.ts";
+import { ConsumerIndex } from "./consumer-index.ts";
 import type { DraftContext, EntryProblem } from "./draft.ts";
-import { linkSlices, type LinkContext } from "./link.ts";
+import type { LinkContext } from "./linker.ts";
+import {
+  linkedValue,
+  NO_LINKS,
+  notesOf,
+  type LinkedKind,
+  type LinkState,
+} from "./links.ts";
+import { relinkSlices, type LinkedChange } from "./relink.ts";
 
 /** What happens to a state that has an enabled plugin which this data plane lacks. */
-export type OnUnsupported = "refuse" | "fail-route";
+export type OnUnsupported = LinkContext["onUnsupported"];
 
 /** What a state is compiled with. */
-export interface CompileContext
-  extends DraftContext, Omit<LinkContext, "balancers"> {
-  readonly onUnsupported: OnUnsupported;
-  /** The state that is served now: what has not changed is taken from it. */
+export interface CompileContext extends DraftContext, LinkContext {
+  /**
+   * The state that is served now: what has not changed is taken from it. It must have been compiled with the same
+   * settings.
+   */
   readonly previous: Runtime | undefined;
 }
 
@@ -37,7 +47,10 @@ export type Compiled =
       readonly violations: readonly Violation[];
     };
 
-/** Compiles a state beside the one that is served. Nothing outside changes. */
+/**
+ * Compiles a state beside the one that is served, at the cost of what differs between them. Nothing outside changes: the
+ * served one shares what did not change and never sees the rest.
+ */
 export function* compileSlices(
   {
     cursor,
@@ -46,54 +59,91 @@ export function* compileSlices(
   context: CompileContext,
 ): Slices<Compiled> {
   const { previous } = context;
-  const { drafts, problems } = yield* decodeSlices(
-    snapshot,
-    previous?.drafts ?? new Map(),
+  const read = yield* readChanges(previous?.snapshot, snapshot, context);
+  // What refers to an entry that could not be read is not to blame.
+  if (read.problems.length > 0) return refused(read.problems);
+  const { links, changes, problems } = yield* relinkSlices(
+    previous?.links ?? NO_LINKS,
+    read.changes,
     context,
   );
-  // What refers to an entry that could not be read is not to blame.
   if (problems.length > 0) return refused(problems);
-  const byKind = yield* collectSlices(drafts);
-  const linked = yield* linkSlices(byKind, {
-    ...context,
-    balancers: previous?.balancers ?? new Map(),
-  });
-  if (linked.problems.length > 0) return refused(linked.problems);
-  if (context.onUnsupported === "refuse") {
-    const lacking = lackingPlugins(byKind);
-    if (lacking.length > 0) return refused(lacking);
-  }
-  const router = yield* Router.build(linked.routes);
+  const routes = changesOf(changes, "route");
+  const services = changesOf(changes, "service");
+  const plugins = changesOf(changes, "plugin");
+  const router = yield* (previous?.router ?? Router.empty()).changed(routes);
+  const chains = yield* (previous?.chains ?? PluginChains.none).changed(
+    plugins,
+  );
+  const sameNotes =
+    previous !== undefined && previous.links.notes === links.notes;
   return {
     ok: true,
     runtime: {
       cursor,
       snapshot,
       router,
-      chains: yield* PluginChains.build(linked.plugins),
-      consumers: linked.consumers,
-      balancers: linked.balancers,
-      agents: linked.agents,
-      degraded: linked.degraded,
-      warnings: linked.warnings,
+      chains,
+      consumers: new ConsumerIndex(links),
+      services: lookup(links, "service"),
+      upstreams: lookup(links, "upstream"),
+      agents: agentsOf(previous?.agents, services),
+      degraded: sameNotes ? previous.degraded : notesOf(links, "degraded"),
+      warnings: sameNotes ? previous.warnings : notesOf(links, "warning"),
       counts: {
-        routes: linked.routes.length,
-        services: linked.serviceCount,
+        routes: router.size,
+        services: (previous?.counts.services ?? 0) + growth(services),
       },
-      drafts,
+      links,
     },
   };
 }
 
-function lackingPlugins({ plugin }: DraftsByKind): EntryProblem[] {
-  return plugin.flatMap(({ key, draft }) =>
-    draft.missing.map(({ name, version }) => ({
-      key,
-      field: "name",
-      reason: `this data plane does not have the feature "${name}" in version ${version}`,
-      class: "UNSUPPORTED",
-    })),
+type ChangeOf<K extends LinkedKind> = Extract<
+  LinkedChange,
+  { readonly kind: K }
+>;
+
+function changesOf<K extends LinkedKind>(
+  changes: readonly LinkedChange[],
+  kind: K,
+): readonly ChangeOf<K>[] {
+  return changes.filter(
+    (change): change is ChangeOf<K> => change.kind === kind,
   );
+}
+
+function lookup<K extends LinkedKind>(links: LinkState, kind: K) {
+  return { get: (id: string) => linkedValue(links, kind, id) };
+}
+
+/** How many more there are than before. */
+function growth(changes: readonly LinkedChange[]): number {
+  return changes.reduce(
+    (sum, { before, after }) =>
+      sum + (after === undefined ? 0 : 1) - (before === undefined ? 0 : 1),
+    0,
+  );
+}
+
+/** How many services use which connections. */
+function agentsOf(
+  previous: ReadonlyMap<UpstreamAgent, number> = new Map(),
+  services: readonly ChangeOf<"service">[],
+): ReadonlyMap<UpstreamAgent, number> {
+  if (services.length === 0) return previous;
+  const uses = new Map(previous);
+  const add = (agent: UpstreamAgent | undefined, count: number): void => {
+    if (agent === undefined) return;
+    const sum = (uses.get(agent) ?? 0) + count;
+    if (sum === 0) uses.delete(agent);
+    else uses.set(agent, sum);
+  };
+  for (const { before, after } of services) {
+    add(after?.agent, 1);
+    add(before?.agent, -1);
+  }
+  return uses;
 }
 
 /** Something invalid is worse than something unsupported: no build can serve it. */

@@ -21,7 +21,7 @@ import type { PluginInstance } from "../plugin-chains.ts";
 import { routeDraft, type RouteDraft } from "./route-draft.ts";
 import { serviceDraft, type ServiceDraft } from "./service-draft.ts";
 
-/** An entry, read and checked by itself. What it refers to is an id: see `link.ts`. */
+/** An entry, read and checked by itself; its kind is that of the entry. What it refers to is an id: see `linkers.ts`. */
 export type Draft =
   | RouteDraft
   | ServiceDraft
@@ -43,13 +43,13 @@ export type Draft =
     }
   | { readonly kind: "consumer"; readonly consumer: ConsumerIdentity }
   | {
-      readonly kind: "key";
+      readonly kind: "keyauth_credential";
       readonly id: string;
       readonly consumer: string;
       readonly key: string;
     }
   | {
-      readonly kind: "login";
+      readonly kind: "basicauth_credential";
       readonly id: string;
       readonly consumer: string;
       readonly username: string;
@@ -57,7 +57,7 @@ export type Draft =
       readonly password: string;
     }
   | {
-      readonly kind: "tokenKey";
+      readonly kind: "jwt_secret";
       readonly id: string;
       readonly consumer: string;
       readonly key: string;
@@ -66,7 +66,7 @@ export type Draft =
       readonly publicKey: string;
     }
   | {
-      readonly kind: "group";
+      readonly kind: "acl";
       readonly consumer: string;
       readonly group: string;
     }
@@ -78,7 +78,11 @@ export type Draft =
         readonly key: string;
       }[];
     }
-  | { readonly kind: "authority"; readonly id: string; readonly cert: string }
+  | {
+      readonly kind: "ca_certificate";
+      readonly id: string;
+      readonly cert: string;
+    }
   | {
       readonly kind: "plugin";
       /** Undefined when it is disabled. */
@@ -86,9 +90,7 @@ export type Draft =
       readonly scope: PluginInstance["scope"];
       /** What this data plane lacks for it. */
       readonly missing: readonly Feature[];
-    }
-  /** Nothing of it is served by this data plane. */
-  | { readonly kind: "other" };
+    };
 
 /** Why an entry cannot be served. */
 export interface EntryProblem {
@@ -107,12 +109,12 @@ export interface DraftContext {
   readonly features: readonly Feature[];
 }
 
-/** Reads one entry, or says everything that is wrong with it. */
+/** Reads one entry, or says everything that is wrong with it. Undefined for a kind that nothing is made of. */
 export function draftOf(
   key: string,
   value: Uint8Array,
   context: DraftContext,
-): Draft | readonly EntryProblem[] {
+): Draft | readonly EntryProblem[] | undefined {
   const problem = (
     field: string,
     reason: string,
@@ -159,7 +161,7 @@ function draftOfResource(
   key: string,
   resource: Resource,
   context: DraftContext,
-): Draft {
+): Draft | undefined {
   const { kind } = resource;
   switch (kind.case) {
     case "route":
@@ -196,17 +198,28 @@ function draftOfResource(
     }
     case "keyauthCredential": {
       const { id, consumer, key: secret } = kind.value;
-      return { kind: "key", id, consumer: consumer?.id ?? "", key: secret };
+      return {
+        kind: "keyauth_credential",
+        id,
+        consumer: consumer?.id ?? "",
+        key: secret,
+      };
     }
     case "basicauthCredential": {
       const { id, consumer, username, password } = kind.value;
       const owner = consumer?.id ?? "";
-      return { kind: "login", id, consumer: owner, username, password };
+      return {
+        kind: "basicauth_credential",
+        id,
+        consumer: owner,
+        username,
+        password,
+      };
     }
     case "jwtSecret": {
       const { id, consumer, key: name, secret, rsaPublicKey } = kind.value;
       return {
-        kind: "tokenKey",
+        kind: "jwt_secret",
         id,
         consumer: consumer?.id ?? "",
         key: name,
@@ -217,7 +230,7 @@ function draftOfResource(
     }
     case "acl": {
       const { consumer, group } = kind.value;
-      return { kind: "group", consumer: consumer?.id ?? "", group };
+      return { kind: "acl", consumer: consumer?.id ?? "", group };
     }
     case "certificate": {
       const { id, cert, key: secret, certAlt, keyAlt } = kind.value;
@@ -231,7 +244,7 @@ function draftOfResource(
     }
     case "caCertificate":
       return {
-        kind: "authority",
+        kind: "ca_certificate",
         id: kind.value.id,
         cert: kind.value.cert,
       };
@@ -243,7 +256,7 @@ function draftOfResource(
         context,
       );
     default:
-      return { kind: "other" };
+      return undefined;
   }
 }
 

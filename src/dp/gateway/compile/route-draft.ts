@@ -14,7 +14,7 @@ export interface RouteDraft {
   readonly kind: "route";
   readonly id: string;
   readonly service: string | undefined;
-  readonly route: Omit<ServedRoute, "service"> | undefined;
+  readonly route: ServedRoute | undefined;
 }
 
 /** Reads a route that the rules have passed. */
@@ -31,6 +31,7 @@ export function routeDraft(route: Route): RouteDraft {
       ? {
           id,
           name,
+          serviceId: route.service?.id,
           conditions: {
             methods: new Set(route.methods),
             hosts: route.hosts.map(readHost),
@@ -38,7 +39,7 @@ export function routeDraft(route: Route): RouteDraft {
             headers: Object.entries(route.headers).map(([header, { values }]) =>
               readHeader(header, values),
             ),
-            snis: route.snis,
+            snis: new Set(route.snis.map((name) => name.toLowerCase())),
             regexPriority: route.regexPriority,
           },
           httpsOnly: !protocols.includes("http"),

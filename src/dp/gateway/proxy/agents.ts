@@ -81,7 +81,7 @@ export class AgentPool {
   }
 
   /** Closes the idle connections of all settings but these; the others when their requests are done. */
-  keepOnly(used: ReadonlySet<UpstreamAgent>): void {
+  keepOnly(used: Pick<ReadonlySet<UpstreamAgent>, "has">): void {
     for (const [name, agent] of this.#secure) {
       if (used.has(agent)) continue;
       this.#secure.delete(name);

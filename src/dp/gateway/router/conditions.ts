@@ -22,8 +22,8 @@ export interface RouteConditions {
   /** In the order in which they are tried: see `orderPaths`. */
   readonly paths: readonly PathPattern[];
   readonly headers: readonly HeaderCondition[];
-  /** Server names count for the priority of a route. On plain http they ask nothing. */
-  readonly snis: readonly string[];
+  /** In lower case. On plain http they ask nothing, but they count for the priority all the same. */
+  readonly snis: ReadonlySet<string>;
   readonly regexPriority: number;
 }
 
@@ -37,6 +37,9 @@ export interface RouteRequest {
   readonly port: number;
   /** Normalised, without query. */
   readonly path: string;
+  readonly scheme: "http" | "https";
+  /** The server name of the TLS handshake, in lower case; undefined when the client gave none. */
+  readonly sni?: string | undefined;
   /** All values of a header; the name is in lower case. */
   readonly header: (name: string) => readonly string[];
 }
@@ -71,8 +74,11 @@ export function matchesAllButPath(
   conditions: RouteConditions,
   request: RouteRequest,
 ): boolean {
-  const { methods, hosts, headers } = conditions;
+  const { methods, hosts, headers, snis } = conditions;
   return (
+    (snis.size === 0 ||
+      request.scheme === "http" ||
+      (request.sni !== undefined && snis.has(request.sni))) &&
     (methods.size === 0 || methods.has(request.method)) &&
     (hosts.length === 0 || hosts.some((host) => matchesHost(host, request))) &&
     headers.every((header) => matchesHeader(header, request))

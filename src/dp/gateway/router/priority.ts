@@ -22,13 +22,13 @@ const MAX_COUNTED_HEADERS = 255;
 
 /** A route's place in the order of the traditional flavour; computed once, compared by `compareRanks`. */
 export interface Rank {
-  readonly id: string;
-  readonly attributes: number;
-  readonly category: number;
-  readonly weight: number;
-  readonly headers: number;
-  readonly regexPriority: number;
+  /**
+   * Number of attribute kinds, their weights, the weights within them, the number of headers, and the priority of
+   * expressions, in this order: as one number, of which the higher goes first.
+   */
+  readonly major: number;
   readonly longestPath: number;
+  readonly id: string;
 }
 
 /** What a route's priority consists of. */
@@ -39,35 +39,36 @@ export function rankOf({ id, conditions }: Prioritised): Rank {
     headers.length > 0 ? HEADER : 0,
     paths.length > 0 ? PATH : 0,
     methods.size > 0 ? METHOD : 0,
-    snis.length > 0 ? SNI : 0,
+    snis.size > 0 ? SNI : 0,
   ].filter((kind) => kind > 0);
+  const attributes = kinds.length;
+  const category = kinds.reduce((sum, kind) => sum + kind, 0);
+  const hasRegex = paths.some(({ type }) => type === "regex");
+  const weight =
+    (hosts.some(({ type, port }) => type !== "exact" && port !== undefined)
+      ? WILDCARD_HOST_WITH_PORT
+      : 0) +
+    (hosts.length > 0 && hosts.every(({ type }) => type === "exact")
+      ? PLAIN_HOSTS_ONLY
+      : 0) +
+    (hasRegex ? REGEX_PATH : 0);
+  const counted = Math.min(headers.length, MAX_COUNTED_HEADERS);
+  // 3, 7, 3 and 8 bits, and 32 of what means nothing without an expression: exact in a double.
+  const bits = (((attributes << 7) | category) << 11) | (weight << 8) | counted;
   return {
     id,
-    attributes: kinds.length,
-    category: kinds.reduce((sum, kind) => sum + kind, 0),
-    weight:
-      (hosts.some(({ type, port }) => type !== "exact" && port !== undefined)
-        ? WILDCARD_HOST_WITH_PORT
-        : 0) +
-      (hosts.length > 0 && hosts.every(({ type }) => type === "exact")
-        ? PLAIN_HOSTS_ONLY
-        : 0) +
-      (paths.some(({ type }) => type === "regex") ? REGEX_PATH : 0),
-    headers: Math.min(headers.length, MAX_COUNTED_HEADERS),
-    regexPriority: conditions.regexPriority,
-    longestPath: Math.max(0, ...paths.map(pathLength)),
+    major: bits * 2 ** 32 + (hasRegex ? conditions.regexPriority : 0),
+    longestPath: paths.reduce(
+      (most, path) => Math.max(most, pathLength(path)),
+      0,
+    ),
   };
 }
 
 /** Negative when `a` goes before `b`. Two routes never tie: the lower id goes first. */
 export function compareRanks(a: Rank, b: Rank): number {
   return (
-    b.attributes - a.attributes ||
-    b.category - a.category ||
-    b.weight - a.weight ||
-    b.headers - a.headers ||
-    // Of equal weight, so both have expressions or none has; without one the number means nothing.
-    ((a.weight & REGEX_PATH) === 0 ? 0 : b.regexPriority - a.regexPriority) ||
+    b.major - a.major ||
     b.longestPath - a.longestPath ||
     (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
   );

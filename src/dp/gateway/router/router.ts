@@ -1,5 +1,6 @@
-import { type HostPattern } from "../../../model/hosts.ts";
-import { type Slices } from "../../../model/slices.ts";
+import type { HostPattern } from "../../../model/hosts.ts";
+import type { Slices } from "../../../model/slices.ts";
+import { newEdit } from "../shared-map.ts";
 import {
   matchesAllButPath,
   matchPath,
@@ -7,10 +8,21 @@ import {
   type PathPattern,
   type RouteRequest,
 } from "./conditions.ts";
+import { forHost, noHosts, withHost, type HostIndex } from "./host-index.ts";
 import { literalPrefix } from "./literal-prefix.ts";
-import { PathIndex } from "./path-index.ts";
-import { compareRanks, rankOf, type Prioritised } from "./priority.ts";
-import { sortSlices } from "./sort-slices.ts";
+import {
+  findTexts,
+  withoutText,
+  withText,
+  type PathNode,
+} from "./path-tree.ts";
+import {
+  compareRanks,
+  rankOf,
+  type Prioritised,
+  type Rank,
+} from "./priority.ts";
+import type { RankList } from "./rank-list.ts";
 
 /** The route of a request, and how its path matched. */
 export interface RouterMatch<Route> {
@@ -18,162 +30,113 @@ export interface RouterMatch<Route> {
   readonly path: PathMatch;
 }
 
-/** Paths by host name; wildcards by the text beside the "*". */
-interface HostIndex<T> {
-  readonly exact: Map<string, T>;
-  readonly suffix: Map<string, T>;
-  readonly prefix: Map<string, T>;
+/** A route that is not what it was; undefined where there was or is none. */
+export interface RouteChange<Route> {
+  readonly before: Route | undefined;
+  readonly after: Route | undefined;
 }
 
-type Texts = Map<string, number[]>;
+interface Ranked<Route> extends Rank {
+  readonly route: Route;
+}
+
+type Trees<Route> = HostIndex<PathNode<Ranked<Route>>>;
+
+/** Places in the trees that are changed between two yields. */
+const SLICE_PLACES = 64;
 
 /**
  * Finds the route of a request by the rules of Kong's traditional flavour: of all routes whose conditions are met, the
- * one that stands first in the order of priority. Immutable.
+ * one that stands first in the order of priority. Immutable; shares what did not change with the router it was made from.
  */
 export class Router<Route extends Prioritised> {
-  /** In the order of priority; an index into it is a route's rank. */
-  readonly #routes: readonly Route[];
-  readonly #anyHost: PathIndex;
-  readonly #hosts: HostIndex<PathIndex>;
-  /** The different lengths of the wildcards' texts: only these ends and beginnings of a host are looked up. */
-  readonly #suffixLengths: readonly number[];
-  readonly #prefixLengths: readonly number[];
+  readonly size: number;
+  readonly #trees: Trees<Route>;
 
-  private constructor(
-    routes: readonly Route[],
-    anyHost: PathIndex,
-    hosts: HostIndex<PathIndex>,
-  ) {
-    this.#routes = routes;
-    this.#anyHost = anyHost;
-    this.#hosts = hosts;
-    this.#suffixLengths = lengthsOf(hosts.suffix.keys());
-    this.#prefixLengths = lengthsOf(hosts.prefix.keys());
+  private constructor(trees: Trees<Route>, size: number) {
+    this.#trees = trees;
+    this.size = size;
   }
 
-  /** A router over these routes, in any order. */
-  static *build<Route extends Prioritised>(
-    routes: readonly Route[],
-  ): Slices<Router<Route>> {
-    const ranked: { rank: ReturnType<typeof rankOf>; route: Route }[] = [];
-    for (const route of routes) {
-      ranked.push({ rank: rankOf(route), route });
-      if (ranked.length % 64 === 0) yield 64;
-    }
-    const sorted = yield* sortSlices(ranked, (a, b) =>
-      compareRanks(a.rank, b.rank),
-    );
-    const anyHost: Texts = new Map();
-    const hosts: HostIndex<Texts> = newHostIndex();
-    for (const [rank, { route }] of sorted.entries()) {
-      const { conditions } = route;
-      const indexes =
-        conditions.hosts.length === 0
-          ? [anyHost]
-          : conditions.hosts.map((host) => textsOf(hosts, host));
-      const texts =
-        conditions.paths.length === 0 ? [""] : conditions.paths.map(textOf);
-      for (const index of indexes)
-        for (const text of texts) add(index, text, rank);
-      if (rank % 64 === 63) yield 64;
-    }
-    return new Router(
-      sorted.map(({ route }) => route),
-      yield* PathIndex.build(anyHost),
-      {
-        exact: yield* buildAll(hosts.exact),
-        suffix: yield* buildAll(hosts.suffix),
-        prefix: yield* buildAll(hosts.prefix),
-      },
-    );
+  /** A router of no routes. */
+  static empty<Route extends Prioritised>(): Router<Route> {
+    return new Router<Route>(noHosts(), 0);
+  }
+
+  /** This router with some routes changed. */
+  *changed(changes: readonly RouteChange<Route>[]): Slices<Router<Route>> {
+    if (changes.length === 0) return this;
+    const edit = newEdit();
+    let trees = this.#trees;
+    let { size } = this;
+    let handled = 0;
+    for (const { before, after } of changes)
+      for (const [route, change] of [
+        [before, withoutText],
+        [after, withText],
+      ] as const) {
+        if (route === undefined) continue;
+        size += change === withText ? 1 : -1;
+        const item: Ranked<Route> = { ...rankOf(route), route };
+        for (const { host, text } of placesOf(route)) {
+          trees = withHost(
+            trees,
+            host,
+            (tree) => change(tree, text, item, compareRanks, edit),
+            edit,
+          );
+          if (++handled === SLICE_PLACES) {
+            yield handled;
+            handled = 0;
+          }
+        }
+      }
+    yield handled;
+    return new Router(trees, size);
   }
 
   /** The route of a request. */
   match(request: RouteRequest): RouterMatch<Route> | undefined {
-    let best = Infinity;
+    let best: Ranked<Route> | undefined;
     let bestPath: PathMatch | undefined;
-    for (const index of this.#indexesOf(request.host))
-      for (const ranks of index.find(request.path))
-        for (const rank of ranks) {
-          // Ranks ascend: what follows cannot be better either.
-          if (rank >= best) break;
-          const path = this.#matches(rank, request);
+    const found: RankList<Ranked<Route>>[] = [];
+    forHost(this.#trees, request.host, (tree) => {
+      findTexts(tree, request.path, found);
+    });
+    for (const list of found)
+      search: for (const run of list)
+        for (const item of run) {
+          // What follows in the list is no better either.
+          if (best !== undefined && compareRanks(item, best) >= 0) break search;
+          const { conditions } = item.route;
+          if (!matchesAllButPath(conditions, request)) continue;
+          const path = matchPath(conditions.paths, request.path);
           if (path === undefined) continue;
-          best = rank;
+          best = item;
           bestPath = path;
-          break;
+          break search;
         }
-    const route = this.#routes[best];
-    return route === undefined || bestPath === undefined
+    return best === undefined || bestPath === undefined
       ? undefined
-      : { route, path: bestPath };
+      : { route: best.route, path: bestPath };
   }
+}
 
-  #matches(rank: number, request: RouteRequest): PathMatch | undefined {
-    const conditions = this.#routes[rank]?.conditions;
-    return conditions !== undefined && matchesAllButPath(conditions, request)
-      ? matchPath(conditions.paths, request.path)
-      : undefined;
-  }
-
-  *#indexesOf(host: string): Generator<PathIndex, void, undefined> {
-    const exact = this.#hosts.exact.get(host);
-    if (exact !== undefined) yield exact;
-    for (const length of this.#suffixLengths) {
-      const index =
-        host.length > length
-          ? this.#hosts.suffix.get(host.slice(-length))
-          : undefined;
-      if (index !== undefined) yield index;
-    }
-    for (const length of this.#prefixLengths) {
-      const index =
-        host.length > length
-          ? this.#hosts.prefix.get(host.slice(0, length))
-          : undefined;
-      if (index !== undefined) yield index;
-    }
-    yield this.#anyHost;
-  }
+/** Where a route stands: every host with every text that a path of it begins with. */
+function* placesOf({
+  conditions,
+}: Prioritised): Generator<
+  { readonly host: HostPattern | undefined; readonly text: string },
+  void,
+  undefined
+> {
+  const { hosts, paths } = conditions;
+  const texts = paths.length === 0 ? [""] : paths.map(textOf);
+  for (const host of hosts.length === 0 ? [undefined] : hosts)
+    for (const text of texts) yield { host, text };
 }
 
 /** What a request's path must begin with for the pattern to match. */
 function textOf(path: PathPattern): string {
   return path.type === "prefix" ? path.prefix : literalPrefix(path.source);
-}
-
-function textsOf(hosts: HostIndex<Texts>, { type, name }: HostPattern): Texts {
-  let texts = hosts[type].get(name);
-  if (texts === undefined) {
-    texts = new Map<string, number[]>();
-    hosts[type].set(name, texts);
-  }
-  return texts;
-}
-
-function add(texts: Texts, text: string, rank: number): void {
-  const ranks = texts.get(text);
-  if (ranks === undefined) texts.set(text, [rank]);
-  // Two hosts or two expressions of one route may come to the same.
-  else if (ranks.at(-1) !== rank) ranks.push(rank);
-}
-
-function* buildAll(
-  indexes: ReadonlyMap<string, Texts>,
-): Slices<Map<string, PathIndex>> {
-  const built = new Map<string, PathIndex>();
-  for (const [name, texts] of indexes) {
-    built.set(name, yield* PathIndex.build(texts));
-    if (built.size % 64 === 0) yield 64;
-  }
-  return built;
-}
-
-function newHostIndex(): HostIndex<Texts> {
-  return { exact: new Map(), suffix: new Map(), prefix: new Map() };
-}
-
-function lengthsOf(texts: Iterable<string>): number[] {
-  return [...new Set([...texts].map((text) => text.length))];
 }

@@ -1,10 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { literalPrefix } from "../../../../src/dp/gateway/router/literal-prefix.ts";
-import { PathIndex } from "../../../../src/dp/gateway/router/path-index.ts";
-import { sortSlices } from "../../../../src/dp/gateway/router/sort-slices.ts";
+import {
+  findTexts,
+  withoutText,
+  withText,
+  type PathNode,
+} from "../../../../src/dp/gateway/router/path-tree.ts";
+import {
+  withoutRanked,
+  withRanked,
+  type RankList,
+} from "../../../../src/dp/gateway/router/rank-list.ts";
+import { newEdit } from "../../../../src/dp/gateway/shared-map.ts";
 import { compileRegex } from "../../../../src/model/regex.ts";
-import { runSlices } from "../../../../src/model/slices.ts";
 
 describe("the literal beginning of an expression", () => {
   test.each([
@@ -70,44 +79,94 @@ describe("the literal beginning of an expression", () => {
   }, 30_000);
 });
 
-test("the index finds all texts that a path begins with, the longest first", () => {
-  const text = fc.string({
-    unit: fc.constantFrom("/", "a", "b"),
-    maxLength: 6,
-  });
+const compareNumbers = (a: number, b: number): number => a - b;
+
+const textOfPaths = fc.string({
+  unit: fc.constantFrom("/", "a", "b"),
+  maxLength: 6,
+});
+
+test("the tree finds all texts that a path begins with, whatever was put and taken away before, and no version changes", () => {
   fc.assert(
     fc.property(
-      fc.uniqueArray(text, { maxLength: 40 }),
-      text,
-      (texts, path) => {
-        const index = runSlices(
-          PathIndex.build(new Map(texts.map((t, i) => [t, [i]]))),
-        );
-        const expected = texts
-          .filter((t) => path.startsWith(t))
-          .sort((a, b) => b.length - a.length);
-        expect([...index.find(path)].map(([i]) => texts[i ?? -1])).toEqual(
-          expected,
-        );
+      fc.array(
+        fc.record({
+          text: textOfPaths,
+          item: fc.nat(3),
+          put: fc.boolean(),
+          /** Whether the change is made under the edit of the one before. */
+          together: fc.boolean(),
+        }),
+        { maxLength: 40 },
+      ),
+      fc.array(textOfPaths, { minLength: 1, maxLength: 5 }),
+      (changes, paths) => {
+        let edit = newEdit();
+        let tree: PathNode<number> | undefined;
+        const model = new Map<string, Set<number>>();
+        const told = (): string =>
+          JSON.stringify(
+            paths.map((path) => {
+              const found: RankList<number>[] = [];
+              if (tree !== undefined) findTexts(tree, path, found);
+              return found.map((list) => list.flat());
+            }),
+          );
+        const expected = (): string =>
+          JSON.stringify(
+            paths.map((path) =>
+              [...model]
+                .filter(([text, { size }]) => size > 0 && path.startsWith(text))
+                .sort(([a], [b]) => a.length - b.length)
+                .map(([, items]) => [...items].sort(compareNumbers)),
+            ),
+          );
+        for (const { text, item, put, together } of changes) {
+          const before = { tree, told: told() };
+          if (!together) edit = newEdit();
+          const change = put ? withText : withoutText;
+          tree = change(tree, text, item, compareNumbers, edit);
+          const items = model.get(text) ?? new Set();
+          model.set(text, items);
+          if (put) items.add(item);
+          else items.delete(item);
+          expect(told()).toBe(expected());
+          if (together) continue;
+          const after = tree;
+          tree = before.tree;
+          expect(told()).toBe(before.told);
+          tree = after;
+        }
+        if ([...model.values()].every(({ size }) => size === 0))
+          expect(tree).toBeUndefined();
       },
     ),
+    { numRuns: 300 },
   );
 });
 
-test("sorting in slices sorts, keeps equal items in order and pauses often enough", () => {
+test("a list of ranks is in order, however it came about, and its versions do not change", () => {
   fc.assert(
     fc.property(
-      fc.array(fc.integer({ min: 0, max: 50 }), { maxLength: 700 }),
-      (numbers) => {
-        const items = numbers.map((key, at) => ({ key, at }));
-        const work = sortSlices(items, (a, b) => a.key - b.key);
-        let step = work.next();
-        for (; step.done !== true; step = work.next())
-          expect(step.value).toBeLessThanOrEqual(64);
-        expect(step.value).toEqual(
-          [...items].sort((a, b) => a.key - b.key || a.at - b.at),
-        );
+      fc.array(fc.tuple(fc.nat(300), fc.boolean()), {
+        maxLength: 600,
+        size: "max",
+      }),
+      (changes) => {
+        const model = new Set<number>();
+        let list: RankList<number> = [];
+        for (const [item, put] of changes) {
+          const before = list;
+          const told = before.flat().join();
+          list = (put ? withRanked : withoutRanked)(list, item, compareNumbers);
+          if (put) model.add(item);
+          else model.delete(item);
+          expect(before.flat().join()).toBe(told);
+          for (const run of list) expect(run.length).toBeLessThanOrEqual(64);
+        }
+        expect(list.flat()).toEqual([...model].sort(compareNumbers));
       },
     ),
+    { numRuns: 40 },
   );
 });

@@ -10,6 +10,7 @@ import { runSlices } from "../../../../src/model/slices.ts";
 import { routeDraft } from "../../../../src/dp/gateway/compile/route-draft.ts";
 import type { RouteRequest } from "../../../../src/dp/gateway/router/conditions.ts";
 import { Router } from "../../../../src/dp/gateway/router/router.ts";
+import type { ServedRoute } from "../../../../src/dp/gateway/runtime.ts";
 import { id } from "../../../support/resources.ts";
 
 type Fields = MessageInitShape<typeof RouteSchema>;
@@ -17,8 +18,8 @@ type Fields = MessageInitShape<typeof RouteSchema>;
 function routerOf(routes: readonly Route[]) {
   const served = routes.map((route) => routeDraft(route).route);
   return runSlices(
-    Router.build(
-      served.flatMap((route) => (route === undefined ? [] : [route])),
+    Router.empty<ServedRoute>().changed(
+      served.map((after) => ({ before: undefined, after })),
     ),
   );
 }
@@ -46,7 +47,14 @@ function requestOf({
   path = "/",
   headers = {},
 }: Asked): RouteRequest {
-  return { method, host, port, path, header: (name) => headers[name] ?? [] };
+  return {
+    method,
+    host,
+    port,
+    path,
+    scheme: "http",
+    header: (name) => headers[name] ?? [],
+  };
 }
 
 /** The number of the route that is found; 0 for none. */

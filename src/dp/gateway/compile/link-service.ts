@@ -1,0 +1,54 @@
+import type { TlsSettings } from "../proxy/agents.ts";
+import type { Linker, LinkSite } from "./linker.ts";
+import type { ServiceDraft } from "./service-draft.ts";
+
+/** Services meet the upstream that their host names, and what their TLS refers to. */
+export const serviceLinker: Linker<"service"> = {
+  // Routes only ask this of their service: what else changes in it does not change them.
+  names: ({ id, service, enabled }) =>
+    service !== undefined && enabled
+      ? [{ sort: "served service", name: id }]
+      : [],
+  link(draft, at) {
+    const { service, enabled } = draft;
+    const [upstream] =
+      service === undefined
+        ? []
+        : at.find.named("upstream", "upstream name", service.host);
+    const tls = tlsOf(draft, upstream?.clientCertificate, at);
+    if (service === undefined || !enabled) return undefined;
+    const { agents } = at.context;
+    return {
+      ...service,
+      balancer: upstream?.balancer,
+      hostHeader: upstream?.hostHeader,
+      agent: service.protocol === "https" ? agents.secure(tls) : agents.plain,
+    };
+  },
+};
+
+/** How a service's upstream is spoken to over TLS. A client certificate of its own goes before that of its upstream. */
+function tlsOf(
+  { tls }: ServiceDraft,
+  upstreamCertificate: string | undefined,
+  { find, context, dangling }: LinkSite,
+): TlsSettings {
+  const authorities: string[] = [];
+  for (const [i, id] of tls.authorities.entries()) {
+    const cert = find.value("ca_certificate", id);
+    if (cert === undefined)
+      dangling(`ca_certificates[${i}]`, "ca_certificate", id);
+    else authorities.push(cert);
+  }
+  const certificate = tls.clientCertificate ?? upstreamCertificate;
+  const identities =
+    certificate === undefined ? [] : find.value("certificate", certificate);
+  if (identities === undefined)
+    dangling("client_certificate", "certificate", certificate ?? "");
+  return {
+    verify: tls.verify ?? context.tlsVerify,
+    ...(tls.depth === undefined ? {} : { depth: tls.depth }),
+    authorities,
+    identities: identities ?? [],
+  };
+}
