@@ -77,7 +77,7 @@ export class SharedMap<V> {
   }
 
   /** This map with a value put; this very one when it was made under this edit. */
-  with(key: string, value: V & ({} | null), edit: Edit): SharedMap<V> {
+  with(key: string, value: NonNullable<V>, edit: Edit): SharedMap<V> {
     const before = this.get(key);
     if (before === value) return this;
     const root = put(this.#root, key, value, hashOf(key), 0, edit);

@@ -76,7 +76,7 @@ export function* compileSlices(
     plugins,
   );
   const sameNotes =
-    previous !== undefined && previous.links.notes === links.notes;
+    previous?.links.notes === links.notes ? previous : undefined;
   return {
     ok: true,
     runtime: {
@@ -88,8 +88,8 @@ export function* compileSlices(
       services: lookup(links, "service"),
       upstreams: lookup(links, "upstream"),
       agents: agentsOf(previous?.agents, services),
-      degraded: sameNotes ? previous.degraded : notesOf(links, "degraded"),
-      warnings: sameNotes ? previous.warnings : notesOf(links, "warning"),
+      degraded: sameNotes?.degraded ?? notesOf(links, "degraded"),
+      warnings: sameNotes?.warnings ?? notesOf(links, "warning"),
       counts: {
         routes: router.size,
         services: (previous?.counts.services ?? 0) + growth(services),

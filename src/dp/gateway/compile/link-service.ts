@@ -31,22 +31,22 @@ export const serviceLinker: Linker<"service"> = {
 function tlsOf(
   { tls }: ServiceDraft,
   upstreamCertificate: string | undefined,
-  { find, context, dangling }: LinkSite,
+  at: LinkSite,
 ): TlsSettings {
   const authorities: string[] = [];
   for (const [i, id] of tls.authorities.entries()) {
-    const cert = find.value("ca_certificate", id);
+    const cert = at.find.value("ca_certificate", id);
     if (cert === undefined)
-      dangling(`ca_certificates[${i}]`, "ca_certificate", id);
+      at.dangling(`ca_certificates[${i}]`, "ca_certificate", id);
     else authorities.push(cert);
   }
   const certificate = tls.clientCertificate ?? upstreamCertificate;
   const identities =
-    certificate === undefined ? [] : find.value("certificate", certificate);
+    certificate === undefined ? [] : at.find.value("certificate", certificate);
   if (identities === undefined)
-    dangling("client_certificate", "certificate", certificate ?? "");
+    at.dangling("client_certificate", "certificate", certificate ?? "");
   return {
-    verify: tls.verify ?? context.tlsVerify,
+    verify: tls.verify ?? at.context.tlsVerify,
     ...(tls.depth === undefined ? {} : { depth: tls.depth }),
     authorities,
     identities: identities ?? [],

@@ -227,10 +227,8 @@ class Relinker {
       if (!reads.includes(token)) reads.push(token);
       return token;
     };
-    const valueOf = <K extends LinkedKind>(
-      key: string,
-    ): LinkedOf[K] | undefined =>
-      this.#entries.get(seen(key))?.value as LinkedOf[K] | undefined;
+    const valueOf = (key: string): LinkedEntry["value"] =>
+      this.#entries.get(seen(key))?.value;
     const named = (sort: NameSort, name: string): KeySet | undefined =>
       this.#names.get(seen(nameToken(sort, name)));
     return {
@@ -239,13 +237,14 @@ class Relinker {
         seen(presenceToken(key));
         return this.#entries.has(key);
       },
-      value: (kind, id) => valueOf(`${kind}/${id}`),
+      value: <K extends LinkedKind>(kind: K, id: string) =>
+        valueOf(`${kind}/${id}`) as LinkedOf[K] | undefined,
       isNamed: (sort, name) => named(sort, name) !== undefined,
       named: <K extends LinkedKind>(kind: K, sort: NameSort, name: string) =>
         [...keysOf(named(sort, name))]
           .filter((key) => key.startsWith(`${kind}/`))
           .sort()
-          .map((key) => valueOf<K>(key))
+          .map((key) => valueOf(key) as LinkedOf[K] | undefined)
           .filter((value) => value !== undefined),
     };
   }
