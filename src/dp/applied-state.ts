@@ -2,10 +2,12 @@ import type { Cursor } from "../gen/holdfast/config/v1/cursor_pb.js";
 import { describeCursor } from "../model/cursor.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
-import type { Gateway, Prepared, PrepareResult } from "./gateway/gateway.ts";
+import type { Prepared, PrepareResult } from "./gateway/gateway.ts";
+import type { ProxyGateway } from "./proxy-gateway.ts";
 import type { LoadedState } from "./replica/choose-start.ts";
 import type { CrashGuard } from "./replica/crash-guard.ts";
 import type { State } from "./replica/last-good.ts";
+import { andThen } from "./sync/and-then.ts";
 import type { Activation } from "./sync/applier.ts";
 
 /** What a data plane serves, since when and where from. */
@@ -16,7 +18,7 @@ export interface Applied extends State {
 }
 
 export interface AppliedStateOptions {
-  readonly gateway: Pick<Gateway, "prepare" | "commit">;
+  readonly gateway: Pick<ProxyGateway, "prepare" | "commit" | "drop">;
   /** Hears of every state before the gateway has it: the process may not outlive it. */
   readonly guard: Pick<CrashGuard, "taking" | "dropped" | "serving">;
   readonly clock: Clock;
@@ -52,7 +54,7 @@ export class AppliedState implements Activation<Prepared> {
   async restore(loaded: LoadedState): Promise<boolean> {
     const result = await this.prepare(loaded);
     if (result.ok) {
-      this.commit(result.prepared, loaded.source);
+      await this.commit(result.prepared, loaded.source);
       return true;
     }
     // Another build wrote it. It stays on disk; the control plane is told and sends what this build can use.
@@ -89,6 +91,7 @@ export class AppliedState implements Activation<Prepared> {
     const attempt = this.#attempt;
     if (attempt?.cursor.root !== root) return;
     attempt.isGivenUp = true;
+    this.#options.gateway.drop?.(attempt.cursor);
     // Whoever asked for it is gone; the work is not, and may still be fatal.
     if (!attempt.isGoingOn) await this.#giveUp(attempt);
   }
@@ -103,10 +106,14 @@ export class AppliedState implements Activation<Prepared> {
   commit(
     prepared: Prepared,
     source: Applied["source"] = "control-plane",
-  ): void {
-    const { gateway, guard, clock, logger } = this.#options;
-    const { cursor, snapshot } = prepared;
-    gateway.commit(prepared);
+  ): void | Promise<void> {
+    return andThen(this.#options.gateway.commit(prepared), () => {
+      this.#committed(prepared, source);
+    });
+  }
+
+  #committed({ cursor, snapshot }: Prepared, source: Applied["source"]): void {
+    const { guard, clock, logger } = this.#options;
     guard.serving(cursor);
     if (this.#attempt?.cursor.root === cursor.root) this.#attempt = undefined;
     const before = this.#current?.cursor;

@@ -4,9 +4,10 @@ import type { StatusSource } from "../runtime/status.ts";
 import { nackClassName } from "../sync/names.ts";
 import type { AppliedState } from "./applied-state.ts";
 import { isoTime, type Freshness } from "./freshness.ts";
-import type { Gateway } from "./gateway/gateway.ts";
+import type { ProxyGateway } from "./proxy-gateway.ts";
 import type { ReplicaStore } from "./replica/replica-store.ts";
 import type { SyncClient } from "./sync/sync-client.ts";
+import type { WorkerGroup } from "./workers/worker-group.ts";
 
 /** What a data plane says about itself at /status. */
 export function dataPlaneStatus(of: {
@@ -14,7 +15,9 @@ export function dataPlaneStatus(of: {
   readonly build: string;
   readonly workspace: string;
   readonly clock: Clock;
-  readonly gateway: Gateway;
+  readonly gateway: Pick<ProxyGateway, "degraded">;
+  /** Where others than this process proxy. */
+  readonly group?: Pick<WorkerGroup, "workers"> | undefined;
   readonly applied: AppliedState;
   readonly client: Pick<
     SyncClient<never>,
@@ -60,6 +63,25 @@ export function dataPlaneStatus(of: {
           each.nextAttemptMs === undefined ? null : seconds(each.nextAttemptMs),
       })),
       config: config(),
+      ...(of.group === undefined
+        ? {}
+        : {
+            workers: of.group.workers.map((each) => ({
+              worker: each.worker,
+              state: each.state,
+              pid: each.pid ?? null,
+              revision:
+                each.revision === undefined ? null : String(each.revision),
+              since:
+                each.sinceMs === undefined
+                  ? null
+                  : new Date(
+                      clock.now() - (clock.monotonic() - each.sinceMs),
+                    ).toISOString(),
+              restarts: each.restarts,
+              last_end: each.lastEnd ?? null,
+            })),
+          }),
       disk:
         replica.trouble === undefined
           ? { writable: true }

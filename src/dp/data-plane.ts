@@ -18,9 +18,10 @@ import { AppliedState } from "./applied-state.ts";
 import { dataPlaneStatus } from "./data-plane-status.ts";
 import { readFallbackKey, runFallback } from "./fallback.ts";
 import { Freshness, type WhenStale } from "./freshness.ts";
-import { Gateway, type Prepared } from "./gateway/gateway.ts";
+import type { Prepared } from "./gateway/gateway.ts";
 import type { GatewaySettings } from "./gateway/settings.ts";
 import { resolveNodeId } from "./node-id.ts";
+import { openGateway, type WorkerOptions } from "./open-gateway.ts";
 import { ReplicaStore } from "./replica/replica-store.ts";
 import { Applier } from "./sync/applier.ts";
 import { SyncClient } from "./sync/sync-client.ts";
@@ -45,6 +46,8 @@ export interface DataPlaneOptions {
   readonly workspace: string;
   /** How it proxies. */
   readonly gateway: GatewaySettings;
+  /** The processes that proxy. Absent: this one does. */
+  readonly workers?: WorkerOptions;
   /** What the link to the control planes is secured with. */
   readonly tls?: ClusterTlsFiles;
   /** Without `tls`: control planes are spoken to in clear text, by somebody's wish. */
@@ -97,14 +100,12 @@ export async function startDataPlane(
   // First: wrong files are told before anything is opened.
   const tls = await openTls(options, { clock, logger, metrics });
   if (tls !== undefined) stack.use(tls);
-  const gateway = stack.use(
-    Gateway.create({
-      ...options.gateway,
-      clock,
-      logger,
-      metrics,
-    }),
-  );
+  const { gateway, group } = await openGateway(options, {
+    clock,
+    logger,
+    metrics,
+  });
+  stack.use(gateway);
   const features: readonly Feature[] = [
     ...gateway.features,
     ...(options.gateway.onUnsupported === "fail-route"
@@ -193,6 +194,7 @@ export async function startDataPlane(
     workspace,
     clock,
     gateway,
+    group,
     applied,
     client,
     freshness,

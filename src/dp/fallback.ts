@@ -122,8 +122,8 @@ async function serve(
     if (applied.current !== undefined || client.isConnected) return false;
     await replica.persist(state);
     if (!client.begin(state)) return false;
-    applied.commit(result.prepared, "fallback");
     served = true;
+    await applied.commit(result.prepared, "fallback");
   } finally {
     if (!served) await applied.drop(cursor);
   }

@@ -12,6 +12,7 @@ import { clusterFlags, linkSecurity, logLevel } from "../process-flags.ts";
 import { listenFlags, listenOptionsOf } from "../listen-flags.ts";
 import { serve } from "../serve.ts";
 import { startFlags, startOptionsOf } from "../start-flags.ts";
+import { workerFlags, workerOptionsOf } from "../worker-flags.ts";
 import {
   connectProxy,
   hostPort,
@@ -90,6 +91,7 @@ export const dp = command({
       default: "refuse",
     }),
     ...answerFlags,
+    ...workerFlags,
     ...startFlags,
     ...clusterFlags,
     logLevel,
@@ -131,6 +133,7 @@ export const dp = command({
             labels,
             workspace: flags.workspace,
             gateway: { onUnsupported: flags.onUnsupported, ...answers },
+            ...workerOptionsOf(flags),
             ...startOptions,
             ...security,
             build: version,

@@ -63,7 +63,8 @@ export type PrepareResult =
   | { readonly ok: true; readonly prepared: Prepared }
   | {
       readonly ok: false;
-      readonly class: "INVALID" | "UNSUPPORTED";
+      /** Crashed: it was not this process that did. */
+      readonly class: "INVALID" | "UNSUPPORTED" | "CRASHED";
       readonly violations: readonly Violation[];
     };
 

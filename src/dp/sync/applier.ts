@@ -25,6 +25,7 @@ import { LIMITS } from "../../sync/limits.ts";
 import type { Frame } from "../../sync/replica.ts";
 import type { State } from "../replica/last-good.ts";
 import { changesOf } from "./delta-content.ts";
+import { andThen } from "./and-then.ts";
 import { Staging, WireError, type ChunkResult } from "./staging.ts";
 
 /** What compiles states and serves them. */
@@ -37,7 +38,7 @@ export interface Activation<P> {
     | { readonly ok: true; readonly prepared: P }
     | {
         readonly ok: false;
-        readonly class: "INVALID" | "UNSUPPORTED";
+        readonly class: "INVALID" | "UNSUPPORTED" | "CRASHED";
         readonly violations: readonly {
           readonly key: string;
           readonly field: string;
@@ -45,8 +46,8 @@ export interface Activation<P> {
         }[];
       }
   >;
-  /** Serves it from now on. Never fails. */
-  commit(prepared: P): void;
+  /** Serves it from now on; where that takes time, from when the promise resolves. Never fails. */
+  commit(prepared: P): void | Promise<void>;
   /** What was to be prepared, or is, will not be served. Never rejects. */
   drop?(cursor: Cursor): Promise<void>;
 }
@@ -282,16 +283,22 @@ export class Applier<P> {
     work.timings.persistUs = this.#since(startedMs);
   }
 
-  /** Serves it. */
-  commit(frame: Frame): void {
+  /** Serves it: when this returns, or when its promise resolves. */
+  commit(frame: Frame): void | Promise<void> {
     const work = this.#workOf(frame);
     const startedMs = this.#step(frame.seq, "commit", 0);
-    this.#activation.commit(required(work.prepared, "a prepared state"));
-    this.#served = required(work.state, "a verified state");
-    this.#yields = false;
-    this.#staging.clear();
-    this.#progress = undefined;
-    work.timings.commitUs = this.#since(startedMs);
+    const state = required(work.state, "a verified state");
+    const served = (): void => {
+      this.#served = state;
+      this.#yields = false;
+      this.#staging.clear();
+      this.#progress = undefined;
+      work.timings.commitUs = this.#since(startedMs);
+    };
+    return andThen(
+      this.#activation.commit(required(work.prepared, "a prepared state")),
+      served,
+    );
   }
 
   /** Lets go of what was made of a frame. Buckets that came are kept. */

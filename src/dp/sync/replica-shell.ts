@@ -21,6 +21,7 @@ import {
   type ReplicaEvent,
 } from "../../sync/replica.ts";
 import type { State } from "../replica/last-good.ts";
+import { andThen } from "./and-then.ts";
 import type { Applier } from "./applier.ts";
 import { messageOf } from "./message-of.ts";
 import type { SyncMetrics } from "./sync-metrics.ts";
@@ -202,13 +203,14 @@ export class ReplicaShell<P> {
         });
         return;
       case "commit":
-        applier.commit(effect.frame);
-        logger.info("config.applied", {
-          revision: effect.frame.to.revision,
-          root: effect.frame.to.root,
+        void andThen(applier.commit(effect.frame), () => {
+          logger.info("config.applied", {
+            revision: effect.frame.to.revision,
+            root: effect.frame.to.root,
+          });
+          this.#metrics.applied("applied");
+          this.dispatch({ type: "committed", seq: effect.frame.seq });
         });
-        this.#metrics.applied("applied");
-        this.dispatch({ type: "committed", seq: effect.frame.seq });
         return;
       case "ack":
         this.#outlet?.send({

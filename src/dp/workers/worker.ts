@@ -1,0 +1,232 @@
+import type { Snapshot } from "../../model/snapshot.ts";
+import { systemClock } from "../../runtime/clock.ts";
+import { createLogger, type Logger } from "../../runtime/logger.ts";
+import { driveSlices } from "../../runtime/slices.ts";
+import { Registry } from "prom-client";
+import { Gateway, type Prepared } from "../gateway/gateway.ts";
+import type { Link } from "./link.ts";
+import type {
+  FromWorker,
+  PreparedNews,
+  ToWorker,
+  WorkerSettings,
+} from "./messages.ts";
+import { IncomingState } from "./receive-state.ts";
+
+/** How often the data plane hears how far a state is. */
+const PROGRESS_MS = 100;
+/** What a worker lists of a state, at most, so that a message stays small. */
+const MAX_LISTED = 1_000;
+
+/** A state that the data plane wants to have ready. */
+interface Work {
+  readonly id: number;
+  readonly incoming: IncomingState;
+  readonly stop: AbortController;
+  /** Whether its preparation has begun. */
+  begun: boolean;
+  prepared: Prepared | undefined;
+}
+
+/** One process that proxies: does what the data plane tells it, and has nothing of its own that must outlive it. */
+export class Worker {
+  readonly #link: Link<ToWorker, FromWorker>;
+  readonly #gateway: Gateway;
+  readonly #logger: Logger;
+  readonly #metrics: Registry;
+  #served: Snapshot | undefined;
+  #work: Work | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(
+    link: Link<ToWorker, FromWorker>,
+    gateway: Gateway,
+    logger: Logger,
+    metrics: Registry,
+  ) {
+    this.#link = link;
+    this.#gateway = gateway;
+    this.#logger = logger;
+    this.#metrics = metrics;
+  }
+
+  /** Sets up a worker, which does not listen yet. */
+  static start(
+    { number, logLevel, gateway: settings }: WorkerSettings,
+    link: Link<ToWorker, FromWorker>,
+  ): Worker {
+    const logger = createLogger(logLevel).child({ worker: number });
+    const metrics = new Registry();
+    const gateway = Gateway.create({
+      ...settings,
+      clock: systemClock,
+      logger,
+      metrics,
+    });
+    void link.send({ type: "hello", features: gateway.features });
+    return new Worker(link, gateway, logger, metrics);
+  }
+
+  /** Does what the data plane says. */
+  take(message: ToWorker, bytes: Buffer): void {
+    switch (message.type) {
+      case "settings":
+        throw new TypeError("a worker is set up once");
+      case "state":
+        this.#work?.stop.abort();
+        this.#work = {
+          id: message.id,
+          incoming: new IncomingState(message, this.#served),
+          stop: new AbortController(),
+          begun: false,
+          prepared: undefined,
+        };
+        this.#go();
+        return;
+      case "bytes":
+        // Of a state that was dropped meanwhile.
+        if (this.#work?.id !== message.id) return;
+        this.#work.incoming.receive(bytes);
+        this.#go();
+        return;
+      case "drop":
+        if (this.#work?.id !== message.id) return;
+        this.#work.stop.abort();
+        this.#work = undefined;
+        return;
+      case "commit":
+        this.#commit(message.id);
+        return;
+      case "listen":
+        void this.#listen(message.listen);
+        return;
+      case "ping":
+        this.#pong();
+        return;
+      case "counted":
+        return;
+      case "metrics":
+        void this.#tellMetrics(message.id);
+        return;
+      case "close":
+        void this.close();
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  /** Stops accepting, lets requests under way end for the grace time, and cuts the rest off. */
+  close(): Promise<void> {
+    this.#closing ??= this.#gateway.close().then(() => {
+      // The last word of what was counted.
+      this.#pong();
+    });
+    return this.#closing;
+  }
+
+  get logger(): Logger {
+    return this.#logger;
+  }
+
+  #go(): void {
+    const work = this.#work;
+    if (work === undefined || work.begun || !work.incoming.isWhole) return;
+    work.begun = true;
+    const { id } = work;
+    void this.#prepare(work)
+      .catch((error: unknown): PreparedNews => ({
+        ok: false,
+        class: "BROKEN",
+        reason: error instanceof Error ? error.message : String(error),
+      }))
+      .then((news) => {
+        if (!work.stop.signal.aborted)
+          void this.#link.send({ type: "prepared", id, news });
+      });
+  }
+
+  async #prepare(work: Work): Promise<PreparedNews> {
+    const { id, incoming, stop } = work;
+    const { signal } = stop;
+    let toldMs = -Infinity;
+    const progress = (done: number, total: number): void => {
+      const nowMs = systemClock.monotonic();
+      if (nowMs - toldMs < PROGRESS_MS || this.#link.isFull) return;
+      toldMs = nowMs;
+      void this.#link.send({ type: "progress", id, done, total });
+    };
+    const snapshot = await driveSlices(incoming.snapshotSlices(), {
+      signal,
+      onYield: () => {
+        progress(0, 0);
+      },
+    });
+    const { cursor } = incoming;
+    const result = await this.#gateway.prepare(
+      { cursor, snapshot },
+      progress,
+      signal,
+    );
+    if (!result.ok)
+      return { ...result, violations: result.violations.slice(0, MAX_LISTED) };
+    const { degraded, warnings, counts } = (work.prepared = result.prepared);
+    return {
+      ok: true,
+      degraded: degraded.slice(0, MAX_LISTED),
+      warnings: warnings.slice(0, MAX_LISTED),
+      counts: { ...counts },
+    };
+  }
+
+  #commit(id: number): void {
+    const prepared = this.#work?.id === id ? this.#work.prepared : undefined;
+    // Better none than one that serves something else than the others.
+    if (prepared === undefined)
+      throw new Error(`state ${id} is to be served and was not prepared`);
+    this.#work = undefined;
+    this.#gateway.commit(prepared);
+    this.#served = prepared.snapshot;
+    void this.#link.send({ type: "committed", id });
+  }
+
+  async #listen(
+    listen: Extract<ToWorker, { readonly type: "listen" }>["listen"],
+  ): Promise<void> {
+    try {
+      await this.#gateway.open(listen);
+      void this.#link.send({
+        type: "listening",
+        address: this.#gateway.address,
+      });
+    } catch (error) {
+      const cause = error instanceof Error ? (error.cause ?? error) : error;
+      void this.#link.send({
+        type: "notListening",
+        code:
+          typeof cause === "object" && cause !== null && "code" in cause
+            ? String(cause.code)
+            : "",
+        reason: cause instanceof Error ? cause.message : String(cause),
+      });
+    }
+  }
+
+  #pong(): void {
+    void this.#link.send({
+      type: "pong",
+      counts: this.#gateway
+        .takeCounters()
+        .map(({ revision, requests, errors }) => ({
+          revision: String(revision),
+          requests: String(requests),
+          errors: String(errors),
+        })),
+    });
+  }
+
+  async #tellMetrics(id: number): Promise<void> {
+    const metrics = await this.#metrics.getMetricsAsJSON();
+    void this.#link.send({ type: "metrics", id, metrics });
+  }
+}
