@@ -1,43 +1,67 @@
+import { ExchangeContext } from "../plugins/context.ts";
 import type {
   ConsumerIdentity,
   Consumers,
   Exchange,
+  PathCaptures,
 } from "../plugins/plugin.ts";
 import type { InboundRequest } from "./proxy/inbound.ts";
 import type { OutboundRequest } from "./proxy/outbound.ts";
+import type { PathMatch } from "./router/conditions.ts";
 import type { ServedRoute, ServedService } from "./runtime.ts";
 
-/** A request that has a route, as its plugins see it. */
+/** A request as its plugins see it. */
 export class RoutedExchange implements Exchange {
   readonly id: string;
   readonly request: InboundRequest;
   readonly upstream: OutboundRequest;
-  readonly route: Exchange["route"];
-  readonly service: Exchange["service"];
+  #route: Exchange["route"] = { id: "", name: "" };
+  #service: Exchange["service"];
+  #captures: PathCaptures = NO_CAPTURES;
+  #context: ExchangeContext | undefined;
   #consumers: Consumers;
   #consumer: ConsumerIdentity | undefined;
   #credentialId: string | undefined;
 
   constructor(
     id: string,
-    parts: {
-      readonly request: InboundRequest;
-      readonly upstream: OutboundRequest;
-      readonly route: ServedRoute;
-      readonly service: ServedService | undefined;
-      readonly consumers: Consumers;
-    },
+    request: InboundRequest,
+    upstream: OutboundRequest,
+    consumers: Consumers,
   ) {
-    const { request, upstream, route, service, consumers } = parts;
     this.id = id;
     this.request = request;
     this.upstream = upstream;
-    this.route = { id: route.id, name: route.name };
-    this.service =
-      service === undefined
-        ? undefined
-        : { id: service.id, name: service.name };
     this.#consumers = consumers;
+  }
+
+  /** The request has a route. */
+  routed(
+    { id, name }: ServedRoute,
+    service: ServedService | undefined,
+    path: PathMatch,
+  ): void {
+    this.#route = { id, name };
+    if (service !== undefined)
+      this.#service = { id: service.id, name: service.name };
+    this.#captures = path;
+  }
+
+  get route(): Exchange["route"] {
+    return this.#route;
+  }
+
+  get service(): Exchange["service"] {
+    return this.#service;
+  }
+
+  get captures(): PathCaptures {
+    return this.#captures;
+  }
+
+  get context(): ExchangeContext {
+    this.#context ??= new ExchangeContext();
+    return this.#context;
   }
 
   get consumers(): Consumers {
@@ -75,3 +99,5 @@ const NOBODY: Consumers = {
   byTokenKey: () => undefined,
   groupsOf: () => [],
 };
+
+const NO_CAPTURES: PathCaptures = { groups: [], named: new Map() };

@@ -10,6 +10,8 @@ import type { Clock } from "../../runtime/clock.ts";
 import type { HostPort } from "../../runtime/host-port.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
+import { LocalCounters, type SharedCounters } from "../plugins/counters.ts";
+import type { Plugin } from "../plugins/plugin.ts";
 import { PLUGINS } from "../plugins/registry.ts";
 import { compileSlices, type Violation } from "./compile/compile.ts";
 import { Counters, type RevisionCount } from "./counters.ts";
@@ -20,6 +22,7 @@ import {
   type HeaderSettings,
 } from "./headers/header-settings.ts";
 import { GatewayMetrics } from "./metrics.ts";
+import { PluginPool } from "./plugin-pool.ts";
 import { AgentPool } from "./proxy/agents.ts";
 import { FailureLog } from "./proxy/failure-log.ts";
 import { HttpProxyForwarder } from "./proxy/http-proxy-forwarder.ts";
@@ -35,16 +38,22 @@ export interface GatewayOptions extends GatewaySettings {
   readonly random?: () => number;
   /** Where numbers about requests go. Absent: nowhere. */
   readonly metrics?: Registry;
+  /** Counters that plugins share with other processes. Default: this process's own. */
+  readonly counters?: SharedCounters;
+  /** Plugins beside those that are built in. */
+  readonly plugins?: readonly Plugin[];
 }
 
 type Settings = GatewayOptions &
-  Required<Omit<GatewayOptions, "metrics" | "headers">>;
+  Required<Omit<GatewayOptions, "metrics" | "headers" | "counters">>;
 
-const DEFAULTS: Pick<Settings, "tlsVerify" | "graceMs" | "random"> = {
-  tlsVerify: false,
-  graceMs: 5_000,
-  random: Math.random,
-};
+const DEFAULTS: Pick<Settings, "tlsVerify" | "graceMs" | "random" | "plugins"> =
+  {
+    plugins: [],
+    tlsVerify: false,
+    graceMs: 5_000,
+    random: Math.random,
+  };
 
 /** A state that is ready to be served. */
 export interface Prepared {
@@ -77,13 +86,9 @@ const PASSES = 3;
  */
 export class Gateway implements AsyncDisposable {
   /** What this gateway can do. */
-  readonly features: readonly Feature[] = [
-    ...KINDS.map((kind) => ({ name: `kind/${kind}`, version: 1 })),
-    ...[...PLUGINS.values()].map(({ name, version }) => ({
-      name: `plugin/${name}`,
-      version,
-    })),
-  ];
+  readonly features: readonly Feature[];
+  readonly #plugins: ReadonlyMap<string, Plugin>;
+  readonly #instances: PluginPool;
   readonly #options: Settings;
   readonly #headers: HeaderSettings;
   readonly #agents = new AgentPool();
@@ -99,6 +104,26 @@ export class Gateway implements AsyncDisposable {
   private constructor(options: Settings) {
     this.#options = options;
     this.#headers = headerSettings(options.headers);
+    this.#plugins = new Map([
+      ...PLUGINS,
+      ...options.plugins.map((plugin) => [plugin.name, plugin] as const),
+    ]);
+    this.features = [
+      ...KINDS.map((kind) => ({ name: `kind/${kind}`, version: 1 })),
+      ...[...this.#plugins.values()].map(({ name, version }) => ({
+        name: `plugin/${name}`,
+        version,
+      })),
+    ];
+    const { clock, logger, metrics } = options;
+    this.#instances = new PluginPool({
+      clock,
+      uuid: randomUUID,
+      pid,
+      logger,
+      counters: options.counters ?? new LocalCounters({ clock }),
+      metrics,
+    });
     this.#failures = new FailureLog(options.logger);
     this.#metrics =
       options.metrics === undefined
@@ -193,6 +218,7 @@ export class Gateway implements AsyncDisposable {
     const total = next.snapshot.entryCount * PASSES;
     let done = 0;
     let prepared: Prepared | undefined;
+    this.#instances.begin();
     try {
       const compiled = await driveSlices(this.#compile(next), {
         clock: this.#options.clock,
@@ -208,8 +234,10 @@ export class Gateway implements AsyncDisposable {
       return { ok: true, prepared };
     } finally {
       // A state that came to nothing leaves no connections of its own behind.
-      if (prepared === undefined)
+      if (prepared === undefined) {
         this.#agents.keepOnly(this.#runtime?.agents ?? new Map());
+        this.#instances.begin();
+      }
     }
   }
 
@@ -220,6 +248,7 @@ export class Gateway implements AsyncDisposable {
       throw new TypeError("this state was not prepared by this gateway");
     this.#runtime = runtime;
     this.#listeners?.refreshNames();
+    this.#instances.commit();
     this.#agents.keepOnly(runtime.agents);
     this.#failures.reset();
     const { logger } = this.#options;
@@ -247,16 +276,17 @@ export class Gateway implements AsyncDisposable {
   async #close(): Promise<void> {
     await this.#listeners?.close(this.#options.graceMs);
     this.#agents.destroy();
+    await this.#instances.close();
   }
 
   #compile(next: {
     readonly cursor: Cursor;
     readonly snapshot: Snapshot;
   }): ReturnType<typeof compileSlices> {
-    const { clock, onUnsupported, random, tlsVerify } = this.#options;
+    const { onUnsupported, random, tlsVerify } = this.#options;
     return compileSlices(next, {
-      plugins: PLUGINS,
-      environment: { clock, uuid: randomUUID, pid },
+      plugins: this.#plugins,
+      instances: this.#instances,
       features: this.features,
       agents: this.#agents,
       random,
@@ -280,6 +310,7 @@ export class Gateway implements AsyncDisposable {
       },
       failures: this.#failures,
       headers: this.#headers,
+      pluginGate: () => this.#instances.gate,
     });
   }
 }

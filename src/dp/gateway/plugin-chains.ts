@@ -19,6 +19,14 @@ export interface PluginInstance {
   readonly scope: PluginScope;
   /** Undefined for a plugin that this data plane lacks. */
   readonly handlers: PluginHandlers | undefined;
+  /** Keeps the handlers from being closed while a request uses them; undefined for those that are never closed. */
+  readonly lease?: PluginLease | undefined;
+}
+
+/** Counts who uses a plugin. */
+export interface PluginLease {
+  take(): void;
+  release(): void;
 }
 
 /** Plugins in the order in which they run, one of each name. */
@@ -61,11 +69,15 @@ export class PluginChains {
   });
 
   readonly #scopes: Readonly<Scopes>;
+  readonly #rewriting: PluginChain;
   /** Chains without a consumer, by route. It outlives revisions whose plugins are the same. */
   readonly #cache = new Map<string, CachedChain>();
 
   private constructor(scopes: Readonly<Scopes>) {
     this.#scopes = scopes;
+    this.#rewriting = scopes.global
+      .filter(({ handlers }) => handlers?.rewrite !== undefined)
+      .sort(compareOrder);
   }
 
   /** Chains with some plugins changed; these very ones when none was. */
@@ -90,6 +102,11 @@ export class PluginChains {
     }
     yield handled;
     return new PluginChains(scopes);
+  }
+
+  /** The plugins for all requests that see one before its route is looked for, in order. */
+  get rewriting(): PluginChain {
+    return this.#rewriting;
   }
 
   /** The plugins for a request. */

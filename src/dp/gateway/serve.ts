@@ -5,7 +5,9 @@ import type { Arrived, DownstreamConnection } from "./downstream/message.ts";
 import { RoutedExchange } from "./exchange.ts";
 import { forwardedBy, type Forwarded } from "./headers/forwarded.ts";
 import type { HeaderSettings, OwnHeaders } from "./headers/header-settings.ts";
-import { PluginRun } from "./plugin-run.ts";
+import { NO_PLUGINS } from "./plugin-answers.ts";
+import type { AccessGate } from "./plugin-pool.ts";
+import { isPending, PluginRun } from "./plugin-run.ts";
 import { passOn } from "./proxy/answer-client.ts";
 import { tryUpstream, type ClientSide } from "./proxy/attempts.ts";
 import { failureAnswer, type Failure } from "./proxy/failure.ts";
@@ -39,6 +41,8 @@ export interface ServeTools {
   ) => void;
   readonly failures: FailureLog;
   readonly headers: HeaderSettings;
+  /** Keeps plugins that the configuration drops from being closed before requests have taken them. */
+  readonly pluginGate: () => AccessGate;
 }
 
 /** How long the rest of a body that nobody wants may take, so that its client can read the answer. */
@@ -115,7 +119,11 @@ class Serving {
       return undefined;
     }
     this.#countAtEnd(runtime.cursor.revision);
-    const plan = await this.#route(target, runtime);
+    const gate = this.#tools.pluginGate();
+    gate.enter();
+    const plan = await this.#route(target, runtime).finally(() => {
+      gate.leave();
+    });
     return this.#arrived.response.destroyed ? undefined : plan;
   }
 
@@ -144,12 +152,20 @@ class Serving {
       this.#connection(),
       body,
     );
-    const match = runtime.router.match(inbound);
+    const upstream = this.#outbound(target);
+    const { chains, consumers, router } = runtime;
+    const exchange = new RoutedExchange(this.id, inbound, upstream, consumers);
+    const plugins = new PluginRun(exchange, this.#tools);
+    this.#plugins = plugins;
+    const early =
+      chains.rewriting.length > 0 ? await plugins.rewrite(chains) : undefined;
+    const match = early === undefined ? router.match(inbound) : undefined;
     if (match === undefined) {
-      this.#answer({
-        status: 404,
-        message: "no Route matched with those values",
-      });
+      plugins.unrouted(chains);
+      exchange.release();
+      this.#answer(
+        early ?? { status: 404, message: "no Route matched with those values" },
+      );
       return undefined;
     }
     const { route } = match;
@@ -164,19 +180,14 @@ class Serving {
       this.#answer(upgradeToHttps(route.httpsRedirectStatus, target, host));
       return undefined;
     }
-    const upstream = this.#outbound(target);
-    const exchange = new RoutedExchange(this.id, {
-      request: inbound,
-      upstream,
-      route,
-      service,
-      consumers: runtime.consumers,
-    });
-    this.#plugins = new PluginRun(exchange, this.#tools.logger);
-    const answer = await this.#plugins.access(runtime.chains);
+    const { path } = match;
+    exchange.routed(route, service, path);
+    if (service !== undefined)
+      planPath(upstream, { route, service, path }, target, this.#forwarded);
+    const deciding = plugins.access(chains);
+    const answer = isPending(deciding) ? await deciding : deciding;
     exchange.release();
-    if (answer === undefined)
-      return { route, service, path: match.path, target, upstream };
+    if (answer === undefined) return { route, service, target, upstream };
     this.#answer(answer);
     return undefined;
   }
@@ -210,8 +221,7 @@ class Serving {
   }
 
   /** Sends the request upstream and passes the answer on. */
-  async forward(plan: Plan): Promise<void> {
-    const { route, service, path, target, upstream } = plan;
+  async forward({ route, service, target, upstream }: Plan): Promise<void> {
     if (service === undefined) {
       this.#answer({
         status: 503,
@@ -220,18 +230,6 @@ class Serving {
       return;
     }
     const { clock, failures } = this.#tools;
-    if (
-      route.stripPath &&
-      path.prefix !== "" &&
-      path.prefix !== "/" &&
-      this.#forwarded?.prefix === undefined
-    )
-      upstream.headers.set("X-Forwarded-Prefix", path.prefix);
-    const upstreamUrl = upstreamPath(target.path, path.prefix, {
-      servicePath: service.path,
-      strip: route.stripPath,
-      version: route.pathHandling,
-    });
     const query =
       upstream.rawQuery === undefined ? "" : `?${upstream.rawQuery}`;
     const sentMs = clock.monotonic();
@@ -239,12 +237,10 @@ class Serving {
       this.#client,
       {
         service,
-        path: upstreamUrl + query,
+        method: upstream.method,
+        path: upstream.path + query,
         headers: upstream.headers,
-        preservedHost:
-          route.preserveHost && target.hostHeader !== ""
-            ? target.hostHeader
-            : undefined,
+        preservedHost: hostToSend(route, target, upstream),
       },
       this.#tools,
     );
@@ -268,7 +264,7 @@ class Serving {
         upstreamMs: Math.round(answeredMs - sentMs),
       },
       head: this.#head(),
-      filter: this.#plugins?.filter ?? NO_FILTER,
+      plugins: this.#plugins ?? NO_PLUGINS,
       onHead: (status) => {
         this.#status = status;
         failures.succeeded(service);
@@ -300,7 +296,7 @@ class Serving {
       id: this.id,
       latencyMs: Math.round(this.#tools.clock.monotonic() - this.#startMs),
       head: this.#head(),
-      filter: this.#plugins?.filter ?? NO_FILTER,
+      plugins: this.#plugins ?? NO_PLUGINS,
     });
     this.#dropBody();
   }
@@ -348,7 +344,7 @@ class Serving {
     const durationMs = this.#tools.clock.monotonic() - this.#startMs;
     this.#tools.onServed(this.#revision, this.#status, durationMs);
     this.#revision = undefined;
-    this.#plugins?.log({ status: this.#status, durationMs });
+    this.#plugins?.end(undefined);
     this.#plugins = undefined;
   }
 }
@@ -357,7 +353,6 @@ class Serving {
 interface Plan {
   readonly route: ServedRoute;
   readonly service: ServedService | undefined;
-  readonly path: PathMatch;
   readonly target: RequestTarget;
   readonly upstream: OutboundRequest;
 }
@@ -376,4 +371,44 @@ function tellRoute(
   if (service.name !== "") headers.set("Kong-Service-Name", service.name);
 }
 
-const NO_FILTER = (): void => undefined;
+/** Tells where the request will go, unless a plugin says otherwise. */
+function planPath(
+  upstream: OutboundRequest,
+  {
+    route: { stripPath: strip, pathHandling: version },
+    service,
+    path: { prefix },
+  }: {
+    readonly route: ServedRoute;
+    readonly service: ServedService;
+    readonly path: PathMatch;
+  },
+  target: RequestTarget,
+  forwarded: Forwarded | undefined,
+): void {
+  if (
+    strip &&
+    prefix !== "" &&
+    prefix !== "/" &&
+    forwarded?.prefix === undefined
+  )
+    upstream.headers.set("X-Forwarded-Prefix", prefix);
+  upstream.planPath(() =>
+    upstreamPath(target.path, prefix, {
+      servicePath: service.path,
+      strip,
+      version,
+    }),
+  );
+}
+
+/** The Host header that goes upstream, when it is not the target's: a plugin's, or the client's. */
+function hostToSend(
+  { preserveHost }: ServedRoute,
+  { hostHeader }: RequestTarget,
+  { headers }: OutboundRequest,
+): string | undefined {
+  const [host] = headers.get("Host");
+  if (host !== undefined) return host;
+  return preserveHost && hostHeader !== "" ? hostHeader : undefined;
+}

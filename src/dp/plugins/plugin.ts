@@ -1,6 +1,11 @@
 import type { DescMessage, JsonObject, MessageShape } from "@bufbuild/protobuf";
+import type { Registry } from "prom-client";
 import { parseKnownConfig } from "../../model/plugins.ts";
 import type { Clock } from "../../runtime/clock.ts";
+import type { Logger } from "../../runtime/logger.ts";
+import type { LogEntry } from "../gateway/log-entry.ts";
+import type { ExchangeContext } from "./context.ts";
+import type { SharedCounters } from "./counters.ts";
 
 /** Somebody who calls the APIs. */
 export interface ConsumerIdentity {
@@ -97,21 +102,42 @@ export interface ClientRequest {
 /** What will be sent upstream: the client's request until a plugin changes it. */
 export interface UpstreamRequest {
   readonly headers: MutableHeaders;
+  /** In upper case. */
+  method: string;
+  /**
+   * The path as it will be sent, without query: made of the service's and the client's until a plugin sets another.
+   * Before the access phase, and for a route without service, that is the client's.
+   */
+  path: string;
   /** What follows the "?"; undefined for no "?". */
   rawQuery: string | undefined;
   /** Sends this instead of the client's body, with its length. */
   replaceBody(body: Buffer): void;
 }
 
-/** One request on its way. Plugins see it in their phases. */
-export interface Exchange {
+/** A request that has come in and has no route yet. */
+export interface Arrival {
   /** The id that the client and the upstream see too. */
   readonly id: string;
   readonly request: ClientRequest;
   readonly upstream: UpstreamRequest;
-  /** Empty strings for what has no name or is not there. */
+  /** What plugins keep about this request. */
+  readonly context: ExchangeContext;
+}
+
+/** What of the request's path the route's regular expression captured. */
+export interface PathCaptures {
+  /** In order; undefined for a group that took no part. */
+  readonly groups: readonly (string | undefined)[];
+  readonly named: ReadonlyMap<string, string>;
+}
+
+/** One request on its way. Plugins see it in their phases. */
+export interface Exchange extends Arrival {
+  /** Empty strings for what has no name; both empty when no route was found. */
   readonly route: { readonly id: string; readonly name: string };
   readonly service: { readonly id: string; readonly name: string } | undefined;
+  readonly captures: PathCaptures;
   readonly consumers: Consumers;
   /** Who the request comes from, once a plugin knows. */
   readonly consumer: ConsumerIdentity | undefined;
@@ -145,21 +171,62 @@ export interface ResponseHead {
   readonly fromUpstream: boolean;
 }
 
-/** How an exchange ended. */
-export interface Outcome {
-  /** The answer's status; 499 when the client left before it had one. */
-  readonly status: number;
-  readonly durationMs: number;
+/** The whole of an answer, before its head goes to the client. What is assigned to it is sent instead. */
+export interface WholeResponse {
+  status: number;
+  readonly headers: MutableHeaders;
+  body: Buffer;
+  readonly fromUpstream: boolean;
 }
 
-/** What one configured plugin does with the requests in its scope. All of it is optional. */
+/** What a plugin wants with the body of one answer. */
+export type ResponseHandler =
+  | {
+      /**
+       * Sees the body as its maker sent it, before any plugin changed it: piece by piece, and once more with `last` when
+       * it has arrived whole. An answer that breaks off never has a last piece.
+       */
+      readonly watch: (chunk: Buffer, last: boolean) => void;
+    }
+  | {
+      /** Most bytes of a body that are held back for this plugin. */
+      readonly limitBytes: number;
+      /** Changes the whole answer. */
+      readonly whole: (response: WholeResponse) => void | Promise<void>;
+      /** Whether a larger body passes this plugin by, or is answered with 502 because it must not. */
+      readonly tooLarge: "pass" | "refuse";
+    };
+
+/** Changes a body on its way: returns what is sent instead of a piece. The last piece may be empty. */
+export type BodyFilter = (chunk: Buffer, last: boolean) => Buffer;
+
+/**
+ * What one configured plugin does with the requests in its scope. All of it is optional.
+ *
+ * One that throws in `rewrite` or `access` makes the answer a 500; in the other phases that is logged and it is as if the
+ * plugin were not there.
+ */
 export interface PluginHandlers {
+  /** Before the route is looked for. Only plugins without a scope have this phase. An answer ends the request here. */
+  rewrite?(arrival: Arrival): Answer | undefined | Promise<Answer | undefined>;
   /** Before the request goes upstream. An answer ends it here; later plugins' access does not run, their other phases do. */
   access?(exchange: Exchange): Answer | undefined | Promise<Answer | undefined>;
+  /** With the head of any answer as its maker sent it, the upstream's or the data plane's own; decides about its body. */
+  response?(
+    exchange: Exchange,
+    response: ResponseHead,
+  ): ResponseHandler | undefined;
   /** Before the head of any answer, the upstream's or the data plane's own, goes to the client. */
   headerFilter?(exchange: Exchange, response: ResponseHead): void;
+  /** After the header filters, for an answer that has a body: a function that changes it while it passes. */
+  bodyFilter?(
+    exchange: Exchange,
+    response: ResponseHead,
+  ): BodyFilter | undefined;
   /** After the answer has gone, or the connection was upgraded. */
-  log?(exchange: Exchange, outcome: Outcome): void;
+  log?(exchange: Exchange, entry: LogEntry): void;
+  /** When no request uses it any more: the configuration changed, or the data plane stops. Waits at most some seconds. */
+  close?(): void | Promise<void>;
 }
 
 /** What plugins get from their process. */
@@ -168,6 +235,17 @@ export interface PluginEnvironment {
   /** A random UUID. */
   readonly uuid: () => string;
   readonly pid: number;
+  readonly logger: Logger;
+  /** Counters that all workers of this data plane share. */
+  readonly counters: SharedCounters;
+  /** Where numbers go that the status listener shows; undefined when nobody asks for any. */
+  readonly metrics: Registry | undefined;
+}
+
+/** What is wrong with a field of a configuration: its path, beginning inside the configuration, and the reason. */
+export interface ConfigProblem {
+  readonly field: string;
+  readonly reason: string;
 }
 
 /** A plugin that this data plane has. */
@@ -177,7 +255,16 @@ export interface Plugin {
   readonly version: number;
   /** Higher runs first. Kong's numbers. */
   readonly priority: number;
-  /** @throws TypeError when the configuration is not the plugin's: the rules of the model let none such through. */
+  /**
+   * What is wrong with a configuration; absent for a plugin whose configuration the model knows, and has checked.
+   */
+  readonly problems?: (config: JsonObject) => readonly ConfigProblem[];
+  /**
+   * Cheap, and begins nothing: a state that is prepared may never be served. Called again only when the configuration has
+   * changed, so what the handlers keep lasts from revision to revision.
+   *
+   * @throws TypeError when the configuration is not the plugin's: the rules of the model let none such through.
+   */
   create(config: JsonObject, environment: PluginEnvironment): PluginHandlers;
 }
 

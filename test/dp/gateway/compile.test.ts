@@ -8,19 +8,29 @@ import {
 } from "../../../src/dp/gateway/compile/compile.ts";
 import { AgentPool } from "../../../src/dp/gateway/proxy/agents.ts";
 import type { Runtime } from "../../../src/dp/gateway/runtime.ts";
+import { PluginPool } from "../../../src/dp/gateway/plugin-pool.ts";
+import { LocalCounters } from "../../../src/dp/plugins/counters.ts";
 import { PLUGINS } from "../../../src/dp/plugins/registry.ts";
 import { cursorOf } from "../../../src/model/cursor.ts";
 import { KINDS } from "../../../src/model/kinds.ts";
 import { runSlices } from "../../../src/model/slices.ts";
 import type { Entry, Snapshot } from "../../../src/model/snapshot.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
+import { silentLogger } from "../../../src/runtime/logger.ts";
 import { entryOf, snapshotOf, withEntries } from "../../support/gateway.ts";
 import { id, resource } from "../../support/resources.ts";
 
 function contextOf(some: Partial<CompileContext> = {}): CompileContext {
   return {
     plugins: PLUGINS,
-    environment: { clock: systemClock, uuid: () => "uuid", pid: 1 },
+    instances: new PluginPool({
+      clock: systemClock,
+      uuid: () => "uuid",
+      pid: 1,
+      logger: silentLogger,
+      counters: new LocalCounters({ clock: systemClock }),
+      metrics: undefined,
+    }),
     features: [
       ...KINDS.map((kind) => ({ name: `kind/${kind}`, version: 1 })),
       ...[...PLUGINS.keys()].map((name) => ({

@@ -1,11 +1,13 @@
 import { describe, expect, test } from "vitest";
 import type { Resource } from "../../../src/gen/holdfast/config/v1/resource_pb.js";
+import type { LogEntry } from "../../../src/dp/gateway/log-entry.ts";
 import { PluginRun } from "../../../src/dp/gateway/plugin-run.ts";
 import type { PluginInstance } from "../../../src/dp/gateway/plugin-chains.ts";
 import type {
   Exchange,
   PluginHandlers,
 } from "../../../src/dp/plugins/plugin.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { chainsOf } from "../../support/chains.ts";
 import { silentLogger } from "../../../src/runtime/logger.ts";
 import { api, routePlugin } from "../../support/api.ts";
@@ -159,7 +161,10 @@ test("a plugin that throws ends its request with 500, and the others' later phas
     service: undefined,
     consumer: undefined,
   } as Exchange;
-  const run = new PluginRun(exchange, silentLogger);
+  const run = new PluginRun(exchange, {
+    clock: systemClock,
+    logger: silentLogger,
+  });
   expect(await run.access(chains)).toMatchObject({ status: 500 });
   run.filter({
     status: 500,
@@ -172,6 +177,6 @@ test("a plugin that throws ends its request with 500, and the others' later phas
       delete: () => undefined,
     },
   });
-  run.log({ status: 500, durationMs: 1 });
+  run.end({} as LogEntry);
   expect(ran).toEqual(["headerFilter", "log"]);
 });

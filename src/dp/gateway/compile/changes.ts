@@ -44,7 +44,10 @@ export function* readChanges(
     const puts: Entry[] = [];
     const deletes: string[] = [];
     diffBucket(before, bucket, puts, deletes);
-    for (const key of deletes) changes.push({ key, draft: undefined });
+    for (const key of deletes) {
+      changes.push({ key, draft: undefined });
+      context.instances.drop(key);
+    }
     for (const { key, value } of puts) {
       const draft = draftOf(key, value, context);
       if (draft === undefined) continue;

@@ -10,14 +10,12 @@ import {
   type Feature,
 } from "../../../model/features.ts";
 import { kindOfResource, parseKey } from "../../../model/kinds.ts";
+import { join } from "../../../model/problem.ts";
 import { checkResource } from "../../../model/rules.ts";
 import { parseTarget } from "../../../model/targets.ts";
-import type {
-  ConsumerIdentity,
-  Plugin,
-  PluginEnvironment,
-} from "../../plugins/plugin.ts";
+import type { ConsumerIdentity, Plugin } from "../../plugins/plugin.ts";
 import type { PluginInstance } from "../plugin-chains.ts";
+import type { PluginPool } from "../plugin-pool.ts";
 import { routeDraft, type RouteDraft } from "./route-draft.ts";
 import { serviceDraft, type ServiceDraft } from "./service-draft.ts";
 
@@ -105,7 +103,7 @@ export interface EntryProblem {
 /** What entries are read with. */
 export interface DraftContext {
   readonly plugins: ReadonlyMap<string, Plugin>;
-  readonly environment: PluginEnvironment;
+  readonly instances: Pick<PluginPool, "make" | "drop">;
   readonly features: readonly Feature[];
 }
 
@@ -161,7 +159,7 @@ function draftOfResource(
   key: string,
   resource: Resource,
   context: DraftContext,
-): Draft | undefined {
+): Draft | readonly EntryProblem[] | undefined {
   const { kind } = resource;
   switch (kind.case) {
     case "route":
@@ -264,8 +262,8 @@ function pluginDraft(
   key: string,
   plugin: PluginMessage,
   missing: readonly Feature[],
-  { plugins, environment }: DraftContext,
-): Draft {
+  { plugins, instances }: DraftContext,
+): Draft | readonly EntryProblem[] {
   const { name, route, service, consumer } = plugin;
   const scope = {
     ...(route === undefined ? {} : { route: route.id }),
@@ -275,17 +273,28 @@ function pluginDraft(
   const none: Draft = { kind: "plugin", instance: undefined, scope, missing };
   // As in Kong, a plugin for http or https is for both; one for streams only is not for requests.
   const forRequests = plugin.protocols.some((p) => HTTP_PROTOCOLS.has(p));
+  const own = missing.length > 0 ? undefined : plugins.get(name);
+  if (plugin.enabled === false || !forRequests || own === undefined)
+    instances.drop(key);
   if (plugin.enabled === false || !forRequests) return none;
-  const own = plugins.get(name);
-  const handlers =
-    missing.length > 0
-      ? undefined
-      : own?.create(plugin.config ?? {}, environment);
-  const priority =
-    handlers === undefined || own === undefined ? Infinity : own.priority;
+  if (own === undefined)
+    return {
+      ...none,
+      instance: { key, name, priority: Infinity, scope, handlers: undefined },
+    };
+  const config = plugin.config ?? {};
+  const problems = own.problems?.(config) ?? [];
+  if (problems.length > 0)
+    return problems.map(({ field, reason }) => ({
+      key,
+      field: join("config", field),
+      reason,
+      class: "INVALID",
+    }));
+  const { handlers, lease } = instances.make(key, own, config);
   return {
     ...none,
-    instance: { key, name, priority, scope, handlers },
+    instance: { key, name, priority: own.priority, scope, handlers, lease },
   };
 }
 

@@ -1,19 +1,24 @@
+import type { AnswerPlugins } from "../plugin-answers.ts";
 import type { Begun, ClientSide } from "./attempts.ts";
 import type { UpstreamResponse } from "./messages.ts";
 import type { OwnHeaders } from "../headers/header-settings.ts";
-import { relayBody, splice, switchingProtocols } from "./relay.ts";
+import type { HeaderBag } from "./header-bag.ts";
 import {
-  clientHeaders,
-  type HeaderFilter,
-  type Latencies,
-} from "./responses.ts";
+  relayBody,
+  sendWhole,
+  splice,
+  switchingProtocols,
+  type BodyChange,
+} from "./relay.ts";
+import { clientHeaders, type Latencies } from "./responses.ts";
+import { isBodiless, workOnAnswer } from "./worked-answer.ts";
 
 /** What an upstream's answer is passed on with. */
 export interface PassingOn {
   readonly id: string;
   readonly latencies: Latencies;
   readonly head: OwnHeaders;
-  readonly filter: HeaderFilter;
+  readonly plugins: AnswerPlugins;
   /** Called when the head of the answer is settled, with its status: the revision is not needed any more. */
   readonly onHead: (status: number) => void;
   /** How long an upgraded connection may be silent. */
@@ -33,19 +38,50 @@ export async function passOn(
   if (answered.type === "upgrade")
     return passUpgrade(client, begun, answered, options);
   const { response: from } = answered;
-  if (!isWellFramed(from) || !writeHead(client, from, options)) {
+  const giveUp = (): false => {
     from.destroy();
     begun.end();
     return false;
-  }
+  };
+  if (!isWellFramed(from)) return giveUp();
+  const headers = clientHeaders(client.request, from, options);
+  const head = { status: from.statusCode ?? 502, headers, fromUpstream: true };
+  const work = options.plugins.work(head);
   let waiting: "read" | "client" = "read";
   begun.onRequestProgress(() => {
     begun.watch.wait(waiting);
   });
-  await relayBody(from, client.response, (next) => {
-    waiting = next;
-    begun.watch.wait(next);
-  });
+  let change: BodyChange | undefined;
+  if (work === undefined) options.plugins.filter(head);
+  else {
+    const passing = await workOnAnswer(work, head, {
+      from,
+      bodiless: isBodiless(client.request.method, head.status),
+      filter: options.plugins.filter,
+      onProgress: () => {
+        begun.watch.wait("read");
+      },
+    });
+    if (passing.type === "refused") return giveUp();
+    if (passing.type === "whole") {
+      if (!writeHead(client, passing, from.statusMessage, options))
+        return giveUp();
+      await sendWhole(passing.body, client.response, from.rawTrailers);
+      begun.end();
+      return true;
+    }
+    change = passing.change;
+  }
+  if (!writeHead(client, head, from.statusMessage, options)) return giveUp();
+  await relayBody(
+    from,
+    client.response,
+    (next) => {
+      waiting = next;
+      begun.watch.wait(next);
+    },
+    change,
+  );
   begun.end();
   return true;
 }
@@ -65,6 +101,7 @@ function passUpgrade(
     return false;
   }
   const headers = clientHeaders(request, from, options);
+  options.plugins.filter({ status: 101, headers, fromUpstream: true });
   headers.set("Connection", "Upgrade");
   headers.set("Upgrade", "websocket");
   options.onHead(101);
@@ -76,19 +113,18 @@ function passUpgrade(
 }
 
 function writeHead(
-  { request, response }: ClientSide,
-  from: UpstreamResponse,
+  { response }: ClientSide,
+  head: { readonly status: number; readonly headers: HeaderBag },
+  reason: string | undefined,
   options: PassingOn,
 ): boolean {
-  const status = from.statusCode ?? 502;
-  const headers = clientHeaders(request, from, options);
   try {
-    response.writeHead(status, from.statusMessage ?? "", headers.toRaw());
+    response.writeHead(head.status, reason ?? "", head.headers.toRaw());
   } catch {
     // A status or a header that node does not send.
     return false;
   }
-  options.onHead(status);
+  options.onHead(head.status);
   return true;
 }
 

@@ -27,6 +27,7 @@ export interface ClientSide {
 /** What goes to which service. */
 export interface UpstreamPlan {
   readonly service: ServedService;
+  readonly method: string;
   /** With query. */
   readonly path: string;
   readonly headers: HeaderBag;
@@ -143,7 +144,7 @@ async function tryTarget(
   const connected = await forwarder.connect(
     { protocol, host, port, agent },
     {
-      method: client.request.method ?? "GET",
+      method: plan.method,
       path,
       headers,
       framing: client.body.framing(),

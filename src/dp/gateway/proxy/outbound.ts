@@ -43,6 +43,9 @@ function isForged(lowerName: string): boolean {
 export class OutboundRequest implements UpstreamRequest {
   readonly headers: HeaderBag;
   rawQuery: string | undefined;
+  method: string;
+  #path: string | undefined;
+  #planned: () => string;
   readonly #body: RequestBody;
 
   constructor(
@@ -62,6 +65,8 @@ export class OutboundRequest implements UpstreamRequest {
     body: RequestBody,
   ) {
     this.rawQuery = target.rawQuery;
+    this.method = request.method ?? "GET";
+    this.#planned = () => target.path;
     this.#body = body;
     const raw = request.rawHeaders;
     const passes = endToEnd(raw);
@@ -97,6 +102,28 @@ export class OutboundRequest implements UpstreamRequest {
     }
   }
 
+  /** Says what the path will be when no plugin sets another. */
+  planPath(planned: () => string): void {
+    this.#planned = planned;
+  }
+
+  get path(): string {
+    this.#path ??= this.#planned();
+    return this.#path;
+  }
+
+  set path(path: string) {
+    if (!path.startsWith("/"))
+      throw new TypeError(
+        `the path ${JSON.stringify(path)} does not begin with "/"`,
+      );
+    // What stays is what a request line may have; "?" and "#" would end the path.
+    this.#path = path.replace(
+      /[^!$%&-;=@-_a-z~]|%(?![0-9A-Fa-f]{2})/gu,
+      percentEncoded,
+    );
+  }
+
   replaceBody(body: Buffer): void {
     this.#body.replace(body);
   }
@@ -114,6 +141,13 @@ export class OutboundRequest implements UpstreamRequest {
       if (value === "") this.headers.delete(name);
       else this.headers.set(name, value);
   }
+}
+
+function percentEncoded(text: string): string {
+  return Buffer.from(text, "utf8")
+    .toString("hex")
+    .toUpperCase()
+    .replace(/../g, "%$&");
 }
 
 /** Adds this proxy to the list of those that a message came through. */

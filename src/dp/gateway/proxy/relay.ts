@@ -11,6 +11,16 @@ import type { UpstreamResponse } from "./messages.ts";
 /** What relaying an answer waits for. */
 export type RelayProgress = "read" | "client";
 
+/** What plugins do to a body while it is relayed. */
+export interface BodyChange {
+  /** What has come of the body already. */
+  readonly begun: readonly Buffer[];
+  /** What is sent for a piece; the last one is empty. */
+  readonly pass: (chunk: Buffer, last: boolean) => Buffer;
+}
+
+const NOTHING = Buffer.alloc(0);
+
 /**
  * Passes the body and the trailers of an answer on. Resolves when the client has all of it, or cannot get it any more: an
  * answer that breaks off upstream breaks off for the client too, instead of looking whole or hanging.
@@ -19,13 +29,15 @@ export function relayBody(
   from: UpstreamResponse,
   to: DownstreamResponse,
   onProgress: (next: RelayProgress) => void,
+  change?: BodyChange,
 ): Promise<void> {
   return new Promise((resolve) => {
     const breakOff = (): void => {
       if (!from.complete) to.destroy();
     };
     from.on("data", (chunk: Buffer) => {
-      if (to.write(chunk)) {
+      const out = change === undefined ? chunk : change.pass(chunk, false);
+      if (out.length === 0 || to.write(out)) {
         onProgress("read");
         return;
       }
@@ -37,6 +49,8 @@ export function relayBody(
       from.resume();
     });
     from.once("end", () => {
+      const rest = change?.pass(NOTHING, true);
+      if (rest !== undefined && rest.length > 0) to.write(rest);
       const trailers = trailersOf(from.rawTrailers);
       if (trailers.length > 0) addTrailers(to, trailers);
       onProgress("client");
@@ -47,6 +61,31 @@ export function relayBody(
     // Whoever made the request gives it up when the client goes.
     to.once("close", resolve);
     onProgress("read");
+    if (change === undefined) return;
+    for (const chunk of change.begun) {
+      const out = change.pass(chunk, false);
+      if (out.length > 0) to.write(out);
+    }
+    from.resume();
+  });
+}
+
+/** Sends a body that is all here. Resolves as `relayBody` does. */
+export function sendWhole(
+  body: Buffer,
+  to: DownstreamResponse,
+  rawTrailers: readonly string[],
+): Promise<void> {
+  return new Promise((resolve) => {
+    to.once("close", resolve);
+    const trailers = trailersOf(rawTrailers);
+    if (trailers.length === 0) {
+      to.end(body);
+      return;
+    }
+    to.write(body);
+    addTrailers(to, trailers);
+    to.end();
   });
 }
 

@@ -1,5 +1,10 @@
 import { STATUS_CODES } from "node:http";
-import type { Answer, ResponseHead } from "../../plugins/plugin.ts";
+import type { Answer } from "../../plugins/plugin.ts";
+import {
+  NO_PLUGINS,
+  type AnswerPlugins,
+  type AnswerWork,
+} from "../plugin-answers.ts";
 import { grpcHeaders, isGrpc } from "../answers/grpc-status.ts";
 import { wordFor } from "../answers/wording.ts";
 import type { OwnHeaders } from "../headers/header-settings.ts";
@@ -13,9 +18,7 @@ import type { RequestTarget } from "./inbound.ts";
 import type { UpstreamResponse } from "./messages.ts";
 import { addVia, PRODUCT } from "./outbound.ts";
 import { mayHaveTrailers } from "./relay.ts";
-
-/** Changes the head of a response before it goes out. */
-export type HeaderFilter = (head: ResponseHead) => void;
+import { workOnWhole, type AnswerHead } from "./worked-answer.ts";
 
 /** Milliseconds, as whole numbers, that the headers of a response tell. */
 export interface Latencies {
@@ -35,7 +38,7 @@ export function sendAnswer(
     readonly id: string;
     readonly latencyMs: number;
     readonly head: OwnHeaders;
-    readonly filter: HeaderFilter;
+    readonly plugins: AnswerPlugins;
   },
 ): void {
   if (response.headersSent || response.destroyed) {
@@ -54,10 +57,48 @@ export function sendAnswer(
   headers.set(names.responseLatency, String(options.latencyMs));
   headers.set(names.requestId, options.id);
   options.head.tell?.(headers);
-  options.filter({ status, headers, fromUpstream: false });
+  const head = { status, headers, fromUpstream: false };
+  const work = bodiless ? undefined : options.plugins.work(head);
+  if (work !== undefined) {
+    sendWorked(response, work, head, body, options);
+    return;
+  }
+  options.plugins.filter(head);
+  write(response, head, bodiless ? undefined : body);
+}
+
+function sendWorked(
+  response: DownstreamResponse,
+  work: AnswerWork,
+  head: AnswerHead,
+  body: Buffer,
+  options: Parameters<typeof sendAnswer>[2],
+): void {
+  workOnWhole(work, head, body, options.plugins.filter)
+    .then((worked) => {
+      if (response.headersSent || response.destroyed) response.destroy();
+      else if (worked.type === "whole") write(response, worked, worked.body);
+      else
+        sendAnswer(
+          response,
+          { status: 500, message: "An unexpected error occurred" },
+          { ...options, plugins: NO_PLUGINS },
+        );
+    })
+    .catch(() => {
+      // Headers that node does not send.
+      response.destroy();
+    });
+}
+
+function write(
+  response: DownstreamResponse,
+  { status, headers }: { readonly status: number; readonly headers: HeaderBag },
+  body: Buffer | undefined,
+): void {
   // With the reason: one of an upstream's answer that could not be sent may be left over.
   response.writeHead(status, STATUS_CODES[status] ?? "", headers.toRaw());
-  response.end(bodiless ? undefined : body);
+  response.end(body);
 }
 
 /** The answer to plain http where only https is served. */
@@ -81,7 +122,7 @@ export function upgradeToHttps(
   };
 }
 
-/** The headers of an upstream's response as the client gets them. */
+/** The headers of an upstream's response as the client gets them, before plugins change them. */
 export function clientHeaders(
   request: DownstreamRequest,
   from: UpstreamResponse,
@@ -89,7 +130,6 @@ export function clientHeaders(
     readonly id: string;
     readonly latencies: Latencies;
     readonly head: OwnHeaders;
-    readonly filter: HeaderFilter;
   },
 ): HeaderBag {
   const raw = from.rawHeaders;
@@ -109,11 +149,6 @@ export function clientHeaders(
   if (upstreamStatus)
     headers.set(names.upstreamStatus, String(from.statusCode ?? 502));
   tell?.(headers);
-  options.filter({
-    status: from.statusCode ?? 502,
-    headers,
-    fromUpstream: true,
-  });
   return headers;
 }
 
