@@ -16,6 +16,8 @@ export interface ProxyGateway extends AsyncDisposable {
   readonly degraded: readonly Degradation[];
   /** Where it listens: "host:port"; empty before that. */
   readonly address: string;
+  /** Where it listens with TLS: "host:port"; empty when it does not. */
+  readonly tlsAddress: string;
   /** Compiles a state beside the one that is served, which stays as it is. */
   prepare(
     state: State,
@@ -31,9 +33,10 @@ export interface ProxyGateway extends AsyncDisposable {
   /**
    * Begins to listen. Port 0: the system chooses.
    *
+   * @param tlsListen Where to listen with TLS; absent: nowhere.
    * @throws ListenError when nothing can listen there.
    */
-  open(listen: HostPort): Promise<void>;
+  open(listen: HostPort, tlsListen?: HostPort): Promise<void>;
   /** Requests and errors by revision, since this was last asked. */
   takeCounters(): RevisionCount[];
   /** Stops accepting, lets requests under way end for the grace time, then cuts all connections. */

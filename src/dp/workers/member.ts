@@ -1,4 +1,3 @@
-import type { HostPort } from "../../runtime/host-port.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Feature } from "../../model/features.ts";
 import type { RevisionCount } from "../gateway/counters.ts";
@@ -8,6 +7,7 @@ import { forkWorker, type Ending, type Forked } from "./fork.ts";
 import { Link } from "./link.ts";
 import type {
   FromWorker,
+  ListenAt,
   PreparedNews,
   ToWorker,
   WorkerSettings,
@@ -42,6 +42,12 @@ export type Answer<T> =
 
 const GONE = { type: "gone" } as const;
 
+/** What became of listening. */
+type ListenNews = Extract<
+  FromWorker,
+  { readonly type: "listening" | "notListening" }
+>;
+
 /** What a worker has in hand besides what it serves. */
 export interface Handed {
   readonly state: State;
@@ -70,7 +76,8 @@ export class Member {
   #failure: string | undefined;
   /** Hears of what is done for `#handed`. */
   #progress: ((done: number, total: number) => void) | undefined;
-  address: string | undefined;
+  #listening:
+    { readonly address: string; readonly tlsAddress: string } | undefined;
 
   constructor(options: MemberOptions) {
     this.#options = options;
@@ -206,20 +213,19 @@ export class Member {
     void this.#link.send({ type: "drop", id: handed.id });
   }
 
+  /** Where it listens; undefined while it does not. */
+  get listening():
+    { readonly address: string; readonly tlsAddress: string } | undefined {
+    return this.#listening;
+  }
+
   /** Has it listen. */
-  async listen(
-    listen: HostPort,
-  ): Promise<
-    Answer<Extract<FromWorker, { type: "listening" | "notListening" }>>
-  > {
-    const listening =
-      this.#wait<Extract<FromWorker, { type: "listening" | "notListening" }>>(
-        "listening",
-      );
-    void this.#link.send({ type: "listen", listen });
+  async listen(at: ListenAt): Promise<Answer<ListenNews>> {
+    const listening = this.#wait<ListenNews>("listening");
+    void this.#link.send({ type: "listen", at });
     const answer = await listening;
     if (answer.type === "answer" && answer.value.type === "listening")
-      this.address = answer.value.address;
+      this.#listening = answer.value;
     return answer;
   }
 
@@ -258,7 +264,7 @@ export class Member {
   }
 
   #take(message: FromWorker): void {
-    const { options } = { options: this.#options };
+    const options = this.#options;
     this.#unanswered = 0;
     switch (message.type) {
       case "hello":

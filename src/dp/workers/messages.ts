@@ -21,6 +21,9 @@ export interface WorkerSettings {
   readonly gateway: Plain<GatewaySettings>;
 }
 
+/** Where workers listen: in clear text and, if so, with TLS. No port is 0. */
+export type ListenAt = readonly [plain: HostPort, secure?: HostPort];
+
 /** What the data plane tells a worker. */
 export type ToWorker =
   | { readonly type: "settings"; readonly settings: WorkerSettings }
@@ -38,7 +41,7 @@ export type ToWorker =
   | { readonly type: "bytes"; readonly id: number }
   | { readonly type: "commit"; readonly id: number }
   | { readonly type: "drop"; readonly id: number }
-  | { readonly type: "listen"; readonly listen: HostPort }
+  | { readonly type: "listen"; readonly at: ListenAt }
   | { readonly type: "ping" }
   | {
       readonly type: "counted";
@@ -83,9 +86,15 @@ export type FromWorker =
       readonly news: PreparedNews;
     }
   | { readonly type: "committed"; readonly id: number }
-  | { readonly type: "listening"; readonly address: string }
+  | {
+      readonly type: "listening";
+      readonly address: string;
+      readonly tlsAddress: string;
+    }
   | {
       readonly type: "notListening";
+      /** The address that it was not to be had at. */
+      readonly listen: HostPort;
       readonly code: string;
       readonly reason: string;
     }

@@ -11,8 +11,9 @@ import { LocalCounters } from "../plugins/counters.ts";
 import type { ProxyGateway } from "../proxy-gateway.ts";
 import type { State } from "../replica/last-good.ts";
 import { Attempt } from "./attempt.ts";
-import { withPort } from "./free-port.ts";
+import { withPorts } from "./free-port.ts";
 import { Member, type Patience } from "./member.ts";
+import type { FromWorker, ListenAt } from "./messages.ts";
 import { nextStep } from "./next-step.ts";
 import { Place } from "./place.ts";
 import { RevisionCounts } from "./revision-counts.ts";
@@ -41,6 +42,8 @@ const DEFAULT_GRACE_MS = 5_000;
 /** Somebody may take a free port before workers listen on it. */
 const PORT_TRIES = 3;
 
+type Refused = Extract<FromWorker, { readonly type: "notListening" }>;
+
 /** A worker as people see it. */
 export interface WorkerStatus {
   readonly worker: number;
@@ -68,8 +71,8 @@ export class WorkerGroup implements ProxyGateway {
   #features: readonly Feature[] = [];
   #serving: { readonly state: State; readonly prepared: Prepared } | undefined;
   #attempt: Attempt | undefined;
-  #listen: HostPort | undefined;
-  #refusedToListen: { code: string; reason: string } | undefined;
+  #listen: ListenAt | undefined;
+  #refused: Refused | undefined;
   #startFailure: string | undefined;
   /** Whether it has listened. */
   #isOpen = false;
@@ -131,9 +134,11 @@ export class WorkerGroup implements ProxyGateway {
   }
 
   get address(): string {
-    for (const { address } of this.#members)
-      if (address !== undefined) return address;
-    return "";
+    return this.#listening?.address ?? "";
+  }
+
+  get tlsAddress(): string {
+    return this.#listening?.tlsAddress ?? "";
   }
 
   /** The workers, by number. */
@@ -193,9 +198,9 @@ export class WorkerGroup implements ProxyGateway {
       return (
         members.some(({ serving }) => serving === state) &&
         members.every(
-          ({ serving, address }) =>
+          ({ serving, listening }) =>
             serving === state ||
-            (this.#listen !== undefined && address === undefined),
+            (this.#listen !== undefined && listening === undefined),
         )
       );
     });
@@ -205,26 +210,21 @@ export class WorkerGroup implements ProxyGateway {
     if (this.#attempt?.state.cursor.root === root) this.#giveUp();
   }
 
-  async open(listen: HostPort): Promise<void> {
+  async open(listen: HostPort, tlsListen?: HostPort): Promise<void> {
+    const wanted = [listen, ...(tlsListen === undefined ? [] : [tlsListen])];
+    const mayDiffer = wanted.some(({ port }) => port === 0);
     for (let tries = 1; ; tries++) {
-      this.#refusedToListen = undefined;
-      this.#listen = await withPort(listen);
-      this.#signal.raise();
-      await this.#until(
-        () =>
-          this.#refusedToListen !== undefined ||
-          [...this.#members].every(({ address }) => address !== undefined),
+      const [plain = listen, secure] = await withPorts(wanted);
+      const refused = await this.#listenAt(
+        secure === undefined ? [plain] : [plain, secure],
       );
-      const refused = this.#refused();
-      if (refused === undefined) {
-        this.#isOpen = true;
-        return;
-      }
-      const isTaken = refused.code === "EADDRINUSE";
+      if (refused === undefined) break;
       this.#listen = undefined;
-      if (isTaken && listen.port === 0 && tries < PORT_TRIES) continue;
-      throw new ListenError(listen, new Error(refused.reason));
+      const isTaken = refused.code === "EADDRINUSE";
+      if (!isTaken || !mayDiffer || tries === PORT_TRIES)
+        throw new ListenError(refused.listen, new Error(refused.reason));
     }
+    this.#isOpen = true;
   }
 
   takeCounters(): RevisionCount[] {
@@ -242,6 +242,26 @@ export class WorkerGroup implements ProxyGateway {
 
   get #patience(): Patience {
     return { ...PATIENCE, ...this.#options.patience };
+  }
+
+  async #listenAt(at: ListenAt): Promise<Refused | undefined> {
+    this.#refused = undefined;
+    this.#listen = at;
+    this.#signal.raise();
+    let refused: Refused | undefined;
+    await this.#until(() => {
+      refused = this.#refused;
+      return (
+        refused !== undefined ||
+        [...this.#members].every(({ listening }) => listening !== undefined)
+      );
+    });
+    return refused;
+  }
+
+  get #listening(): Member["listening"] {
+    return [...this.#members].find(({ listening }) => listening !== undefined)
+      ?.listening;
   }
 
   async #close(): Promise<void> {
@@ -299,13 +319,12 @@ export class WorkerGroup implements ProxyGateway {
         {
           serving: member.serving,
           handed: member.handed,
-          isListening: member.address !== undefined,
+          isListening: member.listening !== undefined,
         },
         {
           serving: this.#serving?.state,
           next: this.#attempt?.state,
-          listens:
-            this.#listen !== undefined && this.#refusedToListen === undefined,
+          listens: this.#listen !== undefined && this.#refused === undefined,
           anyServes: this.#active().length > 0,
         },
       );
@@ -357,10 +376,9 @@ export class WorkerGroup implements ProxyGateway {
     const answer = await member.listen(this.#listen);
     if (answer.type === "gone") return;
     if (answer.value.type === "notListening") {
-      const { code, reason } = answer.value;
       // The first time it is the address that is wrong; later somebody has taken it and may give it back.
-      if (this.#isOpen) member.kill(`it cannot listen: ${reason}`);
-      else this.#refusedToListen = { code, reason };
+      if (this.#isOpen) member.kill(`it cannot listen: ${answer.value.reason}`);
+      else this.#refused = answer.value;
     }
     this.#signal.raise();
   }
@@ -386,7 +404,7 @@ export class WorkerGroup implements ProxyGateway {
       this.#members.has(member) &&
       !member.isGone &&
       member.serving === this.#serving?.state &&
-      (this.#listen === undefined || member.address !== undefined)
+      (this.#listen === undefined || member.listening !== undefined)
     );
   }
 
@@ -415,10 +433,5 @@ export class WorkerGroup implements ProxyGateway {
       if (isSo()) return;
       await changed;
     }
-  }
-
-  /** For the compiler, which takes what was set to undefined to stay so. */
-  #refused(): { code: string; reason: string } | undefined {
-    return this.#refusedToListen;
   }
 }

@@ -1,5 +1,6 @@
 import type { Snapshot } from "../../model/snapshot.ts";
 import { systemClock } from "../../runtime/clock.ts";
+import { ListenError } from "../../runtime/host-port.ts";
 import { createLogger, type Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import { Registry } from "prom-client";
@@ -7,6 +8,7 @@ import { Gateway, type Prepared } from "../gateway/gateway.ts";
 import type { Link } from "./link.ts";
 import type {
   FromWorker,
+  ListenAt,
   PreparedNews,
   ToWorker,
   WorkerSettings,
@@ -98,7 +100,7 @@ export class Worker {
         this.#commit(message.id);
         return;
       case "listen":
-        void this.#listen(message.listen);
+        void this.#listen(message.at);
         return;
       case "ping":
         this.#pong();
@@ -190,19 +192,16 @@ export class Worker {
     void this.#link.send({ type: "committed", id });
   }
 
-  async #listen(
-    listen: Extract<ToWorker, { readonly type: "listen" }>["listen"],
-  ): Promise<void> {
+  async #listen(at: ListenAt): Promise<void> {
     try {
-      await this.#gateway.open(listen);
-      void this.#link.send({
-        type: "listening",
-        address: this.#gateway.address,
-      });
+      await this.#gateway.open(...at);
+      const { address, tlsAddress } = this.#gateway;
+      void this.#link.send({ type: "listening", address, tlsAddress });
     } catch (error) {
       const cause = error instanceof Error ? (error.cause ?? error) : error;
       void this.#link.send({
         type: "notListening",
+        listen: error instanceof ListenError ? error.listen : at[0],
         code:
           typeof cause === "object" && cause !== null && "code" in cause
             ? String(cause.code)
