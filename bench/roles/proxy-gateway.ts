@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Gateway } from "../../src/dp/gateway/gateway.ts";
+import { HttpProxyForwarder } from "../../src/dp/gateway/proxy/http-proxy-forwarder.ts";
 import type { Resource } from "../../src/gen/holdfast/config/v1/resource_pb.js";
 import { cursorOf } from "../../src/model/cursor.ts";
 import { fillDefaults } from "../../src/model/defaults.ts";
@@ -18,6 +19,8 @@ export interface GatewayPlan {
   readonly routes: number;
   readonly plugins: readonly string[];
   readonly upstreamPort: number;
+  /** Absent: the gateway's own. */
+  readonly forwarder?: "http-proxy";
 }
 
 /** How changing went. */
@@ -59,6 +62,9 @@ export function proxyGateway(): ProxyGateway & Calls {
         clock: systemClock,
         logger: silentLogger,
         metrics: new Registry(),
+        ...(plan.forwarder === "http-proxy"
+          ? { forwarder: new HttpProxyForwarder() }
+          : {}),
       });
       const { plugins, upstreamPort } = plan;
       await serve(

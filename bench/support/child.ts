@@ -55,7 +55,14 @@ export class Child<C> implements AsyncDisposable {
    */
   static async start<C>(role: RoleName, built?: string): Promise<Child<C>> {
     const main = built ?? fileURLToPath(new URL("../main.ts", import.meta.url));
-    const execArgv = built === undefined ? process.execArgv : [];
+    const profiles = process.env["BENCH_PROFILES"];
+    const execArgv = [
+      ...(built === undefined ? process.execArgv : []),
+      // A directory for a CPU profile of each process, to see where its time goes.
+      ...(profiles === undefined
+        ? []
+        : ["--cpu-prof", `--cpu-prof-dir=${profiles}`]),
+    ];
     const child = fork(main, ["role", role], {
       execArgv: [...execArgv, "--expose-gc"],
       serialization: "advanced",

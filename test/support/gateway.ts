@@ -9,6 +9,7 @@ import { Snapshot, type Entry } from "../../src/model/snapshot.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { HostPort } from "../../src/runtime/host-port.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
+import type { Forwarder } from "../../src/dp/gateway/proxy/forward.ts";
 import {
   Gateway,
   type GatewayOptions,
@@ -38,6 +39,13 @@ export function withEntries(puts: readonly Entry[]): Snapshot {
   );
 }
 
+let makeForwarder: (() => Forwarder) | undefined;
+
+/** All test gateways of this file are made with such a forwarder from now on. */
+export function useForwarder(make: () => Forwarder): void {
+  makeForwarder = make;
+}
+
 /** A gateway on a port of its own, for tests. */
 export class TestGateway implements AsyncDisposable {
   readonly gateway: Gateway;
@@ -59,6 +67,7 @@ export class TestGateway implements AsyncDisposable {
       graceMs: 200,
       // Rounds begin with the targets in the order given.
       random: () => 0.999_999,
+      ...(makeForwarder === undefined ? {} : { forwarder: makeForwarder() }),
       ...options,
     });
     const test = new TestGateway(gateway);

@@ -25,7 +25,8 @@ import { GatewayMetrics } from "./metrics.ts";
 import { PluginPool } from "./plugin-pool.ts";
 import { AgentPool } from "./proxy/agents.ts";
 import { FailureLog } from "./proxy/failure-log.ts";
-import { HttpProxyForwarder } from "./proxy/http-proxy-forwarder.ts";
+import { ChoosingForwarder } from "./proxy/choosing-forwarder.ts";
+import type { Forwarder } from "./proxy/forward.ts";
 import type { Degradation, Runtime } from "./runtime.ts";
 import { serve } from "./serve.ts";
 import type { GatewaySettings } from "./settings.ts";
@@ -36,6 +37,8 @@ export interface GatewayOptions extends GatewaySettings {
   readonly logger: Logger;
   /** A number from 0 to below 1. Default: `Math.random`. */
   readonly random?: () => number;
+  /** What makes requests to upstreams. Default: connections of its own, and http-proxy for upgrades. */
+  readonly forwarder?: Forwarder;
   /** Where numbers about requests go. Absent: nowhere. */
   readonly metrics?: Registry;
   /** Counters that plugins share with other processes. Default: this process's own. */
@@ -45,7 +48,9 @@ export interface GatewayOptions extends GatewaySettings {
 }
 
 type Settings = GatewayOptions &
-  Required<Omit<GatewayOptions, "metrics" | "headers" | "counters">>;
+  Required<
+    Omit<GatewayOptions, "forwarder" | "metrics" | "headers" | "counters">
+  >;
 
 const DEFAULTS: Pick<Settings, "tlsVerify" | "graceMs" | "random" | "plugins"> =
   {
@@ -91,9 +96,9 @@ export class Gateway implements AsyncDisposable {
   readonly #instances: PluginPool;
   readonly #options: Settings;
   readonly #headers: HeaderSettings;
-  readonly #agents = new AgentPool();
+  readonly #agents: AgentPool;
   readonly #counters = new Counters();
-  readonly #forwarder = new HttpProxyForwarder();
+  readonly #forwarder: Forwarder;
   readonly #failures: FailureLog;
   readonly #metrics: GatewayMetrics | undefined;
   readonly #prepared = new WeakMap<Prepared, Runtime>();
@@ -103,6 +108,8 @@ export class Gateway implements AsyncDisposable {
 
   private constructor(options: Settings) {
     this.#options = options;
+    this.#agents = new AgentPool(options.clock);
+    this.#forwarder = options.forwarder ?? new ChoosingForwarder();
     this.#headers = headerSettings(options.headers);
     this.#plugins = new Map([
       ...PLUGINS,

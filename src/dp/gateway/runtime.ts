@@ -6,7 +6,7 @@ import type { LinkedUpstream } from "./compile/link-upstream.ts";
 import type { LinkState } from "./compile/links.ts";
 import type { ServerNames } from "./downstream/certificates.ts";
 import type { PluginChains } from "./plugin-chains.ts";
-import type { UpstreamAgent } from "./proxy/agents.ts";
+import type { UpstreamAgent } from "./proxy/upstream-agent.ts";
 import type { RouteConditions } from "./router/conditions.ts";
 import type { Router } from "./router/router.ts";
 

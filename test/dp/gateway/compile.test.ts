@@ -38,7 +38,7 @@ function contextOf(some: Partial<CompileContext> = {}): CompileContext {
         version: 1,
       })),
     ],
-    agents: new AgentPool(),
+    agents: new AgentPool(systemClock),
     random: () => 0.5,
     tlsVerify: false,
     onUnsupported: "refuse",

@@ -2,7 +2,7 @@ import type { Cursor } from "../../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Snapshot } from "../../../model/snapshot.ts";
 import type { Slices } from "../../../model/slices.ts";
 import { PluginChains } from "../plugin-chains.ts";
-import type { UpstreamAgent } from "../proxy/agents.ts";
+import type { UpstreamAgent } from "../proxy/upstream-agent.ts";
 import { Router } from "../router/router.ts";
 import type { Runtime } from "../runtime.ts";
 import { readChanges } from "./changes.ts";

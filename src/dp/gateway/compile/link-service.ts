@@ -1,4 +1,4 @@
-import type { TlsSettings } from "../proxy/agents.ts";
+import type { TlsSettings } from "../proxy/upstream-agent.ts";
 import type { Linker, LinkSite } from "./linker.ts";
 import type { ServiceDraft } from "./service-draft.ts";
 

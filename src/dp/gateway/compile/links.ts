@@ -6,7 +6,7 @@ import type {
 } from "../../plugins/plugin.ts";
 import type { BalancerTarget } from "../balancer.ts";
 import type { PluginInstance } from "../plugin-chains.ts";
-import type { TlsSettings } from "../proxy/agents.ts";
+import type { TlsSettings } from "../proxy/upstream-agent.ts";
 import type { Degradation, ServedRoute, ServedService } from "../runtime.ts";
 import { SharedMap } from "../shared-map.ts";
 import type { Draft } from "./draft.ts";

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { UpstreamAgent } from "./agents.ts";
+import type { UpstreamAgent } from "./upstream-agent.ts";
 import type { Failure } from "./failure.ts";
 import type { HeaderBag } from "./header-bag.ts";
 import type { SentRequest, UpstreamResponse } from "./messages.ts";

@@ -20,4 +20,6 @@ export interface SentRequest {
 export interface UpstreamResponse extends ReadMessage {
   readonly statusCode?: number | undefined;
   readonly statusMessage?: string | undefined;
+  /** The whole body when all of it is here and there are no trailers: then it need not be listened for. */
+  takeWhole?(): Buffer | undefined;
 }

@@ -32,6 +32,14 @@ export function relayBody(
   change?: BodyChange,
 ): Promise<void> {
   return new Promise((resolve) => {
+    // Whoever made the request gives it up when the client goes.
+    to.once("close", resolve);
+    const whole = from.takeWhole?.();
+    if (whole !== undefined) {
+      onProgress("client");
+      to.end(whole);
+      return;
+    }
     const breakOff = (): void => {
       if (!from.complete) to.destroy();
     };
@@ -58,8 +66,6 @@ export function relayBody(
     });
     from.once("error", breakOff);
     from.once("close", breakOff);
-    // Whoever made the request gives it up when the client goes.
-    to.once("close", resolve);
     onProgress("read");
     if (change === undefined) return;
     for (const chunk of change.begun) {
