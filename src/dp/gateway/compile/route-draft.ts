@@ -7,6 +7,8 @@ import {
   type HeaderCondition,
   type PathPattern,
 } from "../router/conditions.ts";
+import { literalPrefix } from "../router/literal-prefix.ts";
+import { requiredTexts } from "../router/required-texts.ts";
 import type { ServedRoute } from "../runtime.ts";
 
 /** A route, read; `route` is undefined when it is left out: a stream, gRPC, WebSocket-only or expressions route. */
@@ -61,7 +63,12 @@ function readHost(text: string): HostPattern {
 function readPath(text: string): PathPattern {
   if (!isRegexPath(text)) return { type: "prefix", prefix: text };
   const source = text.slice(1);
-  return { type: "regex", source, regex: readRegex(source, "paths") };
+  return {
+    type: "regex",
+    source,
+    regex: readRegex(source, "paths"),
+    needs: requiredTexts(source, literalPrefix(source)),
+  };
 }
 
 /** A sole value "~*…" is an expression, found anywhere in the value, without regard to case. */

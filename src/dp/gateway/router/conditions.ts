@@ -1,10 +1,17 @@
 import { type HostPattern } from "../../../model/hosts.ts";
 import { type Regex } from "../../../model/regex.ts";
+import type { RequiredTexts } from "./required-texts.ts";
 
 /** One entry of a route's paths. */
 export type PathPattern =
   | { readonly type: "prefix"; readonly prefix: string }
-  | { readonly type: "regex"; readonly source: string; readonly regex: Regex };
+  | {
+      readonly type: "regex";
+      readonly source: string;
+      readonly regex: Regex;
+      /** What must be in a path that matches. */
+      readonly needs: RequiredTexts;
+    };
 
 /** One header that must be there, with one of the values (in lower case) or a value that the expression is found in. */
 export interface HeaderCondition {
@@ -95,6 +102,7 @@ export function matchPath(
   if (paths.length === 0) return NO_PATH;
   for (const pattern of paths) {
     if (pattern.type === "regex") {
+      if (!hasAll(pattern.needs, path)) continue;
       const match = pattern.regex.matchStart(path);
       if (match !== undefined)
         return { prefix: match.text, groups: match.groups, named: match.named };
@@ -102,6 +110,12 @@ export function matchPath(
       return { ...NO_PATH, prefix: pattern.prefix };
   }
   return undefined;
+}
+
+function hasAll({ texts, ignoresCase }: RequiredTexts, path: string): boolean {
+  if (texts.length === 0) return true;
+  const looked = ignoresCase ? path.toLowerCase() : path;
+  return texts.every((text) => looked.includes(text));
 }
 
 function matchesHost(pattern: HostPattern, request: RouteRequest): boolean {

@@ -97,29 +97,41 @@ export class Router<Route extends Prioritised> {
 
   /** The route of a request. */
   match(request: RouteRequest): RouterMatch<Route> | undefined {
-    let best: Ranked<Route> | undefined;
-    let bestPath: PathMatch | undefined;
+    let best: Candidate<Route> | undefined;
     const found: RankList<Ranked<Route>>[] = [];
     forHost(this.#trees, request.host, (tree) => {
+      found.length = 0;
       findTexts(tree, request.path, found);
+      // Most likely the one with the longest path goes first, and then most others need not be looked at.
+      for (let i = found.length - 1; i >= 0; i--)
+        best = firstOf(found[i] ?? [], request, best) ?? best;
     });
-    for (const list of found)
-      search: for (const run of list)
-        for (const item of run) {
-          // What follows in the list is no better either.
-          if (best !== undefined && compareRanks(item, best) >= 0) break search;
-          const { conditions } = item.route;
-          if (!matchesAllButPath(conditions, request)) continue;
-          const path = matchPath(conditions.paths, request.path);
-          if (path === undefined) continue;
-          best = item;
-          bestPath = path;
-          break search;
-        }
-    return best === undefined || bestPath === undefined
-      ? undefined
-      : { route: best.route, path: bestPath };
+    return best && { route: best.item.route, path: best.path };
   }
+}
+
+interface Candidate<Route> {
+  readonly item: Ranked<Route>;
+  readonly path: PathMatch;
+}
+
+/** The first of a list that matches, if it goes before what was found elsewhere. */
+function firstOf<Route extends Prioritised>(
+  list: RankList<Ranked<Route>>,
+  request: RouteRequest,
+  best: Candidate<Route> | undefined,
+): Candidate<Route> | undefined {
+  for (const run of list)
+    for (const item of run) {
+      // What follows in the list is no better either.
+      if (best !== undefined && compareRanks(item, best.item) >= 0)
+        return undefined;
+      const { conditions } = item.route;
+      if (!matchesAllButPath(conditions, request)) continue;
+      const path = matchPath(conditions.paths, request.path);
+      if (path !== undefined) return { item, path };
+    }
+  return undefined;
 }
 
 /** Where a route stands: every host with every text that a path of it begins with. */

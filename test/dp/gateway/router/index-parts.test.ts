@@ -12,6 +12,7 @@ import {
   withRanked,
   type RankList,
 } from "../../../../src/dp/gateway/router/rank-list.ts";
+import { requiredTexts } from "../../../../src/dp/gateway/router/required-texts.ts";
 import { newEdit } from "../../../../src/dp/gateway/shared-map.ts";
 import { compileRegex } from "../../../../src/model/regex.ts";
 
@@ -76,6 +77,87 @@ describe("the literal beginning of an expression", () => {
       ),
       { numRuns: 5_000 },
     );
+  }, 30_000);
+});
+
+describe("the texts that an expression needs", () => {
+  test.each([
+    ["/[a-z]+/orders/\\d+", ["/orders/"]],
+    ["/\\w+/x", ["/x"]],
+    ["/[^/]+/reports/(?P<year>\\d{4})$", ["/reports/"]],
+    ["/(en|de)/shop/.*", ["/shop/"]],
+    ["/.*/(inner|x)", []],
+    ["/.*/(?:inner)+end", ["inner", "end"]],
+    ["/.*/(inner)?end", ["end"]],
+    ["/.*abc{2}de", ["abc", "de"]],
+    ["/.*abc{0,2}de", ["ab", "de"]],
+    ["/.*abc+?de", ["abc", "de"]],
+    ["/a.b|/c.d", []],
+    ["/\\d+/a\\.b", ["/a.b"]],
+    ["/[]x|]abc", ["abc"]],
+    ["/[[:alpha:]]abc", ["abc"]],
+    ["/\\x41bc", []],
+    ["/\\pLbc", []],
+    ["/.*\\Q|\\Ebc", []],
+  ])("%j: %j", (source, texts) => {
+    expect([...requiredTexts(source).texts].sort()).toEqual([...texts].sort());
+  });
+
+  test("are looked for without regard to case when any part of the expression has none", () => {
+    expect(requiredTexts("/.*/(?i)Abc")).toEqual({
+      texts: ["abc"],
+      ignoresCase: true,
+    });
+  });
+
+  test("what is known already is left out", () => {
+    expect(requiredTexts("/api/\\d+/x1", "/api/").texts).toEqual(["/x1"]);
+  });
+
+  test("stand in every text that the expression matches", () => {
+    const part = fc.constantFrom(
+      ...["/", "a", "b", "ab", "/a", "\\.", ".", "\\d", "\\x61", "\\pL", "\\a"],
+      ...[
+        "(a|b)",
+        "(ab)",
+        "(?:ab)",
+        "(?P<n>ab)",
+        "[a|]",
+        "[^b]",
+        "[]a]",
+        "[[:alpha:]]",
+      ],
+      ...["|", "*", "+", "?", "{2}", "{0}", "{0,1}", "{1,}", "{,2}", "{", "}"],
+      ...["(?i)", "(?s)", "(?i:A)", "(?-i)", "^", "$", "(", ")", "\\b"],
+      ...["\\Q|\\E", "\\Q\\E", "[\\]b]", "[[:x", "(?", "A"],
+    );
+    let matched = 0;
+    fc.assert(
+      fc.property(
+        fc.array(part, { maxLength: 7 }),
+        fc.array(
+          fc.string({
+            unit: fc.constantFrom("/", "a", "b", ".", "1", "|", "A", "ab"),
+            maxLength: 6,
+          }),
+          { minLength: 5, maxLength: 5 },
+        ),
+        (parts, texts) => {
+          const source = parts.join("");
+          const compiled = compileRegex(source);
+          if (!compiled.ok) return;
+          const { texts: needed, ignoresCase } = requiredTexts(source);
+          for (const text of texts) {
+            if (compiled.regex.matchStart(text) === undefined) continue;
+            matched++;
+            const looked = ignoresCase ? text.toLowerCase() : text;
+            expect(needed.filter((one) => !looked.includes(one))).toEqual([]);
+          }
+        },
+      ),
+      { numRuns: 8_000 },
+    );
+    expect(matched).toBeGreaterThan(100);
   }, 30_000);
 });
 
