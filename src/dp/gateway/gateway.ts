@@ -13,6 +13,7 @@ import { driveSlices } from "../../runtime/slices.ts";
 import { LocalCounters, type SharedCounters } from "../plugins/counters.ts";
 import type { Plugin } from "../plugins/plugin.ts";
 import { PLUGINS } from "../plugins/registry.ts";
+import { AccessLog } from "./access-log.ts";
 import { compileSlices, type Violation } from "./compile/compile.ts";
 import { Counters, type RevisionCount } from "./counters.ts";
 import { Listeners } from "./downstream/listeners.ts";
@@ -49,7 +50,10 @@ export interface GatewayOptions extends GatewaySettings {
 
 type Settings = GatewayOptions &
   Required<
-    Omit<GatewayOptions, "forwarder" | "metrics" | "headers" | "counters">
+    Omit<
+      GatewayOptions,
+      "forwarder" | "metrics" | "headers" | "counters" | "accessLog"
+    >
   >;
 
 const DEFAULTS: Pick<Settings, "tlsVerify" | "graceMs" | "random" | "plugins"> =
@@ -104,6 +108,7 @@ export class Gateway implements AsyncDisposable {
   readonly #prepared = new WeakMap<Prepared, Runtime>();
   #runtime: Runtime | undefined;
   #listeners: Listeners | undefined;
+  #accessLog: AccessLog | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(options: Settings) {
@@ -168,13 +173,20 @@ export class Gateway implements AsyncDisposable {
    * Begins to listen. Port 0: the system chooses.
    *
    * @param tlsListen Where to listen with TLS; absent: nowhere.
-   * @throws ListenError when nothing can listen there.
+   * @throws ListenError when nothing can listen there, an Error of the system when the access log cannot be opened.
    */
   async open(listen: HostPort, tlsListen?: HostPort): Promise<void> {
+    const { accessLog, clock, logger, metrics } = this.#options;
+    if (accessLog !== undefined)
+      this.#accessLog = await AccessLog.open(accessLog, {
+        clock,
+        logger,
+        metrics,
+      });
     this.#listeners = await Listeners.open(
       { plain: listen, secure: tlsListen },
       {
-        clock: this.#options.clock,
+        clock,
         names: () => this.#runtime?.serverNames,
         onRequest: (arrived) => {
           this.#serve(arrived);
@@ -270,6 +282,11 @@ export class Gateway implements AsyncDisposable {
     return this.#counters.take();
   }
 
+  /** Goes on in a new file when the access log's was moved away. */
+  async reopenLogs(): Promise<void> {
+    await this.#accessLog?.reopen();
+  }
+
   /** Stops accepting, lets requests under way end for the grace time, then cuts all connections. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -284,6 +301,7 @@ export class Gateway implements AsyncDisposable {
     await this.#listeners?.close(this.#options.graceMs);
     this.#agents.destroy();
     await this.#instances.close();
+    await this.#accessLog?.[Symbol.asyncDispose]();
   }
 
   #compile(next: {
@@ -311,10 +329,12 @@ export class Gateway implements AsyncDisposable {
       logger,
       requestId: () => randomUUID().replaceAll("-", ""),
       forwarder: this.#forwarder,
-      onServed: (revision, status, durationMs) => {
-        this.#counters.add(revision, status);
-        this.#metrics?.add(status, durationMs);
+      onServed: (served) => {
+        const { revision, status } = served;
+        if (revision !== undefined) this.#counters.add(revision, status);
+        this.#metrics?.add(served);
       },
+      accessLog: this.#accessLog,
       failures: this.#failures,
       headers: this.#headers,
       pluginGate: () => this.#instances.gate,

@@ -15,8 +15,14 @@ export interface LoggedRequest {
   readonly uri: string;
   /** With scheme, host and port. */
   readonly url: string;
+  /** The Host header as it was sent. */
+  readonly host: string;
+  /** Empty when it says none. */
+  readonly userAgent: string;
   /** Bytes of its line, headers and body, as far as the body was read. */
   readonly size: number;
+  /** Of these, the body's. */
+  readonly bodySize: number;
   readonly headers: LoggedHeaders;
   readonly querystring: Readonly<Record<string, string | readonly string[]>>;
   /** Of an encrypted connection. */
@@ -28,8 +34,10 @@ export interface LoggedRequest {
 export interface LoggedResponse {
   /** 499 when the client left before there was one. */
   readonly status: number;
-  /** Bytes that were sent, headers included. */
+  /** Bytes that were sent, headers included, without what frames the body. */
   readonly size: number;
+  /** Of these, the body's. */
+  readonly bodySize: number;
   readonly headers: LoggedHeaders;
 }
 

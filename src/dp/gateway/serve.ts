@@ -3,9 +3,14 @@ import type { Logger } from "../../runtime/logger.ts";
 import type { Answer, MutableHeaders } from "../plugins/plugin.ts";
 import type { Arrived, DownstreamConnection } from "./downstream/message.ts";
 import { RoutedExchange } from "./exchange.ts";
+import type { Reason } from "./answers/reason.ts";
+import type { LogEntry } from "./log-entry.ts";
+import type { UpstreamResponse } from "./proxy/messages.ts";
+import { RequestNotes } from "./request-notes.ts";
+import { RequestRecord } from "./request-record.ts";
 import { forwardedBy, type Forwarded } from "./headers/forwarded.ts";
 import type { HeaderSettings, OwnHeaders } from "./headers/header-settings.ts";
-import { NO_PLUGINS } from "./plugin-answers.ts";
+import { NO_PLUGINS, type AnswerPlugins } from "./plugin-answers.ts";
 import type { AccessGate } from "./plugin-pool.ts";
 import { isPending, PluginRun } from "./plugin-run.ts";
 import { passOn } from "./proxy/answer-client.ts";
@@ -26,6 +31,16 @@ import type { PathMatch } from "./router/conditions.ts";
 import type { Runtime, ServedRoute, ServedService } from "./runtime.ts";
 import { upstreamPath } from "./upstream-path.ts";
 
+/** How a request ended. */
+export interface Served {
+  /** Undefined before any configuration. */
+  readonly revision: bigint | undefined;
+  readonly status: number;
+  readonly durationMs: number;
+  readonly source: "upstream" | "gateway";
+  readonly reason: Reason;
+}
+
 /** What serving a request needs beside its revision. */
 export interface ServeTools {
   readonly clock: Clock;
@@ -34,11 +49,9 @@ export interface ServeTools {
   readonly requestId: () => string;
   readonly forwarder: Forwarder;
   /** Hears of every request that is over, once. */
-  readonly onServed: (
-    revision: bigint,
-    status: number,
-    durationMs: number,
-  ) => void;
+  readonly onServed: (served: Served) => void;
+  /** Undefined when no access log is wanted. */
+  readonly accessLog: { write(entry: LogEntry): void } | undefined;
   readonly failures: FailureLog;
   readonly headers: HeaderSettings;
   /** Keeps plugins that the configuration drops from being closed before requests have taken them. */
@@ -82,9 +95,20 @@ class Serving {
   #continued = false;
   #matched: Pick<Plan, "route" | "service"> | undefined;
   #plugins: PluginRun | undefined;
+  #exchange: RoutedExchange | undefined;
+  /** Undefined when nobody will log the request. */
+  #notes: RequestNotes | undefined;
   #status = CLIENT_GONE;
-  /** Undefined when it is not to be counted, or was. */
+  #reason: Reason = "client-gone";
+  #source: "upstream" | "gateway" = "gateway";
+  #sentMs: number | undefined;
+  #answeredMs: number | undefined;
+  /** What the upstream answers. */
+  #from: UpstreamResponse | undefined;
   #revision: bigint | undefined;
+  #workspace = "";
+  #target: RequestTarget | undefined;
+  #ended = false;
 
   constructor(arrived: Arrived, tools: ServeTools) {
     this.#forwarded =
@@ -101,30 +125,38 @@ class Serving {
       if (arrived.awaitsContinue) response.writeContinue();
     });
     this.#client = { request, response, body, upgrade };
+    if (tools.accessLog !== undefined) this.#takeNotes();
+    response.once("close", () => {
+      this.#end();
+    });
   }
 
   /** Finds the route and runs the plugins; undefined when that has answered the request. */
   async plan(runtime: Runtime | undefined): Promise<Plan | undefined> {
-    const target = readTarget(this.#arrived.request, this.#arrived.connection);
-    if (target === undefined || !isReadable(this.#arrived.request)) {
-      this.#answer({ status: 400, message: "Bad request" });
+    const { request, connection, response } = this.#arrived;
+    this.#revision = runtime?.cursor.revision;
+    this.#workspace = runtime?.snapshot.workspace ?? "";
+    const target = readTarget(request, connection);
+    this.#target = target;
+    if (target === undefined || !isReadable(request)) {
+      this.#answer(BAD_REQUEST, "bad-request");
+      return undefined;
+    }
+    // It would repeat to the client what proxies on the way have added.
+    if (request.method === "TRACE") {
+      this.#answer(METHOD_NOT_ALLOWED, "method-not-allowed");
       return undefined;
     }
     if (runtime === undefined) {
-      this.#answer({
-        status: 503,
-        message:
-          "no configuration yet: this data plane has not heard from a control plane",
-      });
+      this.#answer(NO_CONFIGURATION, "no-configuration");
       return undefined;
     }
-    this.#countAtEnd(runtime.cursor.revision);
     const gate = this.#tools.pluginGate();
     gate.enter();
     const plan = await this.#route(target, runtime).finally(() => {
       gate.leave();
     });
-    return this.#arrived.response.destroyed ? undefined : plan;
+    return response.destroyed ? undefined : plan;
   }
 
   /** Something of ours went wrong. */
@@ -157,15 +189,16 @@ class Serving {
     const exchange = new RoutedExchange(this.id, inbound, upstream, consumers);
     const plugins = new PluginRun(exchange, this.#tools);
     this.#plugins = plugins;
+    this.#exchange = exchange;
     const early =
       chains.rewriting.length > 0 ? await plugins.rewrite(chains) : undefined;
     const match = early === undefined ? router.match(inbound) : undefined;
     if (match === undefined) {
       plugins.unrouted(chains);
       exchange.release();
-      this.#answer(
-        early ?? { status: 404, message: "no Route matched with those values" },
-      );
+      if (plugins.logs) this.#takeNotes();
+      if (early === undefined) this.#answer(NO_ROUTE, "no-route");
+      else this.#answer(early, "plugin");
       return undefined;
     }
     const { route } = match;
@@ -177,7 +210,10 @@ class Serving {
     const scheme = this.#forwarded?.scheme ?? target.scheme;
     if (route.httpsOnly && scheme === "http") {
       const host = this.#forwarded?.host ?? target.host;
-      this.#answer(upgradeToHttps(route.httpsRedirectStatus, target, host));
+      this.#answer(
+        upgradeToHttps(route.httpsRedirectStatus, target, host),
+        "protocol",
+      );
       return undefined;
     }
     const { path } = match;
@@ -187,8 +223,9 @@ class Serving {
     const deciding = plugins.access(chains);
     const answer = isPending(deciding) ? await deciding : deciding;
     exchange.release();
+    if (plugins.logs) this.#takeNotes();
     if (answer === undefined) return { route, service, target, upstream };
-    this.#answer(answer);
+    this.#answer(answer, "plugin");
     return undefined;
   }
 
@@ -223,16 +260,16 @@ class Serving {
   /** Sends the request upstream and passes the answer on. */
   async forward({ route, service, target, upstream }: Plan): Promise<void> {
     if (service === undefined) {
-      this.#answer({
-        status: 503,
-        message: "no Service found with those values",
-      });
+      this.#answer(NO_SERVICE, "no-service");
       return;
     }
     const { clock, failures } = this.#tools;
     const query =
       upstream.rawQuery === undefined ? "" : `?${upstream.rawQuery}`;
     const sentMs = clock.monotonic();
+    this.#sentMs = sentMs;
+    const notes = this.#notes;
+    if (notes !== undefined) notes.upstreamUri = upstream.path + query;
     const tried = await tryUpstream(
       this.#client,
       {
@@ -241,6 +278,7 @@ class Serving {
         path: upstream.path + query,
         headers: upstream.headers,
         preservedHost: hostToSend(route, target, upstream),
+        onTry: notes === undefined ? undefined : notes.onTry,
       },
       this.#tools,
     );
@@ -257,6 +295,8 @@ class Serving {
       return;
     }
     const answeredMs = clock.monotonic();
+    this.#answeredMs = answeredMs;
+    this.#from = tried.answered.response;
     const passed = await passOn(this.#client, tried, {
       id: this.id,
       latencies: {
@@ -264,9 +304,11 @@ class Serving {
         upstreamMs: Math.round(answeredMs - sentMs),
       },
       head: this.#head(),
-      plugins: this.#plugins ?? NO_PLUGINS,
+      plugins: this.#answerPlugins(),
       onHead: (status) => {
         this.#status = status;
+        this.#reason = "";
+        this.#source = "upstream";
         failures.succeeded(service);
       },
       idleMs: service.readTimeoutMs,
@@ -282,13 +324,15 @@ class Serving {
   }
 
   #answerFailure(failure: Failure): void {
-    this.#answer(failureAnswer(failure));
+    this.#answer(failureAnswer(failure), failure.reason);
   }
 
   /** Answers from here. */
-  #answer(answer: Answer): void {
+  #answer(answer: Answer, reason: Reason): void {
     const { request, response, awaitsContinue } = this.#arrived;
     this.#status = answer.status;
+    this.#reason = reason;
+    this.#source = "gateway";
     // The client may send its body or not: where its next request begins cannot be known.
     if (awaitsContinue && !this.#continued) response.shouldKeepAlive = false;
     sendAnswer(response, answer, {
@@ -296,9 +340,14 @@ class Serving {
       id: this.id,
       latencyMs: Math.round(this.#tools.clock.monotonic() - this.#startMs),
       head: this.#head(),
-      plugins: this.#plugins ?? NO_PLUGINS,
+      plugins: this.#answerPlugins(),
     });
     this.#dropBody();
+  }
+
+  #answerPlugins(): AnswerPlugins {
+    const plugins = this.#plugins ?? NO_PLUGINS;
+    return this.#notes?.beside(plugins) ?? plugins;
   }
 
   /** The headers of our own that the answer gets. */
@@ -331,21 +380,66 @@ class Serving {
     this.#client.body.drop();
   }
 
-  #countAtEnd(revision: bigint): void {
-    this.#revision = revision;
-    this.#arrived.response.once("close", () => {
-      this.#end();
-    });
+  #takeNotes(): void {
+    const { request, response } = this.#arrived;
+    this.#notes ??= new RequestNotes(response, request.method === "HEAD");
   }
 
-  /** Counts the request and lets plugins log it, once. */
+  /** Counts the request and has it logged, once. */
   #end(): void {
-    if (this.#revision === undefined) return;
+    if (this.#ended) return;
+    this.#ended = true;
     const durationMs = this.#tools.clock.monotonic() - this.#startMs;
-    this.#tools.onServed(this.#revision, this.#status, durationMs);
-    this.#revision = undefined;
-    this.#plugins?.end(undefined);
+    const from = this.#from;
+    const revision = this.#revision;
+    if (this.#reason === "" && from?.complete === false && this.#status !== 101)
+      this.#reason = from.destroyed ? "broken-off" : "client-gone";
+    this.#tools.onServed({
+      revision,
+      status: this.#status,
+      durationMs,
+      source: this.#source,
+      reason: this.#reason,
+    });
+    const entry =
+      this.#notes === undefined
+        ? undefined
+        : this.#entry(this.#notes, durationMs);
+    if (entry !== undefined) this.#tools.accessLog?.write(entry);
+    this.#plugins?.end(entry);
     this.#plugins = undefined;
+    this.#exchange = undefined;
+    this.#notes = undefined;
+  }
+
+  #entry(notes: RequestNotes, durationMs: number): LogEntry {
+    const { request, connection } = this.#arrived;
+    notes.upstreamStatus = this.#from?.statusCode;
+    return new RequestRecord({
+      requestId: this.id,
+      workspace: this.#workspace,
+      revision: this.#revision ?? 0n,
+      clientIp: this.#forwarded?.clientAddress ?? connection.remoteAddress,
+      endedAt: this.#tools.clock.now(),
+      durationMs,
+      gatewayMs:
+        this.#sentMs === undefined ? undefined : this.#sentMs - this.#startMs,
+      upstreamMs:
+        this.#sentMs === undefined || this.#answeredMs === undefined
+          ? undefined
+          : this.#answeredMs - this.#sentMs,
+      request,
+      connection,
+      target: this.#target,
+      status: this.#status,
+      notes,
+      receivedBytes: this.#client.body.received,
+      route: this.#matched?.route,
+      service: this.#matched?.service,
+      exchange: this.#exchange,
+      source: this.#source,
+      reason: this.#reason,
+    });
   }
 }
 
@@ -356,6 +450,25 @@ interface Plan {
   readonly target: RequestTarget;
   readonly upstream: OutboundRequest;
 }
+
+const BAD_REQUEST: Answer = { status: 400, message: "Bad request" };
+const METHOD_NOT_ALLOWED: Answer = {
+  status: 405,
+  message: "Method not allowed",
+};
+const NO_CONFIGURATION: Answer = {
+  status: 503,
+  message:
+    "no configuration yet: this data plane has not heard from a control plane",
+};
+const NO_ROUTE: Answer = {
+  status: 404,
+  message: "no Route matched with those values",
+};
+const NO_SERVICE: Answer = {
+  status: 503,
+  message: "no Service found with those values",
+};
 
 const REVISION = "X-Holdfast-Revision";
 

@@ -706,8 +706,12 @@ test("numbers about requests, connections and the served state go to the registr
   await gateway.ask("/api");
   await gateway.ask("/nowhere");
   const text = await metrics.metrics();
-  expect(text).toMatch(/holdfast_requests_total\{status="2xx"\} 1/);
-  expect(text).toMatch(/holdfast_requests_total\{status="4xx"\} 1/);
+  expect(text).toMatch(
+    /holdfast_requests_total\{status="2xx",source="upstream",reason=""\} 1/,
+  );
+  expect(text).toMatch(
+    /holdfast_requests_total\{status="4xx",source="gateway",reason="no-route"\} 1/,
+  );
   expect(text).toMatch(/holdfast_request_duration_seconds_count 2/);
   expect(text).toMatch(/holdfast_upstream_connections\{state="idle"\} 1/);
   expect(text).toMatch(/holdfast_served_routes 1/);

@@ -5,6 +5,7 @@ import type {
   DownstreamRequest,
   DownstreamResponse,
 } from "../downstream/message.ts";
+import type { LoggedTry } from "../log-entry.ts";
 import type { ServedService } from "../runtime.ts";
 import { TimedOut, type Failure } from "./failure.ts";
 import type { Answered, Forwarder, UpstreamCall } from "./forward.ts";
@@ -33,6 +34,8 @@ export interface UpstreamPlan {
   readonly headers: HeaderBag;
   /** The client's Host header, when it goes upstream. */
   readonly preservedHost: string | undefined;
+  /** Hears of each attempt that is over; undefined when nobody wants to know. */
+  readonly onTry: ((tried: LoggedTry) => void) | undefined;
 }
 
 /** An answer of the upstream that has begun. */
@@ -77,7 +80,14 @@ export async function tryUpstream(
       service.balancer === undefined ? service : service.balancer.pick(tried);
     if (target === undefined) return NO_PEER;
     if (service.balancer !== undefined && "weight" in target) tried.add(target);
+    const startedAt = plan.onTry === undefined ? 0 : tools.clock.now();
     const result = await tryTarget(client, plan, target, tools);
+    plan.onTry?.({
+      host: target.host,
+      port: target.port,
+      startedAt,
+      failure: result.type === "failed" ? result.failure.reason : undefined,
+    });
     if (client.response.destroyed || client.response.closed) {
       if (result.type === "begun") result.end();
       return { type: "gone" };

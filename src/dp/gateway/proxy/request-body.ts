@@ -22,6 +22,7 @@ export class RequestBody {
   #reading: Promise<void> | undefined;
   #streaming = false;
   #begun = false;
+  #received = 0;
 
   /** @param onFirstRead Called before the first byte is asked for: a client may wait for leave to send. */
   constructor(
@@ -40,6 +41,11 @@ export class RequestBody {
   /** Whether there may be a body at all. */
   get present(): boolean {
     return this.#chunked || this.#length > 0;
+  }
+
+  /** Bytes that came so far, of those that somebody wanted. */
+  get received(): number {
+    return this.#received;
   }
 
   /** Whether it can be sent again: nothing of it has left, or it is all here. */
@@ -130,6 +136,7 @@ export class RequestBody {
       const take = (chunk: Buffer): void => {
         this.#head.push(chunk);
         this.#headBytes += chunk.length;
+        this.#received += chunk.length;
         if (this.#headBytes <= limitBytes) return;
         request.pause();
         done();
@@ -152,6 +159,7 @@ export class RequestBody {
       request.resume();
     };
     const take = (chunk: Buffer): void => {
+      this.#received += chunk.length;
       if (upstream.write(chunk)) {
         onProgress("client");
         return;

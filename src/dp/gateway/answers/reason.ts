@@ -1,0 +1,17 @@
+import type { Failure } from "../proxy/failure.ts";
+
+/** Why the client got what it got. One of few, for metrics and logs. Empty: the upstream answered. */
+export type Reason =
+  | ""
+  | "bad-request"
+  | "method-not-allowed"
+  | "no-configuration"
+  | "no-route"
+  | "protocol"
+  | "no-service"
+  | "plugin"
+  | Failure["reason"]
+  /** The client left before it had the whole answer. */
+  | "client-gone"
+  /** The upstream left before it had sent the whole answer. */
+  | "broken-off";
