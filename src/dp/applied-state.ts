@@ -66,6 +66,11 @@ export class AppliedState implements Activation<Prepared> {
     return false;
   }
 
+  /** Nothing is served any more. */
+  withdraw(): void {
+    this.#current = undefined;
+  }
+
   async prepare(
     state: State,
     onProgress?: (done: number, total: number) => void,

@@ -22,6 +22,7 @@ import type { Prepared } from "./gateway/gateway.ts";
 import type { GatewaySettings } from "./gateway/settings.ts";
 import { resolveNodeId } from "./node-id.ts";
 import { openGateway, type WorkerOptions } from "./open-gateway.ts";
+import { runGuarded } from "./quarantine.ts";
 import { ReplicaStore } from "./replica/replica-store.ts";
 import { Applier } from "./sync/applier.ts";
 import { SyncClient } from "./sync/sync-client.ts";
@@ -203,7 +204,7 @@ export async function startDataPlane(
   const statusListener = stack.use(
     await HttpListener.listen(
       options.statusListen,
-      statusOnly(statusHandler(status, metrics)),
+      statusOnly(statusHandler(status, group?.metrics ?? metrics)),
       { clock, logger },
     ),
   );
@@ -211,7 +212,10 @@ export async function startDataPlane(
 
   // Only now: a cached data plane serves before it ever sees a control plane.
   const stop = new AbortController();
-  const running = client.run(stop.signal).catch((error: unknown) => {
+  const running = runGuarded(
+    { client, applied, replica, group, logger },
+    stop.signal,
+  ).catch((error: unknown) => {
     logger.error("sync.stopped", { err: error });
   });
   const startingFrom =

@@ -1,5 +1,4 @@
 import type { JsonValue } from "@bufbuild/protobuf";
-import type { Registry } from "prom-client";
 import type {
   HttpHandler,
   HttpRequest,
@@ -28,7 +27,7 @@ export type StatusHandler = (
 /** The status endpoints of a process. */
 export function statusHandler(
   source: StatusSource,
-  metrics: Registry,
+  metrics: { readonly contentType: string; metrics(): Promise<string> },
 ): StatusHandler {
   const pages = new Map<string, () => Promise<Page> | Page>([
     ["/status", () => json(200, source.status())],

@@ -54,6 +54,8 @@ export class GatewayMetrics {
     new Gauge({
       name: "holdfast_served_routes",
       help: "Routes of the revision that is served.",
+      // All workers serve the same.
+      aggregator: "max",
       registers,
       collect() {
         this.set(served()?.counts.routes ?? 0);
@@ -62,6 +64,7 @@ export class GatewayMetrics {
     new Gauge({
       name: "holdfast_degraded_entries",
       help: "Entries of the served revision that are not served as they are meant.",
+      aggregator: "max",
       registers,
       collect() {
         this.set(served()?.degraded.length ?? 0);

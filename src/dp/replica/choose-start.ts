@@ -50,13 +50,9 @@ export async function chooseStart(choices: Choices): Promise<Start> {
     ...known.filter(
       ({ cursor }) => !fresh.some(({ root }) => root === cursor?.root),
     ),
-    ...fresh.map(refusalOf),
+    ...fresh.map((cursor) => refusalOf(cursor)),
   ].slice(-LIMITS.refusals);
-  const barred = new Set(
-    refusals
-      .filter((refusal) => refusal.class === NackClass.CRASHED)
-      .map(({ cursor }) => cursor?.root),
-  );
+  const barred = barredRoots(refusals);
   const newest = await newestOf(choices, barred);
   const isBarred = newest !== undefined && barred.has(newest.cursor.root);
   const loaded = isBarred ? await insteadOf(newest, choices, barred) : newest;
@@ -125,9 +121,16 @@ async function newestOf(
 }
 
 /** What to serve in the place of a state that is quarantined. */
-async function insteadOf(
-  quarantined: LoadedState,
-  { db, contents, copy, logger }: Choices,
+export async function insteadOf(
+  quarantined: State,
+  {
+    db,
+    contents,
+    copy,
+    logger,
+  }: Pick<Choices, "db" | "copy" | "logger"> & {
+    readonly contents: Pick<Contents, "inverse"> | undefined;
+  },
   barred: ReadonlySet<string | undefined>,
 ): Promise<LoadedState | undefined> {
   try {
@@ -150,14 +153,26 @@ function isAhead(copied: Cursor, stored: Cursor): boolean {
   return copied.epoch === stored.epoch && copied.revision > stored.revision;
 }
 
-function refusalOf(cursor: Cursor): Refusal {
+/** Bars a state that processes, or workers, crashed with. */
+export function refusalOf(cursor: Cursor, who = "processes"): Refusal {
   return create(RefusalSchema, {
     class: NackClass.CRASHED,
     cursor,
     violations: [
       {
-        reason: `${CRASHES} processes in a row crashed while they took it up or within 10 s of serving it`,
+        reason: `${CRASHES} ${who} in a row crashed while they took it up or within 10 s of serving it`,
       },
     ],
   });
+}
+
+/** The roots that are barred. */
+export function barredRoots(
+  refusals: readonly Refusal[],
+): ReadonlySet<string | undefined> {
+  return new Set(
+    refusals
+      .filter((refusal) => refusal.class === NackClass.CRASHED)
+      .map(({ cursor }) => cursor?.root),
+  );
 }

@@ -1,8 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { Gauge } from "prom-client";
+import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Refusal } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
-import { chooseStart, type LoadedState, type Start } from "./choose-start.ts";
+import { LIMITS } from "../../sync/limits.ts";
+import {
+  barredRoots,
+  chooseStart,
+  insteadOf,
+  refusalOf,
+  type LoadedState,
+  type Start,
+} from "./choose-start.ts";
 import { CrashGuard } from "./crash-guard.ts";
 import { DiskTrouble, type Trouble } from "./disk-trouble.ts";
 import type { Database } from "./format.ts";
@@ -153,6 +162,45 @@ export class ReplicaStore implements AsyncDisposable {
   async remember(refusals: readonly Refusal[]): Promise<void> {
     this.#refusals = refusals;
     await this.#write((db) => writeRefusals(db, this.#refuser, refusals));
+  }
+
+  /**
+   * Bars a state that workers crash with, and goes back to the one before as far as the disk lets it. Returns what is to
+   * be served in its place, if anything is. Never rejects.
+   */
+  async quarantine(cursor: Cursor): Promise<LoadedState | undefined> {
+    const { logger } = this.#options;
+    const refusals = [
+      ...this.#refusals.filter((known) => known.cursor?.root !== cursor.root),
+      refusalOf(cursor, "workers"),
+    ].slice(-LIMITS.refusals);
+    this.#refusals = refusals;
+    let before: LoadedState | undefined;
+    await this.#write(async (db) => {
+      const stored = this.#stored;
+      if (stored?.cursor.root === cursor.root)
+        before = await insteadOf(
+          stored,
+          {
+            db,
+            contents: { inverse: this.#inverse },
+            copy: this.#copy,
+            logger,
+          },
+          barredRoots(refusals),
+        );
+      this.#wanted = before;
+      if (before === undefined)
+        await writeRefusals(db, this.#refuser, refusals, []);
+      else
+        await this.#store(db, before, {
+          refusals,
+          trials: [],
+          undoable: false,
+        });
+    }).catch(() => undefined);
+    if (before !== undefined) this.#copy.schedule(before);
+    return before;
   }
 
   /** Keeps, as far as the disk lets it, when a control plane confirmed what is served. */

@@ -135,6 +135,13 @@ export class Applier<P> {
     this.#yields = true;
   }
 
+  /** Goes on from another state than the one that was served, or from none. */
+  restart(state: State | undefined): void {
+    this.#served = state;
+    this.#yields = false;
+    this.#staging.clear();
+  }
+
   get progress(): Progress | undefined {
     return this.#progress;
   }

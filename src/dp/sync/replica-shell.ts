@@ -106,6 +106,15 @@ export class ReplicaShell<P> {
     return true;
   }
 
+  /** Goes on from another state than the one that was served, as a process does that starts with it. No stream is open. */
+  restart(state: State | undefined, refusals: readonly Refusal[]): void {
+    if (!mayConnect(this.#replica))
+      throw new TypeError("a stream is open, or an apply is going on");
+    const { applier, clock } = this.#options;
+    applier.restart(state);
+    this.#replica = openReplica(state?.cursor, refusals, clock.monotonic());
+  }
+
   /** A stream is open. */
   connect(outlet: Outlet): void {
     this.#outlet = outlet;

@@ -71,6 +71,11 @@ export class SyncClient<P> {
     return this.#shell.begin(state);
   }
 
+  /** Goes on from another state than the one that was served, or from none. Not while it runs. */
+  restart(state: State | undefined, refusals: readonly Refusal[]): void {
+    this.#shell.restart(state, refusals);
+  }
+
   /** All control planes that this node may connect to. */
   get controlPlanes(): readonly ControlPlaneStatus[] {
     return this.#dialer.status();

@@ -1,3 +1,4 @@
+import type { Registry } from "prom-client";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Feature } from "../../model/features.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -11,7 +12,9 @@ import { LocalCounters } from "../plugins/counters.ts";
 import type { ProxyGateway } from "../proxy-gateway.ts";
 import type { State } from "../replica/last-good.ts";
 import { Attempt } from "./attempt.ts";
+import { CrashCount } from "./crash-count.ts";
 import { withPorts } from "./free-port.ts";
+import { countWorkers, GroupMetrics } from "./group-metrics.ts";
 import { Member, type Patience } from "./member.ts";
 import type { FromWorker, ListenAt } from "./messages.ts";
 import { nextStep } from "./next-step.ts";
@@ -26,6 +29,8 @@ export interface WorkerGroupOptions {
   readonly gateway: Plain<GatewaySettings>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** The data plane's own. */
+  readonly metrics: Registry;
   readonly random: () => number;
   /** Default: asked every second, killed after 10 s without an answer or 30 s without a word of a state. */
   readonly patience?: Partial<Patience>;
@@ -66,11 +71,17 @@ export class WorkerGroup implements ProxyGateway {
   readonly #counters: LocalCounters;
   readonly #counts = new RevisionCounts();
   readonly #stop = new AbortController();
+  /** The data plane's numbers and those of all workers, on one page. */
+  readonly metrics: GroupMetrics;
+  readonly #crashes = new CrashCount();
+  #onGuilty: ((cursor: Cursor) => void) | undefined;
   /** Set up, and not known to be gone. */
   readonly #members = new Set<Member>();
   #features: readonly Feature[] = [];
   #serving: { readonly state: State; readonly prepared: Prepared } | undefined;
   #attempt: Attempt | undefined;
+  /** What was served when it was found that workers crash with it. */
+  #guilty: State | undefined;
   #listen: ListenAt | undefined;
   #refused: Refused | undefined;
   #startFailure: string | undefined;
@@ -82,6 +93,13 @@ export class WorkerGroup implements ProxyGateway {
   private constructor(options: WorkerGroupOptions) {
     this.#options = options;
     this.#counters = new LocalCounters(options);
+    this.metrics = new GroupMetrics({
+      own: options.metrics,
+      clock: options.clock,
+      members: () => [...this.#members],
+      signal: this.#stop.signal,
+    });
+    countWorkers(options.metrics, () => this.workers);
     this.#places = Array.from(
       { length: options.count },
       (_, i) =>
@@ -189,10 +207,15 @@ export class WorkerGroup implements ProxyGateway {
     const { state } = attempt;
     this.#serving = { state, prepared };
     this.#attempt = undefined;
+    this.#crashes.begin(state.cursor.root);
     this.#signal.raise();
     // Those that listen must all have it, and somebody must.
     await this.#until(() => {
-      if (this.#serving?.state !== state || this.#closing !== undefined)
+      if (
+        this.#serving?.state !== state ||
+        this.#guilty === state ||
+        this.#closing !== undefined
+      )
         return true;
       const members = [...this.#members];
       return (
@@ -204,6 +227,21 @@ export class WorkerGroup implements ProxyGateway {
         )
       );
     });
+  }
+
+  /** Has somebody hear when workers crash again and again with what is served, which has not proved itself. */
+  onGuilty(listener: (cursor: Cursor) => void): void {
+    this.#onGuilty = listener;
+    if (this.#guilty !== undefined) listener(this.#guilty.cursor);
+  }
+
+  /** Serves nothing any more. Workers that do are replaced. */
+  clear(): void {
+    this.#serving = undefined;
+    for (const member of this.#members)
+      if (member.serving !== undefined)
+        member.kill("what it serves is quarantined");
+    this.#signal.raise();
   }
 
   drop({ root }: Cursor): void {
@@ -296,7 +334,13 @@ export class WorkerGroup implements ProxyGateway {
       onCounts: (counts) => {
         this.#counts.add(counts);
       },
-      onAlive: () => undefined,
+      onAlive: ({ serving, servingSinceMs }) => {
+        if (serving !== undefined)
+          this.#crashes.alive(
+            serving.cursor.root,
+            clock.monotonic() - servingSinceMs,
+          );
+      },
     });
   }
 
@@ -348,6 +392,7 @@ export class WorkerGroup implements ProxyGateway {
     }
     await member.ended;
     this.#members.delete(member);
+    await this.metrics.left(member);
     this.#signal.raise();
   }
 
@@ -387,13 +432,17 @@ export class WorkerGroup implements ProxyGateway {
     this.#members.delete(member);
     const attempt = this.#attempt;
     const { handed } = member;
-    if (
-      isCrash &&
-      attempt !== undefined &&
-      handed?.state === attempt.state &&
-      !handed.prepared
-    )
-      attempt.crashed(member, how);
+    const blamed =
+      handed === undefined || handed.prepared ? member.serving : handed.state;
+    if (isCrash && blamed !== undefined)
+      if (blamed === attempt?.state) attempt.crashed(member, how);
+      else if (
+        blamed === this.#serving?.state &&
+        this.#crashes.crashed(blamed.cursor.root)
+      ) {
+        this.#guilty = blamed;
+        this.#onGuilty?.(blamed.cursor);
+      }
     this.#settle();
     this.#signal.raise();
   }

@@ -14,6 +14,7 @@ import type {
   WorkerSettings,
 } from "./messages.ts";
 import { IncomingState } from "./receive-state.ts";
+import { RemoteCounters } from "./remote-counters.ts";
 
 /** How often the data plane hears how far a state is. */
 const PROGRESS_MS = 100;
@@ -36,20 +37,23 @@ export class Worker {
   readonly #gateway: Gateway;
   readonly #logger: Logger;
   readonly #metrics: Registry;
+  readonly #counters: RemoteCounters;
   #served: Snapshot | undefined;
   #work: Work | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(
-    link: Link<ToWorker, FromWorker>,
-    gateway: Gateway,
-    logger: Logger,
-    metrics: Registry,
-  ) {
-    this.#link = link;
-    this.#gateway = gateway;
-    this.#logger = logger;
-    this.#metrics = metrics;
+  private constructor(parts: {
+    readonly link: Link<ToWorker, FromWorker>;
+    readonly gateway: Gateway;
+    readonly logger: Logger;
+    readonly metrics: Registry;
+    readonly counters: RemoteCounters;
+  }) {
+    this.#link = parts.link;
+    this.#gateway = parts.gateway;
+    this.#logger = parts.logger;
+    this.#metrics = parts.metrics;
+    this.#counters = parts.counters;
   }
 
   /** Sets up a worker, which does not listen yet. */
@@ -59,14 +63,22 @@ export class Worker {
   ): Worker {
     const logger = createLogger(logLevel).child({ worker: number });
     const metrics = new Registry();
+    const counters = new RemoteCounters({
+      clock: systemClock,
+      isFull: () => link.isFull,
+      send: (id, steps) => {
+        void link.send({ type: "count", id, steps });
+      },
+    });
     const gateway = Gateway.create({
       ...settings,
       clock: systemClock,
       logger,
       metrics,
+      counters,
     });
     void link.send({ type: "hello", features: gateway.features });
-    return new Worker(link, gateway, logger, metrics);
+    return new Worker({ link, gateway, logger, metrics, counters });
   }
 
   /** Does what the data plane says. */
@@ -106,6 +118,7 @@ export class Worker {
         this.#pong();
         return;
       case "counted":
+        this.#counters.answered(message.id, message.values);
         return;
       case "metrics":
         void this.#tellMetrics(message.id);
