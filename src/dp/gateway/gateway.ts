@@ -29,6 +29,8 @@ import { FailureLog } from "./proxy/failure-log.ts";
 import { ChoosingForwarder } from "./proxy/choosing-forwarder.ts";
 import type { Forwarder } from "./proxy/forward.ts";
 import type { Degradation, Runtime } from "./runtime.ts";
+import { SystemResolver } from "./upstreams/dns/system-resolver.ts";
+import { Upstreams } from "./upstreams/upstreams.ts";
 import { serve } from "./serve.ts";
 import type { GatewaySettings } from "./settings.ts";
 
@@ -101,6 +103,7 @@ export class Gateway implements AsyncDisposable {
   readonly #options: Settings;
   readonly #headers: HeaderSettings;
   readonly #agents: AgentPool;
+  readonly #upstreams: Upstreams;
   readonly #counters = new Counters();
   readonly #forwarder: Forwarder;
   readonly #failures: FailureLog;
@@ -116,6 +119,10 @@ export class Gateway implements AsyncDisposable {
     this.#agents = new AgentPool(options.clock);
     this.#forwarder = options.forwarder ?? new ChoosingForwarder();
     this.#headers = headerSettings(options.headers);
+    this.#upstreams = new Upstreams({
+      ...options,
+      resolver: new SystemResolver(),
+    });
     this.#plugins = new Map([
       ...PLUGINS,
       ...options.plugins.map((plugin) => [plugin.name, plugin] as const),
@@ -268,6 +275,7 @@ export class Gateway implements AsyncDisposable {
     this.#runtime = runtime;
     this.#listeners?.refreshNames();
     this.#instances.commit();
+    this.#upstreams.serve(runtime.balancers);
     this.#agents.keepOnly(runtime.agents);
     this.#failures.reset();
     const { logger } = this.#options;
@@ -299,6 +307,7 @@ export class Gateway implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.#listeners?.close(this.#options.graceMs);
+    this.#upstreams.close();
     this.#agents.destroy();
     await this.#instances.close();
     await this.#accessLog?.[Symbol.asyncDispose]();
@@ -308,13 +317,13 @@ export class Gateway implements AsyncDisposable {
     readonly cursor: Cursor;
     readonly snapshot: Snapshot;
   }): ReturnType<typeof compileSlices> {
-    const { onUnsupported, random, tlsVerify } = this.#options;
+    const { onUnsupported, tlsVerify } = this.#options;
     return compileSlices(next, {
       plugins: this.#plugins,
       instances: this.#instances,
       features: this.features,
       agents: this.#agents,
-      random,
+      upstreams: this.#upstreams,
       tlsVerify,
       onUnsupported,
       previous: this.#runtime,

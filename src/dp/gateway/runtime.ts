@@ -1,7 +1,6 @@
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Snapshot } from "../../model/snapshot.ts";
 import type { Consumers } from "../plugins/plugin.ts";
-import type { Balancer } from "./balancer.ts";
 import type { LinkedUpstream } from "./compile/link-upstream.ts";
 import type { LinkState } from "./compile/links.ts";
 import type { ServerNames } from "./downstream/certificates.ts";
@@ -9,6 +8,8 @@ import type { PluginChains } from "./plugin-chains.ts";
 import type { UpstreamAgent } from "./proxy/upstream-agent.ts";
 import type { RouteConditions } from "./router/conditions.ts";
 import type { Router } from "./router/router.ts";
+import type { Balancer } from "./upstreams/balancer.ts";
+import type { PeerSource } from "./upstreams/peer.ts";
 
 /** Where requests of a route go. */
 export interface ServedService {
@@ -16,7 +17,7 @@ export interface ServedService {
   /** Empty when it has none. */
   readonly name: string;
   readonly protocol: "http" | "https";
-  /** Without brackets. With a balancer, the upstream's name. */
+  /** Without brackets; may be the name of an upstream. */
   readonly host: string;
   readonly port: number;
   /** Empty for none. */
@@ -26,8 +27,8 @@ export interface ServedService {
   readonly connectTimeoutMs: number;
   readonly writeTimeoutMs: number;
   readonly readTimeoutMs: number;
-  /** Undefined when the host is one of its own. */
-  readonly balancer: Balancer | undefined;
+  /** Where its requests go. */
+  readonly peers: PeerSource;
   /** The Host header that the upstream wants; undefined for the target's name. */
   readonly hostHeader: string | undefined;
   readonly agent: UpstreamAgent;
@@ -71,6 +72,8 @@ export interface Runtime {
   /** What is served of each kind, by id. */
   readonly services: Lookup<ServedService>;
   readonly upstreams: Lookup<LinkedUpstream>;
+  /** All of them, by the upstream's id. */
+  readonly balancers: ReadonlyMap<string, Balancer>;
   /** The connections that the services use, and how many do. */
   readonly agents: ReadonlyMap<UpstreamAgent, number>;
   readonly degraded: readonly Degradation[];

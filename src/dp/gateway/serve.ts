@@ -27,6 +27,7 @@ import {
 import { OutboundRequest } from "./proxy/outbound.ts";
 import { RequestBody } from "./proxy/request-body.ts";
 import { sendAnswer, upgradeToHttps } from "./proxy/responses.ts";
+import { RequestFacts } from "./request-facts.ts";
 import type { PathMatch } from "./router/conditions.ts";
 import type { Runtime, ServedRoute, ServedService } from "./runtime.ts";
 import { upstreamPath } from "./upstream-path.ts";
@@ -224,7 +225,10 @@ class Serving {
     const answer = isPending(deciding) ? await deciding : deciding;
     exchange.release();
     if (plugins.logs) this.#takeNotes();
-    if (answer === undefined) return { route, service, target, upstream };
+    if (answer === undefined) {
+      const facts = new RequestFacts(inbound, exchange, match.path);
+      return { route, service, target, upstream, facts };
+    }
     this.#answer(answer, "plugin");
     return undefined;
   }
@@ -258,7 +262,8 @@ class Serving {
   }
 
   /** Sends the request upstream and passes the answer on. */
-  async forward({ route, service, target, upstream }: Plan): Promise<void> {
+  async forward(plan: Plan): Promise<void> {
+    const { route, service, target, upstream, facts } = plan;
     if (service === undefined) {
       this.#answer(NO_SERVICE, "no-service");
       return;
@@ -279,6 +284,7 @@ class Serving {
         headers: upstream.headers,
         preservedHost: hostToSend(route, target, upstream),
         onTry: notes === undefined ? undefined : notes.onTry,
+        facts,
       },
       this.#tools,
     );
@@ -449,6 +455,7 @@ interface Plan {
   readonly service: ServedService | undefined;
   readonly target: RequestTarget;
   readonly upstream: OutboundRequest;
+  readonly facts: RequestFacts;
 }
 
 const BAD_REQUEST: Answer = { status: 400, message: "Bad request" };

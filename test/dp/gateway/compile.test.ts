@@ -10,6 +10,8 @@ import { AgentPool } from "../../../src/dp/gateway/proxy/agents.ts";
 import type { Runtime } from "../../../src/dp/gateway/runtime.ts";
 import { PluginPool } from "../../../src/dp/gateway/plugin-pool.ts";
 import { LocalCounters } from "../../../src/dp/plugins/counters.ts";
+import { SystemResolver } from "../../../src/dp/gateway/upstreams/dns/system-resolver.ts";
+import { Upstreams } from "../../../src/dp/gateway/upstreams/upstreams.ts";
 import { PLUGINS } from "../../../src/dp/plugins/registry.ts";
 import { cursorOf } from "../../../src/model/cursor.ts";
 import { KINDS } from "../../../src/model/kinds.ts";
@@ -19,6 +21,13 @@ import { systemClock } from "../../../src/runtime/clock.ts";
 import { silentLogger } from "../../../src/runtime/logger.ts";
 import { entryOf, snapshotOf, withEntries } from "../../support/gateway.ts";
 import { id, resource } from "../../support/resources.ts";
+
+const UPSTREAMS = new Upstreams({
+  clock: systemClock,
+  logger: silentLogger,
+  random: () => 0.5,
+  resolver: new SystemResolver(),
+});
 
 function contextOf(some: Partial<CompileContext> = {}): CompileContext {
   return {
@@ -39,7 +48,7 @@ function contextOf(some: Partial<CompileContext> = {}): CompileContext {
       })),
     ],
     agents: new AgentPool(systemClock),
-    random: () => 0.5,
+    upstreams: UPSTREAMS,
     tlsVerify: false,
     onUnsupported: "refuse",
     previous: undefined,
@@ -362,23 +371,6 @@ test("routes that cannot be proxied, and those of services that are not served, 
   ]);
   expect(routesOf(runtime)).toEqual([1, 5, 10]);
   expect(runtime.counts).toEqual({ routes: 3, services: 1 });
-});
-
-test("an algorithm that is served by another one is warned about", () => {
-  const runtime = runtimeOf([
-    resource("upstream", {
-      id: id(1),
-      name: "u",
-      algorithm: "least-connections",
-    }),
-    resource("upstream", { id: id(2), name: "v" }),
-  ]);
-  expect(runtime.warnings).toEqual([
-    {
-      key: `upstream/${id(1)}`,
-      reason: expect.stringContaining("weighted round-robin") as string,
-    },
-  ]);
 });
 
 test("what has not changed is not read again", () => {

@@ -5,6 +5,7 @@ import { PluginChains } from "../plugin-chains.ts";
 import type { UpstreamAgent } from "../proxy/upstream-agent.ts";
 import { Router } from "../router/router.ts";
 import type { Runtime } from "../runtime.ts";
+import type { Balancer } from "../upstreams/balancer.ts";
 import { readChanges } from "./changes.ts";
 import { ConsumerIndex } from "./consumer-index.ts";
 import type { DraftContext, EntryProblem } from "./draft.ts";
@@ -87,6 +88,10 @@ export function* compileSlices(
       consumers: new ConsumerIndex(links),
       services: lookup(links, "service"),
       upstreams: lookup(links, "upstream"),
+      balancers: balancersOf(
+        previous?.balancers,
+        changesOf(changes, "upstream"),
+      ),
       agents: agentsOf(previous?.agents, services),
       degraded: sameNotes?.degraded ?? notesOf(links, "degraded"),
       warnings: sameNotes?.warnings ?? notesOf(links, "warning"),
@@ -124,6 +129,21 @@ function growth(changes: readonly LinkedChange[]): number {
       sum + (after === undefined ? 0 : 1) - (before === undefined ? 0 : 1),
     0,
   );
+}
+
+/** All balancers, by the upstream's id. */
+function balancersOf(
+  previous: ReadonlyMap<string, Balancer> = new Map(),
+  upstreams: readonly ChangeOf<"upstream">[],
+): ReadonlyMap<string, Balancer> {
+  if (upstreams.length === 0) return previous;
+  const balancers = new Map(previous);
+  for (const { before, after } of upstreams) {
+    if (before !== undefined) balancers.delete(before.balancer.settings.id);
+    if (after !== undefined)
+      balancers.set(after.balancer.settings.id, after.balancer);
+  }
+  return balancers;
 }
 
 /** How many services use which connections. */

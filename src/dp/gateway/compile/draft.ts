@@ -16,6 +16,10 @@ import { parseTarget } from "../../../model/targets.ts";
 import type { ConsumerIdentity, Plugin } from "../../plugins/plugin.ts";
 import type { PluginInstance } from "../plugin-chains.ts";
 import type { PluginPool } from "../plugin-pool.ts";
+import {
+  upstreamSettings,
+  type UpstreamSettings,
+} from "../upstreams/upstream-settings.ts";
 import { routeDraft, type RouteDraft } from "./route-draft.ts";
 import { serviceDraft, type ServiceDraft } from "./service-draft.ts";
 
@@ -26,9 +30,7 @@ export type Draft =
   | {
       readonly kind: "upstream";
       readonly id: string;
-      readonly name: string;
-      readonly algorithm: string;
-      readonly hostHeader: string | undefined;
+      readonly settings: UpstreamSettings;
       readonly clientCertificate: string | undefined;
     }
   | {
@@ -167,14 +169,11 @@ function draftOfResource(
     case "service":
       return serviceDraft(kind.value);
     case "upstream": {
-      const { id, name, algorithm, hostHeader, clientCertificate } = kind.value;
       return {
         kind: "upstream",
-        id,
-        name,
-        algorithm: algorithm ?? "round-robin",
-        hostHeader: hostHeader === "" ? undefined : hostHeader,
-        clientCertificate: clientCertificate?.id,
+        id: kind.value.id,
+        settings: upstreamSettings(kind.value),
+        clientCertificate: kind.value.clientCertificate?.id,
       };
     }
     case "target": {

@@ -1,4 +1,5 @@
 import type { TlsSettings } from "../proxy/upstream-agent.ts";
+import { Balancer } from "../upstreams/balancer.ts";
 import type { Linker, LinkSite } from "./linker.ts";
 import type { ServiceDraft } from "./service-draft.ts";
 
@@ -17,11 +18,20 @@ export const serviceLinker: Linker<"service"> = {
         : at.find.named("upstream", "upstream name", service.host);
     const tls = tlsOf(draft, upstream?.clientCertificate, at);
     if (service === undefined || !enabled) return undefined;
-    const { agents } = at.context;
+    const { agents, upstreams } = at.context;
+    const { before } = at;
+    const isSameHost =
+      before?.host === service.host &&
+      before.port === service.port &&
+      !(before.peers instanceof Balancer);
     return {
       ...service,
-      balancer: upstream?.balancer,
-      hostHeader: upstream?.hostHeader,
+      peers:
+        upstream?.balancer ??
+        (isSameHost
+          ? before.peers
+          : upstreams.host(service.host, service.port)),
+      hostHeader: upstream?.balancer.settings.hostHeader,
       agent: service.protocol === "https" ? agents.secure(tls) : agents.plain,
     };
   },

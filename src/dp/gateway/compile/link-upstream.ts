@@ -1,10 +1,9 @@
-import { Balancer, signatureOf } from "../balancer.ts";
+import type { Balancer } from "../upstreams/balancer.ts";
 import type { Linker } from "./linker.ts";
 
 /** What a service gets from the upstream that its host names. */
 export interface LinkedUpstream {
   readonly balancer: Balancer;
-  readonly hostHeader: string | undefined;
   readonly clientCertificate: string | undefined;
 }
 
@@ -20,33 +19,25 @@ export const targetLinker: Linker<"target"> = {
   },
 };
 
-/** A balancer whose targets have not changed goes on where it is. */
+/** A balancer whose upstream and targets have not changed goes on where it is. */
 export const upstreamLinker: Linker<"upstream"> = {
-  names: ({ name }) => [
+  names: ({ settings: { name } }) => [
     {
       sort: "upstream name",
       name,
       unique: { field: "name", reason: `another upstream is named "${name}"` },
     },
   ],
-  link({ id, name, algorithm, hostHeader, clientCertificate }, at) {
-    if (algorithm !== "round-robin")
-      at.note(
-        "warning",
-        `this data plane does not have the algorithm "${algorithm}" yet: the targets of upstream "${name}" are chosen by weighted round-robin`,
-      );
-    const targets = at.find.named("target", "targets of", id);
-    const before = at.before;
-    const balancer =
-      before?.balancer.signature === signatureOf(targets)
-        ? before.balancer
-        : new Balancer(targets, at.context.random);
-    if (
-      before?.balancer === balancer &&
-      before.hostHeader === hostHeader &&
+  link({ id, settings, clientCertificate }, at) {
+    const { before } = at;
+    const balancer = at.context.upstreams.balancer(
+      settings,
+      at.find.named("target", "targets of", id),
+      before?.balancer,
+    );
+    return before?.balancer === balancer &&
       before.clientCertificate === clientCertificate
-    )
-      return before;
-    return { balancer, hostHeader, clientCertificate };
+      ? before
+      : { balancer, clientCertificate };
   },
 };

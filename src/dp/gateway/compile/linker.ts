@@ -1,11 +1,12 @@
 import type { AgentPool } from "../proxy/agents.ts";
+import type { Upstreams } from "../upstreams/upstreams.ts";
 import type { EntryProblem } from "./draft.ts";
 import type { DraftOf, LinkedKind, LinkedOf, NameSort, Note } from "./links.ts";
 
 /** What a state is linked with. */
 export interface LinkContext {
   readonly agents: AgentPool;
-  readonly random: () => number;
+  readonly upstreams: Upstreams;
   /** For services that do not say whether their upstream's certificate is verified. */
   readonly tlsVerify: boolean;
   /** What is done about an enabled plugin that this data plane lacks. */

@@ -4,11 +4,11 @@ import type {
   PasswordOwner,
   TokenOwner,
 } from "../../plugins/plugin.ts";
-import type { BalancerTarget } from "../balancer.ts";
 import type { PluginInstance } from "../plugin-chains.ts";
 import type { TlsSettings } from "../proxy/upstream-agent.ts";
 import type { Degradation, ServedRoute, ServedService } from "../runtime.ts";
 import { SharedMap } from "../shared-map.ts";
+import type { ConfiguredTarget } from "../upstreams/upstream-settings.ts";
 import type { Draft } from "./draft.ts";
 import { keysOf, type KeySet } from "./key-set.ts";
 import type { LinkedUpstream } from "./link-upstream.ts";
@@ -24,7 +24,7 @@ export interface LinkedOf {
   readonly jwt_secret: TokenOwner;
   /** The group. */
   readonly acl: string;
-  readonly target: BalancerTarget;
+  readonly target: ConfiguredTarget;
   readonly upstream: LinkedUpstream;
   readonly service: ServedService;
   readonly route: ServedRoute;

@@ -8,7 +8,7 @@ export interface ServiceDraft {
   readonly enabled: boolean;
   /** Undefined when its protocol is not http or https. */
   readonly service:
-    Omit<ServedService, "balancer" | "hostHeader" | "agent"> | undefined;
+    Omit<ServedService, "peers" | "hostHeader" | "agent"> | undefined;
   readonly tls: {
     readonly clientCertificate: string | undefined;
     readonly verify: boolean | undefined;

@@ -19,10 +19,10 @@ export async function makeDefaultIdentity(
     namedCurve: "P-256",
     hash: "SHA-256",
   } as const;
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, [
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, [
     "sign",
     "verify",
-  ]));
+  ]);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {
       name: "CN=localhost, O=Holdfast default certificate",

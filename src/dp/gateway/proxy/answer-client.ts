@@ -45,6 +45,7 @@ export async function passOn(
   };
   if (!isWellFramed(from)) return giveUp();
   const headers = clientHeaders(client.request, from, options);
+  addCookie(headers, begun);
   const head = { status: from.statusCode ?? 502, headers, fromUpstream: true };
   const work = options.plugins.work(head);
   let waiting: "read" | "client" = "read";
@@ -101,6 +102,7 @@ function passUpgrade(
     return false;
   }
   const headers = clientHeaders(request, from, options);
+  addCookie(headers, begun);
   options.plugins.filter({ status: 101, headers, fromUpstream: true });
   headers.set("Connection", "Upgrade");
   headers.set("Upgrade", "websocket");
@@ -110,6 +112,11 @@ function passUpgrade(
   if (head.length > 0) upstream.unshift(head);
   splice(socket, upstream, options.idleMs);
   return true;
+}
+
+/** The cookie that the client is to be known by from now on. */
+function addCookie(headers: HeaderBag, { setCookie }: Begun): void {
+  if (setCookie !== undefined) headers.append("Set-Cookie", setCookie);
 }
 
 function writeHead(

@@ -1,5 +1,4 @@
 import type { Clock } from "../../../runtime/clock.ts";
-import type { BalancerTarget } from "../balancer.ts";
 import type {
   Arrived,
   DownstreamRequest,
@@ -7,6 +6,8 @@ import type {
 } from "../downstream/message.ts";
 import type { LoggedTry } from "../log-entry.ts";
 import type { ServedService } from "../runtime.ts";
+import type { HashFacts } from "../upstreams/balancing/hash-input.ts";
+import { addressText, type PickedPeer } from "../upstreams/peer.ts";
 import { TimedOut, type Failure } from "./failure.ts";
 import type { Answered, Forwarder, UpstreamCall } from "./forward.ts";
 import type { HeaderBag } from "./header-bag.ts";
@@ -36,6 +37,8 @@ export interface UpstreamPlan {
   readonly preservedHost: string | undefined;
   /** Hears of each attempt that is over; undefined when nobody wants to know. */
   readonly onTry: ((tried: LoggedTry) => void) | undefined;
+  /** What the request can be told apart by. */
+  readonly facts: HashFacts;
 }
 
 /** An answer of the upstream that has begun. */
@@ -54,6 +57,8 @@ export interface Begun {
   readonly end: () => void;
   /** "host:port" */
   readonly target: string;
+  /** A cookie for the client, as the value of Set-Cookie. */
+  readonly setCookie: string | undefined;
 }
 
 /** How trying came out: an answer, a failure, or the client has gone. */
@@ -74,26 +79,43 @@ export async function tryUpstream(
   tools: { readonly forwarder: Forwarder; readonly clock: Clock },
 ): Promise<Tried> {
   const { service } = plan;
-  const tried = new Set<BalancerTarget>();
+  const selection = service.peers.select(plan.facts);
   for (let attempt = 0; ; attempt++) {
-    const target =
-      service.balancer === undefined ? service : service.balancer.pick(tried);
-    if (target === undefined) return NO_PEER;
-    if (service.balancer !== undefined && "weight" in target) tried.add(target);
+    const next = selection.next();
+    const picked = next instanceof Promise ? await next : next;
+    if (!picked.ok)
+      return { type: "failed", failure: picked.failure, target: "" };
+    const { peer } = picked;
     const startedAt = plan.onTry === undefined ? 0 : tools.clock.now();
-    const result = await tryTarget(client, plan, target, tools);
+    const startedMs = tools.clock.monotonic();
+    const result = await tryTarget(client, plan, peer, tools);
     plan.onTry?.({
-      host: target.host,
-      port: target.port,
+      host: peer.address,
+      port: peer.port,
       startedAt,
       failure: result.type === "failed" ? result.failure.reason : undefined,
     });
     if (client.response.destroyed || client.response.closed) {
+      peer.release();
       if (result.type === "begun") result.end();
       return { type: "gone" };
     }
+    if (result.type === "begun") {
+      const { answered } = result;
+      const { statusCode = 502 } = answered.response;
+      peer.answered(statusCode, tools.clock.monotonic() - startedMs);
+      const ending =
+        answered.type === "upgrade" ? answered.socket : client.response;
+      if (ending.destroyed) peer.release();
+      else
+        ending.once("close", () => {
+          peer.release();
+        });
+      return { ...result, setCookie: selection.setCookie };
+    }
+    tell(peer, result.failure);
+    peer.release();
     if (
-      result.type !== "failed" ||
       !result.failure.retriable ||
       !client.body.repeatable ||
       attempt >= service.retries
@@ -102,28 +124,32 @@ export async function tryUpstream(
   }
 }
 
-const NO_PEER: Tried = {
-  type: "failed",
-  failure: {
-    reason: "no-peer",
-    detail: "the upstream has no target with a weight",
-    retriable: false,
-  },
-  target: "",
-};
+/** What a failure says about a peer. */
+function tell(peer: PickedPeer, { reason, retriable }: Failure): void {
+  if (reason === "timed-out") peer.failed("timeout");
+  else if (
+    reason === "unreachable" ||
+    reason === "refused-tls" ||
+    // A kept connection that it closed just when it was used again says nothing.
+    (reason === "bad-response" && !retriable)
+  )
+    peer.failed("connection");
+}
 
 async function tryTarget(
   client: ClientSide,
   plan: UpstreamPlan,
-  { host, port }: { readonly host: string; readonly port: number },
+  { name, address, port }: PickedPeer,
   {
     forwarder,
     clock,
   }: { readonly forwarder: Forwarder; readonly clock: Clock },
-): Promise<Tried> {
+): Promise<
+  Omit<Begun, "setCookie"> | Extract<Tried, { readonly type: "failed" }>
+> {
   const { service, path, headers } = plan;
   const { protocol, agent } = service;
-  const target = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  const target = addressText(address, port);
   let giveUp: (reason?: Error) => void = () => undefined;
   const limits: WaitLimits = {
     connect: service.connectTimeoutMs,
@@ -149,10 +175,10 @@ async function tryTarget(
   watch.wait("connect");
   headers.set(
     "Host",
-    plan.preservedHost ?? service.hostHeader ?? hostOf(host, port, protocol),
+    plan.preservedHost ?? service.hostHeader ?? hostOf(name, port, protocol),
   );
   const connected = await forwarder.connect(
-    { protocol, host, port, agent },
+    { protocol, host: address, port, agent },
     {
       method: plan.method,
       path,

@@ -1,0 +1,340 @@
+import { randomUUID } from "node:crypto";
+import { isAddress } from "../../../model/hosts.ts";
+import type { Failure } from "../proxy/failure.ts";
+import {
+  balancing,
+  type Balancing,
+  type BalancingTools,
+  type Peer,
+} from "./balancing/balancing.ts";
+import { hashOf } from "./balancing/consistent-hashing.ts";
+import { hashText, type HashFacts } from "./balancing/hash-input.ts";
+import { BalancedPeer, lookupFailure } from "./balanced-peer.ts";
+import type { DnsAnswer, Resolver } from "./dns/answer.ts";
+import type { AddressState } from "./health/address-state.ts";
+import type { UpstreamHealth } from "./health/upstream-health.ts";
+import {
+  addressText,
+  type Picked,
+  type PeerSource,
+  type Selection,
+} from "./peer.ts";
+import {
+  targetsSignature,
+  type ConfiguredTarget,
+  type UpstreamSettings,
+} from "./upstream-settings.ts";
+
+/** What balancers are made with. */
+export interface BalancerTools extends BalancingTools {
+  readonly resolver: Resolver;
+  readonly health: UpstreamHealth;
+}
+
+/** A target and the addresses that it has at the moment. */
+export interface TargetView {
+  /** "host:port" */
+  readonly target: string;
+  readonly host: string;
+  readonly weight: number;
+  readonly peers: readonly Peer[];
+  /** Why there are none, or none newer; undefined when nothing is wrong. */
+  readonly trouble: string | undefined;
+}
+
+interface Target extends ConfiguredTarget {
+  readonly text: string;
+  /** Undefined for a target that is an address, and before the first answer. */
+  answer: DnsAnswer | undefined;
+  peers: readonly Peer[];
+}
+
+const NONE: ReadonlySet<Peer> = new Set();
+
+/**
+ * Balances requests over the targets of one upstream. Its configuration never changes: an upstream or targets that do get
+ * another balancer, which goes on with what is known of the addresses. Until it is started it asks no name server.
+ */
+export class Balancer implements PeerSource {
+  readonly settings: UpstreamSettings;
+  /** Equal for balancers of the same upstream with the same settings and targets. */
+  readonly signature: string;
+  readonly #tools: BalancerTools;
+  readonly #targets: readonly Target[];
+  /** Until every name has had an answer. */
+  #waiting: { readonly done: Promise<void>; readonly resolve: () => void };
+  #unanswered: number;
+  #stops: (() => void)[] | undefined;
+  #peers: readonly Peer[] = [];
+  #balancing: Balancing | undefined;
+  /** Of the health that the balancing knows of. */
+  #version = -1;
+  #open = false;
+
+  constructor(
+    settings: UpstreamSettings,
+    targets: readonly ConfiguredTarget[],
+    tools: BalancerTools,
+  ) {
+    this.settings = settings;
+    this.signature = Balancer.signatureOf(settings, targets);
+    this.#tools = tools;
+    this.#targets = targets.map((target) => ({
+      ...target,
+      text: addressText(target.host, target.port),
+      answer: undefined,
+      peers: [],
+    }));
+    let resolve: () => void = () => undefined;
+    const done = new Promise<void>((settle) => (resolve = settle));
+    this.#waiting = { done, resolve };
+    this.#unanswered = this.#targets.filter(isNamed).length;
+    for (const target of this.#targets)
+      if (!isNamed(target))
+        target.peers = this.#peersOf(target, [{ address: target.host }]);
+    this.#rebuild();
+  }
+
+  /** What the balancer of these would have as its signature. */
+  static signatureOf(
+    settings: UpstreamSettings,
+    targets: readonly ConfiguredTarget[],
+  ): string {
+    return `${settings.signature} ${targetsSignature(targets)}`;
+  }
+
+  /** Begins to look names up, and to judge the addresses by this upstream's rules. */
+  start(): void {
+    if (this.#stops !== undefined) return;
+    const { health, resolver } = this.#tools;
+    const { id, name } = this.settings;
+    health.setRules(id, name, this.settings.health);
+    this.#stops = [];
+    for (const target of this.#targets)
+      if (isNamed(target))
+        this.#stops.push(
+          resolver.watch(target.host, (answer) => {
+            this.#resolved(target, answer);
+          }),
+        );
+  }
+
+  /** Lets go of the names. Requests under way go on with the addresses it has. */
+  stop(): void {
+    for (const stop of this.#stops ?? []) stop();
+    this.#stops = [];
+  }
+
+  /** What is known of its addresses. */
+  states(): AddressState[] {
+    return this.#targets.flatMap(({ peers }) =>
+      peers.map(({ state }) => state),
+    );
+  }
+
+  /** Its targets, those without weight too. */
+  targets(): readonly TargetView[] {
+    return this.#targets.map(({ text, host, weight, peers, answer }) => ({
+      target: text,
+      host,
+      weight,
+      peers,
+      trouble: answer?.ok === false ? answer.detail : undefined,
+    }));
+  }
+
+  /** Whether enough of its weight is available. */
+  get healthy(): boolean {
+    this.#refresh();
+    return this.#open;
+  }
+
+  select(facts: HashFacts): Selection {
+    if (this.settings.algorithm !== "consistent-hashing")
+      return new BalancedSelection(this, undefined, undefined);
+    const { text, setCookie } = hashText(this.settings.hash, facts, randomUUID);
+    return new BalancedSelection(
+      this,
+      text === "" ? undefined : hashOf(text),
+      setCookie,
+    );
+  }
+
+  /** The peer for an attempt. */
+  pick(tried: Set<Peer>, hash: number | undefined): Picked | Promise<Picked> {
+    if (this.#mustWait())
+      return this.#waiting.done.then(() => this.#pick(tried, hash));
+    return this.#pick(tried, hash);
+  }
+
+  /** A ring without all of its targets would send requests elsewhere; other ways to choose can begin with those that are there. */
+  #mustWait(): boolean {
+    return (
+      this.#unanswered > 0 &&
+      (this.#peers.length === 0 ||
+        this.settings.algorithm === "consistent-hashing")
+    );
+  }
+
+  #pick(tried: Set<Peer>, hash: number | undefined): Picked | Promise<Picked> {
+    this.#refresh();
+    const peer = this.#open
+      ? (this.#balancing?.pick(tried, hash) ??
+        this.#balancing?.pick(NONE, hash))
+      : undefined;
+    if (peer === undefined) return { ok: false, failure: this.#noPeer() };
+    tried.add(peer);
+    if (peer.address !== undefined) return this.#picked(peer, peer.address);
+    const answer = this.#tools.resolver.lookup(peer.name);
+    return answer instanceof Promise
+      ? answer.then((late) => this.#pickedNow(peer, late))
+      : this.#pickedNow(peer, answer);
+  }
+
+  #picked(peer: Peer, address: string): Picked {
+    return {
+      ok: true,
+      peer: new BalancedPeer(
+        peer,
+        address,
+        this.settings.health.passive,
+        this.#tools,
+      ),
+    };
+  }
+
+  /** One of a name that is looked up for every request. */
+  #pickedNow(peer: Peer, answer: DnsAnswer): Picked {
+    if (!answer.ok) return { ok: false, failure: lookupFailure(answer) };
+    const { addresses } = answer;
+    const at = Math.floor(this.#tools.random() * addresses.length);
+    return this.#picked(peer, addresses[at]?.address ?? peer.name);
+  }
+
+  #noPeer(): Failure {
+    const failed = this.#targets.find(
+      ({ answer, weight }) => answer?.ok === false && weight > 0,
+    )?.answer;
+    // Nothing but names that have no address: that is what is to be mended.
+    if (this.#peers.length === 0 && failed?.ok === false)
+      return lookupFailure(failed);
+    return {
+      reason: "no-peer",
+      detail:
+        this.#peers.length === 0
+          ? "the upstream has no target with a weight"
+          : "not enough of the upstream's targets are healthy",
+      retriable: false,
+    };
+  }
+
+  #resolved(target: Target, answer: DnsAnswer): void {
+    const isFirst = target.answer === undefined;
+    target.answer = answer;
+    target.peers = !answer.ok
+      ? []
+      : answer.volatile
+        ? [this.#volatilePeer(target)]
+        : this.#peersOf(target, answer.addresses);
+    this.#rebuild();
+    if (isFirst && --this.#unanswered === 0) this.#waiting.resolve();
+  }
+
+  #peersOf(
+    target: Target,
+    addresses: Extract<DnsAnswer, { ok: true }>["addresses"],
+  ): Peer[] {
+    const { useSrvName } = this.settings;
+    return addresses.map(({ address, service }) => {
+      const port = service?.port ?? target.port;
+      return {
+        name: useSrvName && service !== undefined ? service.name : target.host,
+        address,
+        port,
+        // A target without weight gets nothing, whatever its records say.
+        weight: target.weight === 0 ? 0 : (service?.weight ?? target.weight),
+        state: this.#state(target, addressText(address, port)),
+      };
+    });
+  }
+
+  #volatilePeer(target: Target): Peer {
+    return {
+      name: target.host,
+      address: undefined,
+      port: target.port,
+      weight: target.weight,
+      state: this.#state(target, target.text),
+    };
+  }
+
+  #state(target: Target, address: string): AddressState {
+    return this.#tools.health.address({
+      upstream: this.settings.id,
+      target: target.text,
+      address,
+    });
+  }
+
+  #rebuild(): void {
+    this.#peers = this.#targets.flatMap(({ peers }) =>
+      peers.filter(({ weight }) => weight > 0),
+    );
+    this.#balancing = undefined;
+    this.#version = -1;
+  }
+
+  /** Takes note of what has become healthy or unhealthy. */
+  #refresh(): void {
+    const version = this.#tools.health.version(this.settings.id);
+    if (version === this.#version) return;
+    this.#version = version;
+    const { algorithm, slots, health } = this.settings;
+    const available = this.#peers.filter(({ state }) => state.healthy);
+    this.#balancing ??= balancing(algorithm, this.#peers, {
+      ...this.#tools,
+      slots,
+    });
+    this.#balancing.setAvailable(available);
+    const share = (100 * weightOf(available)) / this.#totalWeight();
+    this.#open = available.length > 0 && share > health.threshold;
+  }
+
+  /** With that of targets that have no address. */
+  #totalWeight(): number {
+    return this.#targets.reduce(
+      (sum, { peers, weight }) =>
+        sum + (peers.length > 0 ? weightOf(peers) : weight),
+      0,
+    );
+  }
+}
+
+class BalancedSelection implements Selection {
+  readonly setCookie: string | undefined;
+  readonly #balancer: Balancer;
+  readonly #hash: number | undefined;
+  readonly #tried = new Set<Peer>();
+
+  constructor(
+    balancer: Balancer,
+    hash: number | undefined,
+    setCookie: string | undefined,
+  ) {
+    this.#balancer = balancer;
+    this.#hash = hash;
+    this.setCookie = setCookie;
+  }
+
+  next(): Picked | Promise<Picked> {
+    return this.#balancer.pick(this.#tried, this.#hash);
+  }
+}
+
+function weightOf(peers: readonly Peer[]): number {
+  return peers.reduce((sum, { weight }) => sum + weight, 0);
+}
+
+function isNamed({ host }: ConfiguredTarget): boolean {
+  return !isAddress(host);
+}
