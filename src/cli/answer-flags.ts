@@ -35,6 +35,11 @@ export const answerFlags = {
   revisionHeader: toggle({
     summary: "Tell the revision that served a request in X-Holdfast-Revision.",
   }),
+  accessLog: flag(text("PATH|stdout|off"), {
+    summary:
+      "Where a line of JSON is written for each request that is over. A file is appended to; after it was moved away, a new one is begun on SIGHUP, or by itself some seconds later.",
+    default: "off",
+  }),
   allowDebugHeader: toggle({
     summary:
       'Answer a request with "Kong-Debug: 1" with the ids and names of its route and service, in Kong-Route-Id and so on.',
@@ -56,6 +61,7 @@ export function answerSettings(given: Values<typeof answerFlags>) {
       ),
     );
   return {
+    ...(given.accessLog === "off" ? {} : { accessLog: given.accessLog }),
     headers: {
       trustedIps,
       realIpHeader: given.realIpHeader,
@@ -66,4 +72,9 @@ export function answerSettings(given: Values<typeof answerFlags>) {
       debug: given.allowDebugHeader,
     },
   };
+}
+
+/** Whether an access log is a file, which can be moved away. */
+export function isFile(accessLog: string): boolean {
+  return accessLog !== "off" && accessLog !== "stdout";
 }

@@ -23,6 +23,8 @@ export interface Io {
   readonly program: Program;
   /** Aborted when the process is asked to end. */
   readonly stop: AbortSignal;
+  /** Calls back whenever the process is asked to open its files anew (SIGHUP). Absent: nobody asks. */
+  readonly onReopen?: (reopen: () => void) => void;
   /** Has the process killed if it does not end by itself now. Absent: it is nobody's to end. */
   readonly killSoon?: () => void;
 }

@@ -40,6 +40,9 @@ export function processIo(): Io {
       args: [...process.execArgv, process.argv[1] ?? ""],
     },
     stop: controller.signal,
+    onReopen: (reopen) => {
+      process.on("SIGHUP", reopen);
+    },
     killSoon,
   };
 }

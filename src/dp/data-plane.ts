@@ -82,6 +82,8 @@ export interface DataPlane extends AsyncDisposable {
     readonly proxy_tls?: string;
     readonly status: string;
   };
+  /** Goes on in a new file when the access log's was moved away. */
+  reopenLogs(): void;
 }
 
 /**
@@ -250,6 +252,9 @@ export async function startDataPlane(
       proxy: gateway.address,
       ...(gateway.tlsAddress === "" ? {} : { proxy_tls: gateway.tlsAddress }),
       status: formatHostPort(statusListener.address),
+    },
+    reopenLogs: () => {
+      gateway.reopenLogs();
     },
     [Symbol.asyncDispose]: () => owned.close(),
   };

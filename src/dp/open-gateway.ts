@@ -1,6 +1,7 @@
 import type { Registry } from "prom-client";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger, LogLevel } from "../runtime/logger.ts";
+import { checkAccessLog } from "./gateway/access-log.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import type { GatewaySettings } from "./gateway/settings.ts";
 import type { ProxyGateway } from "./proxy-gateway.ts";
@@ -14,7 +15,11 @@ export interface WorkerOptions {
   readonly logLevel: LogLevel;
 }
 
-/** What a data plane proxies with, which does not listen yet: in this process, or in so many others. */
+/**
+ * What a data plane proxies with, which does not listen yet: in this process, or in so many others.
+ *
+ * @throws AccessLogError when the access log cannot be written.
+ */
 export async function openGateway(
   options: {
     readonly gateway: GatewaySettings;
@@ -30,6 +35,8 @@ export async function openGateway(
   /** The workers, where there are any. */
   readonly group: WorkerGroup | undefined;
 }> {
+  const { accessLog } = options.gateway;
+  if (accessLog !== undefined) await checkAccessLog(accessLog);
   if (options.workers === undefined)
     return {
       gateway: Gateway.create({ ...options.gateway, ...deps }),

@@ -39,6 +39,8 @@ export interface ProxyGateway extends AsyncDisposable {
   open(listen: HostPort, tlsListen?: HostPort): Promise<void>;
   /** Requests and errors by revision, since this was last asked. */
   takeCounters(): RevisionCount[];
+  /** Goes on in new files where those of the access log were moved away. */
+  reopenLogs(): void;
   /** Stops accepting, lets requests under way end for the grace time, then cuts all connections. */
   close(): Promise<void>;
 }

@@ -88,11 +88,10 @@ export class LineFile implements AsyncDisposable {
     this.#running ??= this.#run();
   }
 
-  /** Goes on in a new file of the same name. Resolves when what was taken before is written, or cannot be. */
-  async reopen(): Promise<void> {
+  /** Goes on in a new file of the same name, soon. */
+  reopen(): void {
     this.#reopening = true;
     this.#running ??= this.#run();
-    await this.#running;
   }
 
   /** Writes what waits, as far as that is soon done, and closes the file. */

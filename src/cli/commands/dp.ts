@@ -4,7 +4,7 @@ import {
   certifiedNodeId,
   type ClusterTlsFiles,
 } from "../../runtime/tls/material.ts";
-import { answerFlags, answerSettings } from "../answer-flags.ts";
+import { answerFlags, answerSettings, isFile } from "../answer-flags.ts";
 import { command } from "../command.ts";
 import { flag, list, optional, required } from "../flags.ts";
 import { UsageError } from "../io.ts";
@@ -30,7 +30,7 @@ export const dp = command({
   argsCount: { min: 0, max: 0 },
   help: [
     "Proxies API traffic with the configuration of a control plane, and keeps the last one it applied in its data directory: it starts and serves with that when no control plane can be reached, and asks for the newest when one is back. Without any configuration it answers 503 and is not ready.",
-    'Prints one line of JSON on standard output when it serves, {"event":"ready","role":"dp","proxy":"127.0.0.1:8000",…}, and logs JSON lines on standard error. SIGTERM and SIGINT end it within 10 s; a second one at once.',
+    'Prints one line of JSON on standard output when it serves, {"event":"ready","role":"dp","proxy":"127.0.0.1:8000",…}, and logs JSON lines on standard error. With --access-log stdout each request is a line on standard output too, {"event":"request",…}. SIGHUP has it open the file of --access-log anew. SIGTERM and SIGINT end it within 10 s; a second one at once.',
   ],
   examples: [
     [
@@ -118,8 +118,8 @@ export const dp = command({
     return serve(
       io,
       deps,
-      () =>
-        startDataPlane(
+      async () => {
+        const plane = await startDataPlane(
           {
             controlPlanes: flags.controlPlane,
             ...(flags.clusterProxy === undefined
@@ -139,7 +139,13 @@ export const dp = command({
             build: version,
           },
           deps,
-        ),
+        );
+        if (isFile(flags.accessLog))
+          io.onReopen?.(() => {
+            plane.reopenLogs();
+          });
+        return plane;
+      },
       ({ addresses }) => ({ role: "dp", ...addresses }),
     );
   },

@@ -1,8 +1,21 @@
+import { open } from "node:fs/promises";
 import { Counter, type Registry } from "prom-client";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { LineFile, type LineTarget } from "../../runtime/line-file.ts";
 import type { LogEntry } from "./log-entry.ts";
+
+/** The access log cannot be written. */
+export class AccessLogError extends Error {
+  override readonly name = "AccessLogError";
+
+  constructor(path: string, cause: unknown) {
+    super(
+      `the access log "${path}" cannot be opened for writing: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+  }
+}
 
 /** Writes a line of JSON for each request that is over. */
 export class AccessLog implements AsyncDisposable {
@@ -14,7 +27,7 @@ export class AccessLog implements AsyncDisposable {
 
   /**
    * @param target "stdout", or the path of a file, which is made if need be and appended to.
-   * @throws Error of the system when the file cannot be opened.
+   * @throws AccessLogError when the file cannot be opened.
    */
   static async open(
     target: string,
@@ -37,14 +50,18 @@ export class AccessLog implements AsyncDisposable {
             registers: [metrics],
           });
     const to: LineTarget = target === "stdout" ? { fd: 1 } : { path: target };
-    return new AccessLog(
-      await LineFile.open(to, {
-        clock,
-        logger,
-        name: "access_log",
-        onDrop: () => dropped?.inc(),
-      }),
-    );
+    try {
+      return new AccessLog(
+        await LineFile.open(to, {
+          clock,
+          logger,
+          name: "access_log",
+          onDrop: () => dropped?.inc(),
+        }),
+      );
+    } catch (error) {
+      throw new AccessLogError(target, error);
+    }
   }
 
   /** Writes a request down. Never waits, never throws. */
@@ -53,12 +70,26 @@ export class AccessLog implements AsyncDisposable {
   }
 
   /** Goes on in a new file of the same name, after the one so far was moved away. */
-  reopen(): Promise<void> {
-    return this.#lines.reopen();
+  reopen(): void {
+    this.#lines.reopen();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#lines[Symbol.asyncDispose]();
+  }
+}
+
+/**
+ * Says at the start what would go wrong later.
+ *
+ * @throws AccessLogError when the file cannot be opened.
+ */
+export async function checkAccessLog(target: string): Promise<void> {
+  if (target === "stdout") return;
+  try {
+    await (await open(target, "a", 0o600)).close();
+  } catch (error) {
+    throw new AccessLogError(target, error);
   }
 }
 

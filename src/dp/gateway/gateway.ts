@@ -180,12 +180,12 @@ export class Gateway implements AsyncDisposable {
    * Begins to listen. Port 0: the system chooses.
    *
    * @param tlsListen Where to listen with TLS; absent: nowhere.
-   * @throws ListenError when nothing can listen there, an Error of the system when the access log cannot be opened.
+   * @throws ListenError when nothing can listen there, AccessLogError when the access log cannot be opened.
    */
   async open(listen: HostPort, tlsListen?: HostPort): Promise<void> {
     const { accessLog, clock, logger, metrics } = this.#options;
     if (accessLog !== undefined)
-      this.#accessLog = await AccessLog.open(accessLog, {
+      this.#accessLog ??= await AccessLog.open(accessLog, {
         clock,
         logger,
         metrics,
@@ -291,8 +291,8 @@ export class Gateway implements AsyncDisposable {
   }
 
   /** Goes on in a new file when the access log's was moved away. */
-  async reopenLogs(): Promise<void> {
-    await this.#accessLog?.reopen();
+  reopenLogs(): void {
+    this.#accessLog?.reopen();
   }
 
   /** Stops accepting, lets requests under way end for the grace time, then cuts all connections. */

@@ -237,6 +237,11 @@ export class Member {
     return metrics;
   }
 
+  /** Has it go on in a new file of the access log. */
+  reopenLogs(): void {
+    void this.#link.send({ type: "reopenLogs" });
+  }
+
   /** Has it end when its requests have. */
   close(): void {
     void this.#link.send({ type: "close" });

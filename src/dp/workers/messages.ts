@@ -42,6 +42,7 @@ export type ToWorker =
   | { readonly type: "commit"; readonly id: number }
   | { readonly type: "drop"; readonly id: number }
   | { readonly type: "listen"; readonly at: ListenAt }
+  | { readonly type: "reopenLogs" }
   | { readonly type: "ping" }
   | {
       readonly type: "counted";

@@ -265,6 +265,10 @@ export class WorkerGroup implements ProxyGateway {
     this.#isOpen = true;
   }
 
+  reopenLogs(): void {
+    for (const member of this.#members) member.reopenLogs();
+  }
+
   takeCounters(): RevisionCount[] {
     return this.#counts.take();
   }

@@ -114,6 +114,9 @@ export class Worker {
       case "listen":
         void this.#listen(message.at);
         return;
+      case "reopenLogs":
+        this.#gateway.reopenLogs();
+        return;
       case "ping":
         this.#pong();
         return;
