@@ -22,7 +22,7 @@ import type { Prepared } from "./gateway/gateway.ts";
 import type { GatewaySettings } from "./gateway/settings.ts";
 import { resolveNodeId } from "./node-id.ts";
 import { openGateway, type WorkerOptions } from "./open-gateway.ts";
-import { runGuarded } from "./quarantine.ts";
+import { quarantine } from "./quarantine.ts";
 import { ReplicaStore } from "./replica/replica-store.ts";
 import { Applier } from "./sync/applier.ts";
 import { SyncClient } from "./sync/sync-client.ts";
@@ -214,11 +214,15 @@ export async function startDataPlane(
 
   // Only now: a cached data plane serves before it ever sees a control plane.
   const stop = new AbortController();
-  const running = runGuarded(
-    { client, applied, replica, group, logger },
-    stop.signal,
-  ).catch((error: unknown) => {
+  const running = client.run(stop.signal).catch((error: unknown) => {
     logger.error("sync.stopped", { err: error });
+  });
+  group?.onGuilty((cursor) => {
+    void quarantine({ client, applied, replica, group, logger }, cursor).catch(
+      (error: unknown) => {
+        logger.error("replica.not_quarantined", { err: error });
+      },
+    );
   });
   const startingFrom =
     fallback === undefined || fallbackKey === undefined

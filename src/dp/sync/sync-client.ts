@@ -39,6 +39,11 @@ export class SyncClient<P> {
   readonly #shell: ReplicaShell<P>;
   readonly #dialer: Dialer<GrpcClient>;
   #controlPlane: string | undefined;
+  /** The stream there is, until its last apply has ended. */
+  #talking: Promise<void> | undefined;
+  /** What is done while there is none. */
+  #aside: Promise<void> | undefined;
+  #interrupt = new AbortController();
 
   constructor(options: SyncClientOptions<P>) {
     this.#options = options;
@@ -71,7 +76,7 @@ export class SyncClient<P> {
     return this.#shell.begin(state);
   }
 
-  /** Goes on from another state than the one that was served, or from none. Not while it runs. */
+  /** Goes on from another state than the one that was served, or from none. Only aside. */
   restart(state: State | undefined, refusals: readonly Refusal[]): void {
     this.#shell.restart(state, refusals);
   }
@@ -98,22 +103,55 @@ export class SyncClient<P> {
       const { address, connection } = dialled;
       using client = connection;
       this.#controlPlane = address;
-      const { leg, ...wishes } = await converse(
-        {
-          ...this.#options,
-          address,
-          client,
-          shell: this.#shell,
-          metrics: this.#metrics,
-        },
-        signal,
-      );
-      if (isAborted(signal)) break;
-      if (leg.servedMs !== undefined) this.#metrics.lost();
-      this.#dialer.ended(address, leg, wishes);
-      // A new stream would ask for a state that is being replaced.
-      await this.#shell.settled();
+      // No stream begins while something is done that needs that there is none.
+      while (this.#aside !== undefined) await this.#aside;
+      const talking = this.#converse(address, client, signal);
+      this.#talking = talking;
+      await talking;
+      this.#talking = undefined;
     }
+    await this.#shell.settled();
+  }
+
+  /**
+   * Does something while there is no stream and no apply: ends what there is, and lets nothing new begin until it is done.
+   * Never rejects when the work does not.
+   */
+  async aside(work: () => Promise<void>): Promise<void> {
+    while (this.#aside !== undefined) await this.#aside;
+    const done = (async () => {
+      this.#interrupt.abort();
+      await this.#talking;
+      await work();
+    })();
+    this.#aside = done.catch(() => undefined);
+    try {
+      await done;
+    } finally {
+      this.#aside = undefined;
+      this.#interrupt = new AbortController();
+    }
+  }
+
+  async #converse(
+    address: string,
+    client: GrpcClient,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { leg, ...wishes } = await converse(
+      {
+        ...this.#options,
+        address,
+        client,
+        shell: this.#shell,
+        metrics: this.#metrics,
+      },
+      AbortSignal.any([signal, this.#interrupt.signal]),
+    );
+    if (isAborted(signal)) return;
+    if (leg.servedMs !== undefined) this.#metrics.lost();
+    this.#dialer.ended(address, leg, wishes);
+    // A new stream would ask for a state that is being replaced.
     await this.#shell.settled();
   }
 
