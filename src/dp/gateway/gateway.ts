@@ -17,7 +17,6 @@ import { AccessLog } from "./access-log.ts";
 import { compileSlices, type Violation } from "./compile/compile.ts";
 import { Counters, type RevisionCount } from "./counters.ts";
 import { Listeners } from "./downstream/listeners.ts";
-import type { Arrived } from "./downstream/message.ts";
 import {
   headerSettings,
   type HeaderSettings,
@@ -31,7 +30,9 @@ import type { Forwarder } from "./proxy/forward.ts";
 import type { Degradation, Runtime } from "./runtime.ts";
 import { SystemResolver } from "./upstreams/dns/system-resolver.ts";
 import { Upstreams } from "./upstreams/upstreams.ts";
-import { serve } from "./serve.ts";
+import { requestId } from "./request-id.ts";
+import { serve, type ServeTools } from "./serve.ts";
+import { Watcher } from "./proxy/watch.ts";
 import type { GatewaySettings } from "./settings.ts";
 
 /** How a gateway is set up: its settings, and what it is given by its process. */
@@ -105,7 +106,6 @@ export class Gateway implements AsyncDisposable {
   readonly #agents: AgentPool;
   readonly #upstreams: Upstreams;
   readonly #counters = new Counters();
-  readonly #forwarder: Forwarder;
   readonly #failures: FailureLog;
   readonly #metrics: GatewayMetrics | undefined;
   readonly #prepared = new WeakMap<Prepared, Runtime>();
@@ -117,7 +117,6 @@ export class Gateway implements AsyncDisposable {
   private constructor(options: Settings) {
     this.#options = options;
     this.#agents = new AgentPool(options.clock);
-    this.#forwarder = options.forwarder ?? new ChoosingForwarder();
     this.#headers = headerSettings(options.headers);
     this.#upstreams = new Upstreams({
       ...options,
@@ -190,13 +189,15 @@ export class Gateway implements AsyncDisposable {
         logger,
         metrics,
       });
+    const tools = this.#tools();
     this.#listeners = await Listeners.open(
       { plain: listen, secure: tlsListen },
       {
         clock,
         names: () => this.#runtime?.serverNames,
         onRequest: (arrived) => {
-          this.#serve(arrived);
+          // It never rejects: whatever goes wrong is answered and logged.
+          void serve(arrived, this.#runtime, tools);
         },
       },
     );
@@ -330,14 +331,14 @@ export class Gateway implements AsyncDisposable {
     });
   }
 
-  #serve(arrived: Arrived): void {
-    const { clock, logger } = this.#options;
-    // `serve` never rejects: whatever goes wrong is answered and logged.
-    void serve(arrived, this.#runtime, {
+  #tools(): ServeTools {
+    const { clock, logger, forwarder } = this.#options;
+    return {
       clock,
       logger,
-      requestId: () => randomUUID().replaceAll("-", ""),
-      forwarder: this.#forwarder,
+      requestId,
+      forwarder: forwarder ?? new ChoosingForwarder(),
+      watcher: new Watcher(clock),
       onServed: (served) => {
         const { revision, status } = served;
         if (revision !== undefined) this.#counters.add(revision, status);
@@ -347,7 +348,7 @@ export class Gateway implements AsyncDisposable {
       failures: this.#failures,
       headers: this.#headers,
       pluginGate: () => this.#instances.gate,
-    });
+    };
   }
 }
 

@@ -28,6 +28,7 @@ import { OutboundRequest } from "./proxy/outbound.ts";
 import { RequestBody } from "./proxy/request-body.ts";
 import { sendAnswer, upgradeToHttps } from "./proxy/responses.ts";
 import { RequestFacts } from "./request-facts.ts";
+import type { Watcher } from "./proxy/watch.ts";
 import type { PathMatch } from "./router/conditions.ts";
 import type { Runtime, ServedRoute, ServedService } from "./runtime.ts";
 import { upstreamPath } from "./upstream-path.ts";
@@ -49,6 +50,7 @@ export interface ServeTools {
   /** A new id for a request. */
   readonly requestId: () => string;
   readonly forwarder: Forwarder;
+  readonly watcher: Watcher;
   /** Hears of every request that is over, once. */
   readonly onServed: (served: Served) => void;
   /** Undefined when no access log is wanted. */
@@ -154,10 +156,12 @@ class Serving {
     }
     const gate = this.#tools.pluginGate();
     gate.enter();
-    const plan = await this.#route(target, runtime).finally(() => {
+    try {
+      const plan = await this.#route(target, runtime);
+      return response.destroyed ? undefined : plan;
+    } finally {
       gate.leave();
-    });
-    return response.destroyed ? undefined : plan;
+    }
   }
 
   /** Something of ours went wrong. */

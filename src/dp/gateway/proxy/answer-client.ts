@@ -3,6 +3,7 @@ import type { Begun, ClientSide } from "./attempts.ts";
 import type { UpstreamResponse } from "./messages.ts";
 import type { OwnHeaders } from "../headers/header-settings.ts";
 import type { HeaderBag } from "./header-bag.ts";
+import { tokensOf } from "./hop-by-hop.ts";
 import {
   relayBody,
   sendWhole,
@@ -136,7 +137,7 @@ function writeHead(
 }
 
 /** node undoes chunks and nothing else: another transfer coding would reach the client without its name. */
-function isWellFramed({ headers }: UpstreamResponse): boolean {
-  const coding = headers["transfer-encoding"];
-  return coding === undefined || coding.trim().toLowerCase() === "chunked";
+function isWellFramed({ rawHeaders }: UpstreamResponse): boolean {
+  const codings = tokensOf(rawHeaders, "transfer-encoding");
+  return codings.length === 0 || codings.join() === "chunked";
 }

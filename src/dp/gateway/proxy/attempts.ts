@@ -12,7 +12,7 @@ import { TimedOut, type Failure } from "./failure.ts";
 import type { Answered, Forwarder, UpstreamCall } from "./forward.ts";
 import type { HeaderBag } from "./header-bag.ts";
 import type { RequestBody } from "./request-body.ts";
-import { Watch, type WaitLimits, type Waiting } from "./watch.ts";
+import type { Watch, Watcher, WaitLimits, Waiting } from "./watch.ts";
 
 /** How long a client may take for the next bit of its request or of its answer. */
 const CLIENT_TIMEOUT_MS = 60_000;
@@ -72,11 +72,18 @@ export type Tried =
     }
   | { readonly type: "gone" };
 
+/** What trying needs. */
+export interface AttemptTools {
+  readonly forwarder: Forwarder;
+  readonly watcher: Watcher;
+  readonly clock: Clock;
+}
+
 /** Sends a request to its service, as often as that may be tried, until something answers. */
 export async function tryUpstream(
   client: ClientSide,
   plan: UpstreamPlan,
-  tools: { readonly forwarder: Forwarder; readonly clock: Clock },
+  tools: AttemptTools,
 ): Promise<Tried> {
   const { service } = plan;
   const selection = service.peers.select(plan.facts);
@@ -140,10 +147,7 @@ async function tryTarget(
   client: ClientSide,
   plan: UpstreamPlan,
   { name, address, port }: PickedPeer,
-  {
-    forwarder,
-    clock,
-  }: { readonly forwarder: Forwarder; readonly clock: Clock },
+  { forwarder, watcher }: AttemptTools,
 ): Promise<
   Omit<Begun, "setCookie"> | Extract<Tried, { readonly type: "failed" }>
 > {
@@ -158,7 +162,7 @@ async function tryTarget(
     client: CLIENT_TIMEOUT_MS,
   };
   let expired: Waiting | undefined;
-  const watch = new Watch(clock, limits, (waiting) => {
+  const watch = watcher.begin(limits, (waiting) => {
     expired = waiting;
     giveUp(new TimedOut(`${WAITED_FOR[waiting]} for ${limits[waiting]} ms`));
     // Once the answer has begun there is nobody else to tell.

@@ -6,7 +6,7 @@ import type {
   DownstreamRequest,
 } from "../downstream/message.ts";
 import type { RouteRequest } from "../router/conditions.ts";
-import { tokensOf } from "./hop-by-hop.ts";
+import { tokensOf, valuesOf } from "./hop-by-hop.ts";
 import type { RequestBody } from "./request-body.ts";
 
 /** Where a request wants to go, as it says itself. */
@@ -30,16 +30,16 @@ export function readTarget(
   request: DownstreamRequest,
   { scheme }: DownstreamConnection,
 ): RequestTarget | undefined {
-  const hosts = request.rawHeaders.filter(
-    (name, i) => i % 2 === 0 && name.toLowerCase() === "host",
-  ).length;
+  const hosts = valuesOf(request.rawHeaders, "host");
   // Two would leave it to everyone on the way which one counts.
-  if (hosts > 1 || (hosts === 0 && request.httpVersion !== "1.0"))
+  if (hosts.length > 1 || (hosts.length === 0 && request.httpVersion !== "1.0"))
     return undefined;
   let { url = "" } = request;
-  let hostHeader = request.headers.host ?? "";
+  let [hostHeader = ""] = hosts;
   // The absolute form names the host itself, and that counts.
-  const absolute = /^https?:\/\/([^/?#]*)(.*)$/is.exec(url);
+  const absolute = url.startsWith("/")
+    ? null
+    : /^https?:\/\/([^/?#]*)(.*)$/is.exec(url);
   if (absolute !== null) {
     hostHeader = absolute[1] ?? "";
     url = absolute[2] ?? "";
@@ -96,7 +96,7 @@ export class InboundRequest implements ClientRequest, RouteRequest {
     this.rawPath = target.rawPath;
     this.rawQuery = target.rawQuery;
     this.connection = connection;
-    this.header = (name) => request.headersDistinct[name] ?? [];
+    this.header = (name) => valuesOf(request.rawHeaders, name);
     this.#body = body;
   }
 

@@ -5,7 +5,7 @@ import type {
 import type { DownstreamRequest } from "../downstream/message.ts";
 import type { Forwarded } from "../headers/forwarded.ts";
 import { HeaderBag } from "./header-bag.ts";
-import { endToEnd, tokensOf } from "./hop-by-hop.ts";
+import { endToEnd, tokensOf, valuesOf } from "./hop-by-hop.ts";
 import type { RequestTarget } from "./inbound.ts";
 import type { RequestBody } from "./request-body.ts";
 
@@ -35,7 +35,9 @@ const NOT_FROM_CLIENTS: ReadonlySet<string> = new Set([
 
 /** Whether a client's header is left out. Many frameworks take "_" for "-", so that it would pass for the real one. */
 function isForged(lowerName: string): boolean {
-  const name = lowerName.replaceAll("_", "-");
+  const name = lowerName.includes("_")
+    ? lowerName.replaceAll("_", "-")
+    : lowerName;
   return NOT_FROM_CLIENTS.has(name) || name.startsWith("x-consumer-");
 }
 
@@ -76,10 +78,10 @@ export class OutboundRequest implements UpstreamRequest {
     );
     this.headers = headers;
     const { clientAddress, peerAddress, forwarded, upgrade } = options;
-    const forwardedFor = request.headersDistinct["x-forwarded-for"];
+    const forwardedFor = valuesOf(raw, "x-forwarded-for");
     headers.set(
       "X-Forwarded-For",
-      forwardedFor === undefined
+      forwardedFor.length === 0
         ? clientAddress
         : [...forwardedFor, peerAddress].join(", "),
     );
@@ -152,6 +154,7 @@ function percentEncoded(text: string): string {
 
 /** Adds this proxy to the list of those that a message came through. */
 export function addVia(headers: HeaderBag, httpVersion: string): void {
-  const via = [...headers.get("Via"), `${httpVersion} ${PRODUCT}`];
-  headers.set("Via", via.join(", "));
+  const before = headers.get("Via");
+  const own = `${httpVersion} ${PRODUCT}`;
+  headers.set("Via", before.length === 0 ? own : [...before, own].join(", "));
 }

@@ -4,7 +4,7 @@ import type {
   DownstreamRequest,
   DownstreamResponse,
 } from "../downstream/message.ts";
-import { trailersOf } from "./hop-by-hop.ts";
+import { hasHeader, trailersOf } from "./hop-by-hop.ts";
 import type { HeaderBag } from "./header-bag.ts";
 import type { UpstreamResponse } from "./messages.ts";
 
@@ -34,7 +34,7 @@ export function relayBody(
   return new Promise((resolve) => {
     // Whoever made the request gives it up when the client goes.
     to.once("close", resolve);
-    const whole = from.takeWhole?.();
+    const whole = change === undefined ? from.takeWhole?.() : undefined;
     if (whole !== undefined) {
       onProgress("client");
       to.end(whole);
@@ -114,7 +114,7 @@ export function mayHaveTrailers(
   return (
     request.httpVersion !== "1.0" &&
     request.method !== "HEAD" &&
-    (response.headers["transfer-encoding"] !== undefined ||
+    (hasHeader(response.rawHeaders, "transfer-encoding") ||
       response.httpVersion === "2") &&
     response.statusCode !== 204 &&
     response.statusCode !== 304

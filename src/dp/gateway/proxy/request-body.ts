@@ -1,6 +1,6 @@
 import type { Clock } from "../../../runtime/clock.ts";
 import type { DownstreamRequest } from "../downstream/message.ts";
-import { tokensOf, trailersOf } from "./hop-by-hop.ts";
+import { hasHeader, trailersOf, valuesOf } from "./hop-by-hop.ts";
 import type { SentRequest } from "./messages.ts";
 
 /** How long a body may take to arrive when a plugin wants to see it. */
@@ -13,6 +13,8 @@ export type SendProgress = "client" | "write" | "sent";
 export class RequestBody {
   readonly #request: DownstreamRequest;
   readonly #chunked: boolean;
+  /** The length that the client said. */
+  readonly #declared: string | undefined;
   readonly #onFirstRead: () => void;
   readonly #clock: Clock;
   /** What was read for a plugin. */
@@ -34,7 +36,8 @@ export class RequestBody {
     this.#clock = clock;
     this.#chunked =
       request.openEnded === true ||
-      tokensOf(request.rawHeaders, "transfer-encoding").length > 0;
+      hasHeader(request.rawHeaders, "transfer-encoding");
+    [this.#declared] = valuesOf(request.rawHeaders, "content-length");
     this.#onFirstRead = onFirstRead;
   }
 
@@ -73,8 +76,9 @@ export class RequestBody {
     if (this.#replacement !== undefined)
       return ["Content-Length", String(this.#replacement.length)];
     if (this.#chunked) return ["Transfer-Encoding", "chunked"];
-    const sent = this.#request.headers["content-length"];
-    return sent === undefined ? undefined : ["Content-Length", sent];
+    return this.#declared === undefined
+      ? undefined
+      : ["Content-Length", this.#declared];
   }
 
   /**
@@ -108,7 +112,7 @@ export class RequestBody {
   }
 
   get #length(): number {
-    return Number(this.#request.headers["content-length"] ?? 0);
+    return Number(this.#declared ?? 0);
   }
 
   get #isWhole(): boolean {

@@ -6,51 +6,107 @@ export type Waiting = "connect" | "write" | "read" | "client";
 /** How long each may take without any progress, in milliseconds. */
 export type WaitLimits = Readonly<Record<Waiting, number>>;
 
-/** Notices when an exchange makes no progress. One timer serves all the waits of an exchange, one after the other. */
-export class Watch {
+/** How often deadlines are looked at, at most. */
+const LOOK_MS = 5;
+
+/**
+ * Notices when exchanges make no progress. One timer serves all of them: it is set for the earliest deadline, and most
+ * exchanges are long over by then, so that they neither start nor cancel one.
+ */
+export class Watcher {
   readonly #clock: Clock;
-  readonly #limits: WaitLimits;
-  readonly #expire: (waiting: Waiting) => void;
-  #waiting: Waiting = "connect";
-  #since = 0;
-  #firesAt = Infinity;
+  readonly #watches = new Set<Watch>();
   #timer: Timer | undefined;
+  #firesAt = Infinity;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Watches an exchange that begins. */
+  begin(limits: WaitLimits, expire: (waiting: Waiting) => void): Watch {
+    const watch = new Watch(this, limits, expire);
+    this.#watches.add(watch);
+    return watch;
+  }
+
+  /** The time by which progress is judged. */
+  now(): number {
+    return this.#clock.monotonic();
+  }
+
+  /** Something may not take longer than until then. */
+  due(deadline: number, now: number): void {
+    // A timer that fires too early finds that out itself; only one that fires too late must go.
+    if (this.#firesAt > deadline) this.#arm(deadline, now);
+  }
+
+  /** An exchange is over. */
+  forget(watch: Watch): void {
+    this.#watches.delete(watch);
+  }
+
+  #arm(deadline: number, now: number): void {
+    this.#timer?.cancel();
+    const delayMs = Math.max(LOOK_MS, deadline - now);
+    this.#firesAt = now + delayMs;
+    this.#timer = this.#clock.setTimer(delayMs, this.#look);
+  }
+
+  readonly #look = (): void => {
+    this.#timer = undefined;
+    this.#firesAt = Infinity;
+    const now = this.now();
+    let next = Infinity;
+    for (const watch of this.#watches) {
+      const { deadline } = watch;
+      if (deadline > now) next = Math.min(next, deadline);
+      else watch.expire();
+    }
+    if (next < this.#firesAt) this.#arm(next, now);
+  };
+}
+
+/** Notices when one exchange makes no progress. */
+export class Watch {
+  readonly #watcher: Watcher;
+  readonly #limits: WaitLimits;
+  readonly #onExpired: (waiting: Waiting) => void;
+  #waiting: Waiting = "connect";
+  #deadline = Infinity;
 
   constructor(
-    clock: Clock,
+    watcher: Watcher,
     limits: WaitLimits,
-    expire: (waiting: Waiting) => void,
+    onExpired: (waiting: Waiting) => void,
   ) {
-    this.#clock = clock;
+    this.#watcher = watcher;
     this.#limits = limits;
-    this.#expire = expire;
+    this.#onExpired = onExpired;
+  }
+
+  /** Until when what is waited for may take; infinite when nothing is. */
+  get deadline(): number {
+    return this.#deadline;
   }
 
   /** Begins to wait for something, or for the next bit of it. */
   wait(waiting: Waiting): void {
+    const now = this.#watcher.now();
     this.#waiting = waiting;
-    this.#since = this.#clock.monotonic();
-    const deadline = this.#since + this.#limits[waiting];
-    // A timer that fires too early finds that out itself; only one that fires too late must go.
-    if (this.#firesAt > deadline) this.#arm(this.#limits[waiting]);
+    this.#deadline = now + this.#limits[waiting];
+    this.#watcher.due(this.#deadline, now);
+  }
+
+  /** The time is over. */
+  expire(): void {
+    this.#deadline = Infinity;
+    this.#onExpired(this.#waiting);
   }
 
   /** Ends the watch. */
   stop(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    this.#firesAt = Infinity;
-  }
-
-  #arm(delayMs: number): void {
-    this.#timer?.cancel();
-    this.#firesAt = this.#clock.monotonic() + delayMs;
-    this.#timer = this.#clock.setTimer(delayMs, () => {
-      this.#firesAt = Infinity;
-      const left =
-        this.#since + this.#limits[this.#waiting] - this.#clock.monotonic();
-      if (left > 0) this.#arm(left);
-      else this.#expire(this.#waiting);
-    });
+    this.#deadline = Infinity;
+    this.#watcher.forget(this);
   }
 }

@@ -111,10 +111,11 @@ export class DirectConnection
     return call;
   }
 
-  abort(by: DirectRequest | DirectResponse, error: Error): void {
+  abort(by: DirectRequest | DirectResponse, error?: Error): void {
     const call = this.#call;
     // Once it is over, the connection may serve somebody else already.
-    if (call?.request === by || call?.response === by) this.#fail(error);
+    if (call?.request === by || call?.response === by)
+      this.#fail(error ?? new Error("it was given up"));
   }
 
   /** Closes it, whatever it does. */

@@ -9,7 +9,7 @@ export interface RequestConnection {
   /** All of the request has left. */
   onSent(): void;
   /** Closes it if it still serves this request. */
-  abort(by: DirectRequest, error: Error): void;
+  abort(by: DirectRequest, error?: Error): void;
 }
 
 /** A request as bytes on a connection. Its head leaves with the first of its body, or with its end. */
@@ -54,7 +54,7 @@ export class DirectRequest extends EventEmitter implements SentRequest {
     } else this.#finish();
   }
 
-  destroy(error = new Error("the request was given up")): void {
+  destroy(error?: Error): void {
     this.#connection.abort(this, error);
   }
 

@@ -8,7 +8,7 @@ export interface ResponseConnection {
   pause(): void;
   resume(): void;
   /** Closes it if this answer still comes over it. */
-  abort(by: DirectResponse, error: Error): void;
+  abort(by: DirectResponse, error?: Error): void;
 }
 
 /** What may wait for whoever reads it before the upstream is told to wait. */
@@ -99,11 +99,7 @@ export class DirectResponse extends EventEmitter implements UpstreamResponse {
     if (this.complete) {
       this.destroyed = true;
       this.#chunks = [];
-    } else
-      this.#connection.abort(
-        this,
-        error ?? new Error("the answer was given up"),
-      );
+    } else this.#connection.abort(this, error);
     return this;
   }
 
