@@ -37,6 +37,8 @@ interface Asked<T> {
 export class AnswerWork {
   /** How many bytes of a body are held back to be changed as a whole; 0: none. */
   readonly holdBytes: number;
+  /** The status that is sent instead of the upstream's answer, without a body. */
+  readonly insteadStatus: number | undefined;
   readonly #plugins: readonly PluginInstance[];
   readonly #exchange: Exchange;
   readonly #report: PluginReport;
@@ -53,14 +55,17 @@ export class AnswerWork {
     this.#plugins = plugins;
     this.#exchange = exchange;
     this.#report = report;
+    let insteadStatus: number | undefined;
     for (const plugin of plugins) {
       const wants = this.#guarded(plugin, () =>
         plugin.handlers?.response?.(exchange, head),
       );
       if (wants === undefined) continue;
       if ("watch" in wants) this.#watching.push({ plugin, wants: wants.watch });
+      else if ("insteadStatus" in wants) insteadStatus ??= wants.insteadStatus;
       else this.#holding.push({ plugin, wants });
     }
+    this.insteadStatus = insteadStatus;
     this.holdBytes = Math.max(
       0,
       ...this.#holding.map(({ wants }) => wants.limitBytes),
@@ -77,6 +82,7 @@ export class AnswerWork {
     const work = new AnswerWork(plugins, exchange, head, report);
     return work.#watching.length > 0 ||
       work.#holding.length > 0 ||
+      work.insteadStatus !== undefined ||
       plugins.some(({ handlers }) => handlers?.bodyFilter !== undefined)
       ? work
       : undefined;

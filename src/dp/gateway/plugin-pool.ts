@@ -51,7 +51,7 @@ export class PluginPool {
     const signature = `${plugin.name} ${JSON.stringify(config)}`;
     const before = this.#serving.get(key);
     if (before?.signature === signature) return before;
-    const handlers = plugin.create(config, this.#environment);
+    const handlers = plugin.create(config, this.#environment, key);
     const pooled = new Pooled(signature, handlers);
     this.#prepared.set(key, pooled);
     return pooled;

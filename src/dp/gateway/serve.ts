@@ -294,10 +294,12 @@ class Serving {
     );
     if (tried.type === "gone") return;
     const fail = (failure: Failure): void => {
-      failures.failed(service, failure, {
-        request: this.id,
-        target: tried.target,
-      });
+      // A client that sent too much says nothing about the upstream.
+      if (failure.reason !== "body-too-large")
+        failures.failed(service, failure, {
+          request: this.id,
+          target: tried.target,
+        });
       this.#answerFailure(failure);
     };
     if (tried.type === "failed") {

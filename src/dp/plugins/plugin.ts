@@ -97,6 +97,11 @@ export interface ClientRequest {
    * upstream, so this may be asked more than once.
    */
   body(limitBytes: number): Promise<Buffer | undefined>;
+  /**
+   * Ends the exchange with this answer as soon as more than `limitBytes` of the body have come. It is counted while it
+   * passes; by then its beginning may have gone upstream.
+   */
+  limitBody(limitBytes: number, answer: Answer): void;
 }
 
 /** What will be sent upstream: the client's request until a plugin changes it. */
@@ -195,6 +200,10 @@ export type ResponseHandler =
       readonly whole: (response: WholeResponse) => void | Promise<void>;
       /** Whether a larger body passes this plugin by, or is answered with 502 because it must not. */
       readonly tooLarge: "pass" | "refuse";
+    }
+  | {
+      /** The upstream's answer is given up: the client gets this status and its headers, without the body. */
+      readonly insteadStatus: number;
     };
 
 /** Changes a body on its way: returns what is sent instead of a piece. The last piece may be empty. */
@@ -263,9 +272,14 @@ export interface Plugin {
    * Cheap, and begins nothing: a state that is prepared may never be served. Called again only when the configuration has
    * changed, so what the handlers keep lasts from revision to revision.
    *
+   * @param key Names this configured plugin, the same in every worker and every data plane.
    * @throws TypeError when the configuration is not the plugin's: the rules of the model let none such through.
    */
-  create(config: JsonObject, environment: PluginEnvironment): PluginHandlers;
+  create(
+    config: JsonObject,
+    environment: PluginEnvironment,
+    key: string,
+  ): PluginHandlers;
 }
 
 /** Makes a plugin of a name, a priority, its configuration's message and a function from that to its handlers. */
@@ -277,6 +291,7 @@ export function definePlugin<Desc extends DescMessage>(definition: {
   readonly create: (
     config: MessageShape<Desc>,
     environment: PluginEnvironment,
+    key: string,
   ) => PluginHandlers;
 }): Plugin {
   const { name, version, priority, schema, create } = definition;
@@ -284,7 +299,7 @@ export function definePlugin<Desc extends DescMessage>(definition: {
     name,
     version,
     priority,
-    create: (config, environment) =>
-      create(parseKnownConfig(schema, config), environment),
+    create: (config, environment, key) =>
+      create(parseKnownConfig(schema, config), environment, key),
   };
 }

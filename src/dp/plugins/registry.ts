@@ -1,13 +1,31 @@
+import { acl } from "./acl/acl.ts";
+import { basicAuth } from "./basic-auth/basic-auth.ts";
+import { botDetection } from "./bot-detection/bot-detection.ts";
 import { correlationId } from "./correlation-id/correlation-id.ts";
 import { cors } from "./cors/cors.ts";
+import { ipRestriction } from "./ip-restriction/ip-restriction.ts";
+import { jwt } from "./jwt/jwt.ts";
 import { keyAuth } from "./key-auth/key-auth.ts";
 import type { Plugin } from "./plugin.ts";
+import { rateLimiting } from "./rate-limiting/rate-limiting.ts";
+import { requestSizeLimiting } from "./request-size-limiting/request-size-limiting.ts";
 import { requestTermination } from "./request-termination/request-termination.ts";
+import { responseRatelimiting } from "./response-ratelimiting/response-ratelimiting.ts";
 
 /** The plugins that this data plane has, by name. */
 export const PLUGINS: ReadonlyMap<string, Plugin> = new Map(
-  [keyAuth, cors, requestTermination, correlationId].map((plugin) => [
-    plugin.name,
-    plugin,
-  ]),
+  [
+    acl,
+    basicAuth,
+    botDetection,
+    correlationId,
+    cors,
+    ipRestriction,
+    jwt,
+    keyAuth,
+    rateLimiting,
+    requestSizeLimiting,
+    requestTermination,
+    responseRatelimiting,
+  ].map((plugin) => [plugin.name, plugin]),
 );

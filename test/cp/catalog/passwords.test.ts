@@ -4,7 +4,7 @@ import {
   hashPassword,
   isStoredPassword,
   verifyPassword,
-} from "../../../src/cp/catalog/passwords.ts";
+} from "../../../src/runtime/passwords.ts";
 import type { Catalog } from "../../../src/cp/catalog/catalog.ts";
 import { openCatalog, put, refusal } from "../../support/open-catalog.ts";
 import { id, resource } from "../../support/resources.ts";

@@ -1,4 +1,5 @@
 import type { Clock } from "../../../runtime/clock.ts";
+import type { Answer } from "../../plugins/plugin.ts";
 import type {
   Arrived,
   DownstreamRequest,
@@ -212,7 +213,7 @@ async function tryTarget(
     leave();
     return {
       type: "failed",
-      failure: blame(answered.failure, expired),
+      failure: blame(answered.failure, expired, client.body.exceeded),
       target,
     };
   }
@@ -234,8 +235,19 @@ async function tryTarget(
   };
 }
 
-/** A client that does not go on with its request is not its upstream's failure. */
-function blame(failure: Failure, expired: Waiting | undefined): Failure {
+/** A client that does not go on with its request, or sends too much, is not its upstream's failure. */
+function blame(
+  failure: Failure,
+  expired: Waiting | undefined,
+  exceeded: Answer | undefined,
+): Failure {
+  if (exceeded !== undefined)
+    return {
+      reason: "body-too-large",
+      detail: failure.detail,
+      retriable: false,
+      answer: exceeded,
+    };
   return expired === "client"
     ? { ...failure, reason: "client-timed-out", retriable: false }
     : failure;

@@ -11,11 +11,14 @@ export interface Failure {
     | "bad-response"
     | "no-peer"
     | "client-timed-out"
+    | "body-too-large"
     | "internal";
   /** For the log: what happened, with the system's words. */
   readonly detail: string;
   /** Whether another attempt may be made: the upstream has not begun with this one. */
   readonly retriable: boolean;
+  /** The answer to the client, when it is not the usual one. */
+  readonly answer?: Answer;
 }
 
 /** An upstream, or the client, did nothing for too long. */
@@ -48,8 +51,8 @@ export function exchangeFailure(error: unknown, retriable: boolean): Failure {
 }
 
 /** The answer to a client whose request failed. */
-export function failureAnswer({ reason }: Failure): Answer {
-  return ANSWERS[reason];
+export function failureAnswer({ reason, answer }: Failure): Answer {
+  return answer ?? ANSWERS[reason];
 }
 
 const ANSWERS: Readonly<Record<Failure["reason"], Answer>> = {
@@ -73,6 +76,7 @@ const ANSWERS: Readonly<Record<Failure["reason"], Answer>> = {
     message: "failure to get a peer from the ring-balancer",
   },
   "client-timed-out": { status: 408, message: "Request timeout" },
+  "body-too-large": { status: 413, message: "Payload too large" },
   internal: { status: 500, message: "An unexpected error occurred" },
 };
 

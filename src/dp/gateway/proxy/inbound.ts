@@ -1,6 +1,10 @@
 import { splitHostPort } from "../../../model/hosts.ts";
 import { normalisePath } from "../../../model/paths.ts";
-import type { ClientConnection, ClientRequest } from "../../plugins/plugin.ts";
+import type {
+  Answer,
+  ClientConnection,
+  ClientRequest,
+} from "../../plugins/plugin.ts";
 import type {
   DownstreamConnection,
   DownstreamRequest,
@@ -102,5 +106,9 @@ export class InboundRequest implements ClientRequest, RouteRequest {
 
   body(limitBytes: number): Promise<Buffer | undefined> {
     return this.#body.read(limitBytes);
+  }
+
+  limitBody(limitBytes: number, answer: Answer): void {
+    this.#body.limit(limitBytes, answer);
   }
 }

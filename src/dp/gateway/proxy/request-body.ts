@@ -1,4 +1,5 @@
 import type { Clock } from "../../../runtime/clock.ts";
+import type { Answer } from "../../plugins/plugin.ts";
 import type { DownstreamRequest } from "../downstream/message.ts";
 import { hasHeader, trailersOf, valuesOf } from "./hop-by-hop.ts";
 import type { SentRequest } from "./messages.ts";
@@ -8,6 +9,12 @@ const READ_TIMEOUT_MS = 60_000;
 
 /** What sending a body waits for. */
 export type SendProgress = "client" | "write" | "sent";
+
+/** How much of a body may come, and the answer to more. */
+interface BodyLimit {
+  readonly bytes: number;
+  readonly answer: Answer;
+}
 
 /** The body of a client's request on its way upstream: streamed, unless a plugin wants to see it first. */
 export class RequestBody {
@@ -25,6 +32,8 @@ export class RequestBody {
   #streaming = false;
   #begun = false;
   #received = 0;
+  #limit: BodyLimit | undefined;
+  #exceeded: Answer | undefined;
 
   /** @param onFirstRead Called before the first byte is asked for: a client may wait for leave to send. */
   constructor(
@@ -66,6 +75,17 @@ export class RequestBody {
     return this.#isWhole ? Buffer.concat(this.#head) : undefined;
   }
 
+  /** The answer to what has turned out longer than it may be; undefined as long as it has not. */
+  get exceeded(): Answer | undefined {
+    return this.#exceeded;
+  }
+
+  /** Gives the request up as soon as more than so many bytes of its body have come. Of several limits the lowest counts. */
+  limit(bytes: number, answer: Answer): void {
+    if (this.#limit === undefined || bytes < this.#limit.bytes)
+      this.#limit = { bytes, answer };
+  }
+
   /** Sends this instead. */
   replace(body: Buffer): void {
     this.#replacement = body;
@@ -97,6 +117,10 @@ export class RequestBody {
     const whole =
       this.#replacement ??
       (this.#isWhole ? Buffer.concat(this.#head) : undefined);
+    if (this.#exceeds(this.#received)) {
+      giveUp(upstream);
+      return () => undefined;
+    }
     if (whole !== undefined || !this.present) {
       onProgress("write");
       upstream.end(whole);
@@ -119,6 +143,13 @@ export class RequestBody {
     return (
       this.#request.complete && this.#request.readableEnded && !this.#streaming
     );
+  }
+
+  /** Whether so many bytes are too many. */
+  #exceeds(bytes: number): boolean {
+    if (this.#limit === undefined || bytes <= this.#limit.bytes) return false;
+    this.#exceeded = this.#limit.answer;
+    return true;
   }
 
   #begin(): void {
@@ -164,6 +195,11 @@ export class RequestBody {
     };
     const take = (chunk: Buffer): void => {
       this.#received += chunk.length;
+      if (this.#exceeds(this.#received)) {
+        stop();
+        giveUp(upstream);
+        return;
+      }
       if (upstream.write(chunk)) {
         onProgress("client");
         return;
@@ -191,4 +227,8 @@ export class RequestBody {
     request.resume();
     return stop;
   }
+}
+
+function giveUp(upstream: SentRequest): void {
+  upstream.destroy(new Error("the client's body is longer than it may be"));
 }

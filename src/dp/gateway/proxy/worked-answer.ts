@@ -44,6 +44,12 @@ export async function workOnAnswer(
   },
 ): Promise<WorkedAnswer> {
   const { from, bodiless, filter, onProgress } = answer;
+  if (work.insteadStatus !== undefined) {
+    from.destroy();
+    for (const name of OF_THE_BODY) head.headers.delete(name);
+    const instead = { ...head, status: work.insteadStatus };
+    return workOnWhole(work, instead, Buffer.alloc(0), filter);
+  }
   if (work.holdBytes === 0 || bodiless) {
     filter(head);
     const changes = !bodiless && work.filters(head);
@@ -97,3 +103,16 @@ function forgetLength(headers: HeaderBag): void {
   for (const name of ["Content-Length", "Content-MD5", "Digest"])
     headers.delete(name);
 }
+
+/** What says something about a body that is not sent. */
+const OF_THE_BODY = [
+  "Content-Type",
+  "Content-Encoding",
+  "Content-Length",
+  "Content-MD5",
+  "Content-Range",
+  "Digest",
+  "ETag",
+  "Last-Modified",
+  "Trailer",
+];

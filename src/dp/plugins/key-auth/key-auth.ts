@@ -3,11 +3,11 @@ import {
   type KeyAuthConfig,
 } from "../../../gen/holdfast/plugin/v1/plugins_pb.js";
 import {
-  definePlugin,
-  type Answer,
-  type Exchange,
-  type PluginHandlers,
-} from "../plugin.ts";
+  challengeOf,
+  requireConsumer,
+  unauthorized,
+} from "../authentication.ts";
+import { definePlugin, type Exchange, type PluginHandlers } from "../plugin.ts";
 import { MAX_BODY_BYTES, readBodyKeys, withoutArgument } from "./body-keys.ts";
 
 /** "key-auth": a request needs the API key of a consumer. */
@@ -17,19 +17,13 @@ export const keyAuth = definePlugin({
   priority: 1250,
   schema: KeyAuthConfigSchema,
   create: (config): PluginHandlers => ({
-    access: async (exchange) => {
-      const { method } = exchange.request;
-      if (method === "OPTIONS" && config.runOnPreflight === false)
-        return undefined;
-      // With an anonymous consumer several authenticating plugins are alternatives, and one has succeeded.
-      if (config.anonymous !== "" && exchange.credentialId !== undefined)
-        return undefined;
-      const refusal = await authenticate(config, exchange);
-      if (refusal === undefined) return undefined;
-      return config.anonymous === ""
-        ? unauthorized(config, exchange, refusal)
-        : useAnonymous(config.anonymous, exchange);
-    },
+    access: (exchange) =>
+      requireConsumer(config, exchange, async () => {
+        const refusal = await authenticate(config, exchange);
+        return refusal === undefined
+          ? undefined
+          : unauthorized(refusal, challengeOf("Key", { realm: config.realm }));
+      }),
   }),
 });
 
@@ -109,34 +103,4 @@ function hide({ upstream }: Exchange, name: string): void {
   const rest = withoutArgument(upstream.rawQuery, name);
   upstream.rawQuery =
     rest === "" && upstream.rawQuery !== "" ? undefined : rest;
-}
-
-function useAnonymous(name: string, exchange: Exchange): Answer | undefined {
-  const { consumers, id } = exchange;
-  const consumer = consumers.byId(name) ?? consumers.byUsername(name);
-  if (consumer === undefined)
-    return {
-      status: 500,
-      body: {
-        message: `anonymous consumer ${name} is configured but doesn't exist`,
-        request_id: id,
-      },
-    };
-  exchange.authenticate(consumer, undefined);
-  return undefined;
-}
-
-function unauthorized(
-  { realm }: KeyAuthConfig,
-  { id }: Exchange,
-  message: string,
-): Answer {
-  return {
-    status: 401,
-    headers: {
-      "WWW-Authenticate":
-        realm === "" ? "Key" : `Key realm="${realm.replace(/["\\]/g, "\\$&")}"`,
-    },
-    body: { message, request_id: id },
-  };
 }
