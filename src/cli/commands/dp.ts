@@ -6,6 +6,7 @@ import {
 } from "../../runtime/tls/material.ts";
 import { answerFlags, answerSettings, isFile } from "../answer-flags.ts";
 import { command } from "../command.ts";
+import { dnsFlags, dnsSettings } from "../dns-flags.ts";
 import { flag, list, optional, required } from "../flags.ts";
 import { UsageError } from "../io.ts";
 import { clusterFlags, linkSecurity, logLevel } from "../process-flags.ts";
@@ -92,6 +93,7 @@ export const dp = command({
     }),
     ...answerFlags,
     ...workerFlags,
+    ...dnsFlags,
     ...startFlags,
     ...clusterFlags,
     logLevel,
@@ -132,7 +134,11 @@ export const dp = command({
             ...(flags.nodeId === undefined ? {} : { nodeId: flags.nodeId }),
             labels,
             workspace: flags.workspace,
-            gateway: { onUnsupported: flags.onUnsupported, ...answers },
+            gateway: {
+              onUnsupported: flags.onUnsupported,
+              ...answers,
+              ...dnsSettings(flags),
+            },
             ...workerOptionsOf(flags),
             ...startOptions,
             ...security,

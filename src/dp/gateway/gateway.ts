@@ -28,7 +28,6 @@ import { FailureLog } from "./proxy/failure-log.ts";
 import { ChoosingForwarder } from "./proxy/choosing-forwarder.ts";
 import type { Forwarder } from "./proxy/forward.ts";
 import type { Degradation, Runtime } from "./runtime.ts";
-import { SystemResolver } from "./upstreams/dns/system-resolver.ts";
 import { Upstreams } from "./upstreams/upstreams.ts";
 import { requestId } from "./request-id.ts";
 import { serve, type ServeTools } from "./serve.ts";
@@ -59,13 +58,16 @@ type Settings = GatewayOptions &
     >
   >;
 
-const DEFAULTS: Pick<Settings, "tlsVerify" | "graceMs" | "random" | "plugins"> =
-  {
-    plugins: [],
-    tlsVerify: false,
-    graceMs: 5_000,
-    random: Math.random,
-  };
+const DEFAULTS: Pick<
+  Settings,
+  "tlsVerify" | "graceMs" | "random" | "plugins" | "dnsServers"
+> = {
+  plugins: [],
+  tlsVerify: false,
+  graceMs: 5_000,
+  random: Math.random,
+  dnsServers: [],
+};
 
 /** A state that is ready to be served. */
 export interface Prepared {
@@ -118,10 +120,7 @@ export class Gateway implements AsyncDisposable {
     this.#options = options;
     this.#agents = new AgentPool(options.clock);
     this.#headers = headerSettings(options.headers);
-    this.#upstreams = new Upstreams({
-      ...options,
-      resolver: new SystemResolver(),
-    });
+    this.#upstreams = new Upstreams(options);
     this.#plugins = new Map([
       ...PLUGINS,
       ...options.plugins.map((plugin) => [plugin.name, plugin] as const),

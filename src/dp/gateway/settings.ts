@@ -16,6 +16,8 @@ export interface GatewaySettings {
   readonly graceMs?: number;
   /** What the gateway believes and tells in headers. Default: nobody is trusted, and no more is told than always. */
   readonly headers?: HeaderOptions;
+  /** Name servers to ask, HOST:PORT. Absent: those of the system. */
+  readonly dnsServers?: readonly string[];
   /** Where each request that is over is written down: "stdout", or a file's path. Absent: nowhere. */
   readonly accessLog?: string;
 }

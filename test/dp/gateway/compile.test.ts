@@ -10,7 +10,6 @@ import { AgentPool } from "../../../src/dp/gateway/proxy/agents.ts";
 import type { Runtime } from "../../../src/dp/gateway/runtime.ts";
 import { PluginPool } from "../../../src/dp/gateway/plugin-pool.ts";
 import { LocalCounters } from "../../../src/dp/plugins/counters.ts";
-import { SystemResolver } from "../../../src/dp/gateway/upstreams/dns/system-resolver.ts";
 import { Upstreams } from "../../../src/dp/gateway/upstreams/upstreams.ts";
 import { PLUGINS } from "../../../src/dp/plugins/registry.ts";
 import { cursorOf } from "../../../src/model/cursor.ts";
@@ -26,7 +25,6 @@ const UPSTREAMS = new Upstreams({
   clock: systemClock,
   logger: silentLogger,
   random: () => 0.5,
-  resolver: new SystemResolver(),
 });
 
 function contextOf(some: Partial<CompileContext> = {}): CompileContext {

@@ -1,5 +1,8 @@
+import type { TlsSettings } from "../proxy/upstream-agent.ts";
 import type { Balancer } from "../upstreams/balancer.ts";
 import type { Linker } from "./linker.ts";
+
+const NO_IDENTITIES: TlsSettings["identities"] = [];
 
 /** What a service gets from the upstream that its host names. */
 export interface LinkedUpstream {
@@ -33,6 +36,9 @@ export const upstreamLinker: Linker<"upstream"> = {
     const balancer = at.context.upstreams.balancer(
       settings,
       at.find.named("target", "targets of", id),
+      (clientCertificate === undefined
+        ? undefined
+        : at.find.value("certificate", clientCertificate)) ?? NO_IDENTITIES,
       before?.balancer,
     );
     return before?.balancer === balancer &&

@@ -12,6 +12,7 @@ import { hashText, type HashFacts } from "./balancing/hash-input.ts";
 import { BalancedPeer, lookupFailure } from "./balanced-peer.ts";
 import type { DnsAnswer, Resolver } from "./dns/answer.ts";
 import type { AddressState } from "./health/address-state.ts";
+import type { Identity } from "./health/probe.ts";
 import type { UpstreamHealth } from "./health/upstream-health.ts";
 import {
   addressText,
@@ -59,6 +60,8 @@ export class Balancer implements PeerSource {
   readonly settings: UpstreamSettings;
   /** Equal for balancers of the same upstream with the same settings and targets. */
   readonly signature: string;
+  /** Shown to targets that are probed over TLS. */
+  readonly identities: readonly Identity[];
   readonly #tools: BalancerTools;
   readonly #targets: readonly Target[];
   /** Until every name has had an answer. */
@@ -74,9 +77,11 @@ export class Balancer implements PeerSource {
   constructor(
     settings: UpstreamSettings,
     targets: readonly ConfiguredTarget[],
+    identities: readonly Identity[],
     tools: BalancerTools,
   ) {
     this.settings = settings;
+    this.identities = identities;
     this.signature = Balancer.signatureOf(settings, targets);
     this.#tools = tools;
     this.#targets = targets.map((target) => ({
@@ -141,6 +146,11 @@ export class Balancer implements PeerSource {
       peers,
       trouble: answer?.ok === false ? answer.detail : undefined,
     }));
+  }
+
+  /** The addresses that take requests when they are healthy. */
+  get peers(): readonly Peer[] {
+    return this.#peers;
   }
 
   /** Whether enough of its weight is available. */

@@ -1,7 +1,12 @@
 import type { Clock, Timer } from "../../../runtime/clock.ts";
+import { parseHostPort, type HostPort } from "../../../runtime/host-port.ts";
 import type { Logger } from "../../../runtime/logger.ts";
 import { Balancer, type BalancerTools } from "./balancer.ts";
-import type { Resolver } from "./dns/answer.ts";
+import { DnsClient } from "./dns/dns-client.ts";
+import { DnsResolver } from "./dns/dns-resolver.ts";
+import { SYSTEM_PATHS } from "./dns/system-files.ts";
+import type { Identity } from "./health/probe.ts";
+import { Prober } from "./health/prober.ts";
 import { UpstreamHealth } from "./health/upstream-health.ts";
 import { hostSource } from "./host.ts";
 import type { PeerSource } from "./peer.ts";
@@ -18,6 +23,8 @@ export class Upstreams {
   readonly health: UpstreamHealth;
   readonly #tools: BalancerTools;
   readonly #clock: Clock;
+  readonly #resolver: DnsResolver;
+  readonly #prober: Prober;
   /** By the upstream's id. */
   #served: ReadonlyMap<string, Balancer> = new Map();
   #sweeping: Timer | undefined;
@@ -27,10 +34,28 @@ export class Upstreams {
     readonly logger: Logger;
     /** From 0 to below 1. */
     readonly random: () => number;
-    readonly resolver: Resolver;
+    /** Name servers, HOST:PORT; none: those of the system. */
+    readonly dnsServers?: readonly string[];
   }) {
-    const { clock, random, resolver } = options;
+    const { clock, random, logger, dnsServers = [] } = options;
+    const client = new DnsClient({
+      clock,
+      servers: dnsServers.map(serverOf),
+      files: SYSTEM_PATHS,
+    });
+    const resolver = new DnsResolver({
+      resolve: (name, last) => client.resolve(name, last),
+      clock,
+      logger,
+    });
+    this.#resolver = resolver;
     this.health = new UpstreamHealth(options);
+    this.#prober = new Prober({
+      health: this.health,
+      resolver,
+      clock,
+      random,
+    });
     this.#clock = clock;
     this.#tools = {
       random,
@@ -43,16 +68,19 @@ export class Upstreams {
   /**
    * The balancer of an upstream.
    *
+   * @param identities Shown to targets that are probed over TLS.
    * @param before The one it had: kept when nothing has changed, with its place in the round.
    */
   balancer(
     settings: UpstreamSettings,
     targets: readonly ConfiguredTarget[],
+    identities: readonly Identity[],
     before: Balancer | undefined,
   ): Balancer {
-    return before?.signature === Balancer.signatureOf(settings, targets)
+    return before?.signature === Balancer.signatureOf(settings, targets) &&
+      before.identities === identities
       ? before
-      : new Balancer(settings, targets, this.#tools);
+      : new Balancer(settings, targets, identities, this.#tools);
   }
 
   /** Where requests of a service go whose host is no upstream. */
@@ -75,12 +103,15 @@ export class Upstreams {
     // Those that follow have taken up the names already: nothing is asked anew.
     for (const [id, balancer] of before)
       if (balancers.get(id) !== balancer) balancer.stop();
+    this.#prober.serve(balancers);
     this.#sweepLater();
   }
 
-  /** Stops looking names up. */
+  /** Stops looking names up and probing. */
   close(): void {
     this.#sweeping?.cancel();
+    this.#prober.close();
+    this.#resolver.close();
     for (const balancer of this.#served.values()) balancer.stop();
     this.#served = new Map();
   }
@@ -95,4 +126,11 @@ export class Upstreams {
       this.#sweepLater();
     });
   }
+}
+
+/** @throws TypeError when it is not an address with a port: whoever took it from a person has looked. */
+function serverOf(text: string): HostPort {
+  const parsed = parseHostPort(text);
+  if (!parsed.ok) throw new TypeError(parsed.reason);
+  return parsed.hostPort;
 }
