@@ -20,6 +20,13 @@ import { jwtModel } from "./plugins/jwt.ts";
 import { rateLimitingModel } from "./plugins/rate-limiting.ts";
 import { requestSizeLimitingModel } from "./plugins/request-size-limiting.ts";
 import { responseRatelimitingModel } from "./plugins/response-ratelimiting.ts";
+import { fileLogModel } from "./plugins/file-log.ts";
+import { httpLogModel } from "./plugins/http-log.ts";
+import { opentelemetryModel } from "./plugins/opentelemetry.ts";
+import { prometheusModel } from "./plugins/prometheus.ts";
+import { proxyCacheModel } from "./plugins/proxy-cache.ts";
+import { requestTransformerModel } from "./plugins/request-transformer.ts";
+import { responseTransformerModel } from "./plugins/response-transformer.ts";
 import { join, type Problem } from "./problem.ts";
 import { fieldProblems } from "./rules/field-rules.ts";
 
@@ -38,6 +45,13 @@ const plugins = new Map<string, KnownPlugin>(
     requestSizeLimitingModel,
     requestTerminationModel,
     responseRatelimitingModel,
+    fileLogModel,
+    httpLogModel,
+    opentelemetryModel,
+    prometheusModel,
+    proxyCacheModel,
+    requestTransformerModel,
+    responseTransformerModel,
   ].map((plugin) => [plugin.name, plugin]),
 );
 
