@@ -28,6 +28,7 @@ import { FailureLog } from "./proxy/failure-log.ts";
 import { ChoosingForwarder } from "./proxy/choosing-forwarder.ts";
 import type { Forwarder } from "./proxy/forward.ts";
 import type { Degradation, Runtime } from "./runtime.ts";
+import type { UpstreamHealth } from "./upstreams/health/upstream-health.ts";
 import { Upstreams } from "./upstreams/upstreams.ts";
 import { requestId } from "./request-id.ts";
 import { serve, type ServeTools } from "./serve.ts";
@@ -220,6 +221,11 @@ export class Gateway implements AsyncDisposable {
   /** What of the served state is not served as it is meant. */
   get degraded(): readonly Degradation[] {
     return this.#runtime?.degraded ?? [];
+  }
+
+  /** How the addresses of upstreams are doing, as far as this process knows. */
+  get health(): UpstreamHealth {
+    return this.#upstreams.health;
   }
 
   /** Connections to upstreams: those that serve a request, and all. */

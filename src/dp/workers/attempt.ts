@@ -1,8 +1,14 @@
 import type { Prepared, PrepareResult } from "../gateway/gateway.ts";
 import { CRASHES } from "../replica/trials.ts";
 import type { State } from "../replica/last-good.ts";
-import type { Member } from "./member.ts";
 import type { PreparedNews } from "./messages.ts";
+
+/** A worker, as far as it matters here. */
+export interface Participant {
+  /** What it prepares or has prepared. */
+  readonly handed:
+    { readonly state: State; readonly prepared: boolean } | undefined;
+}
 
 /** A state that all workers are to prepare before any serves it. */
 export class Attempt {
@@ -10,7 +16,7 @@ export class Attempt {
   /** Resolves with what came of it. */
   readonly result: Promise<PrepareResult>;
   readonly #onProgress: ((done: number, total: number) => void) | undefined;
-  readonly #progress = new Map<Member, number>();
+  readonly #progress = new Map<Participant, number>();
   /** How many workers it must be prepared in, whoever dies meanwhile. */
   #wanted: number;
   #crashes = 0;
@@ -39,14 +45,14 @@ export class Attempt {
   }
 
   /** Tells how far the slowest is. */
-  progress(member: Member, done: number, total: number): void {
+  progress(member: Participant, done: number, total: number): void {
     this.#progress.set(member, done);
     this.#onProgress?.(Math.min(...this.#progress.values()), total);
   }
 
   /** A worker has prepared it. */
   arrived(
-    member: Member,
+    member: Participant,
     news: Extract<PreparedNews, { readonly ok: true }>,
   ): void {
     this.#progress.delete(member);
@@ -54,7 +60,7 @@ export class Attempt {
   }
 
   /** A worker died of it. True when that is enough. */
-  crashed(member: Member, how: string): boolean {
+  crashed(member: Participant, how: string): boolean {
     this.#progress.delete(member);
     this.#crashes++;
     if (this.#crashes < CRASHES) return false;
@@ -78,9 +84,12 @@ export class Attempt {
   }
 
   /** Ends it well when all that must have prepared it have. */
-  settle(members: readonly Member[], active: readonly Member[]): void {
+  settle(
+    members: readonly Participant[],
+    active: readonly Participant[],
+  ): void {
     if (this.#prepared !== undefined || this.#news === undefined) return;
-    const hasIt = (member: Member): boolean =>
+    const hasIt = (member: Participant): boolean =>
       member.handed?.state === this.state && member.handed.prepared;
     if (!active.every(hasIt) || members.filter(hasIt).length < this.#wanted)
       return;

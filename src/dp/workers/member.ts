@@ -1,5 +1,6 @@
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Feature } from "../../model/features.ts";
+import type { HealthEvent } from "../gateway/upstreams/health/upstream-health.ts";
 import type { RevisionCount } from "../gateway/counters.ts";
 import type { State } from "../replica/last-good.ts";
 import type { SharedCounters } from "../plugins/counters.ts";
@@ -32,6 +33,8 @@ export interface MemberOptions {
   /** Something is different: there may be something to do. */
   readonly onChange: () => void;
   readonly onCounts: (counts: readonly RevisionCount[]) => void;
+  /** It has found something out about an upstream's address. */
+  readonly onObserved: (member: Member, event: HealthEvent) => void;
   /** It lives and has served its state so long. */
   readonly onAlive: (member: Member) => void;
 }
@@ -139,7 +142,12 @@ export class Member {
       type: "settings",
       settings: this.#options.settings,
     });
+    const { clock, patience } = this.#options;
+    const silence = clock.setTimer(patience.silenceMs, () => {
+      this.kill(`it was not set up within ${patience.silenceMs / 1000} s`);
+    });
     const answer = await hello;
+    silence.cancel();
     if (answer.type === "answer") this.#beat();
     return answer;
   }
@@ -237,6 +245,25 @@ export class Member {
     return metrics;
   }
 
+  /** Has it take over what another worker has found out, unless it is too slow to. */
+  observe(event: HealthEvent): void {
+    if (event.state !== undefined || !this.#link.isFull)
+      void this.#link.send({ type: "health", event });
+  }
+
+  /** Which addresses it knows to be unhealthy. */
+  states(): Promise<Answer<readonly HealthEvent[]>> {
+    const id = this.#nextId++;
+    const states = this.#wait<readonly HealthEvent[]>(`states ${id}`);
+    void this.#link.send({ type: "states", id });
+    return states;
+  }
+
+  /** Has it send the probes. */
+  probe(): void {
+    void this.#link.send({ type: "probe", on: true });
+  }
+
   /** Has it go on in a new file of the access log. */
   reopenLogs(): void {
     void this.#link.send({ type: "reopenLogs" });
@@ -311,6 +338,15 @@ export class Member {
       case "count":
         void options.counters.add(message.steps).then((values) => {
           void this.#link.send({ type: "counted", id: message.id, values });
+        });
+        return;
+      case "health":
+        options.onObserved(this, message.event);
+        return;
+      case "states":
+        this.#answer(`states ${message.id}`, {
+          type: "answer",
+          value: message.states,
         });
         return;
       case "metrics":

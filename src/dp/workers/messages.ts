@@ -4,6 +4,7 @@ import type { Feature } from "../../model/features.ts";
 import type { CounterStep } from "../plugins/counters.ts";
 import type { Degradation } from "../gateway/runtime.ts";
 import type { Violation } from "../gateway/compile/compile.ts";
+import type { HealthEvent } from "../gateway/upstreams/health/upstream-health.ts";
 import type { GatewaySettings, Plain } from "../gateway/settings.ts";
 
 /** A cursor as JSON has it. */
@@ -43,6 +44,12 @@ export type ToWorker =
   | { readonly type: "drop"; readonly id: number }
   | { readonly type: "listen"; readonly at: ListenAt }
   | { readonly type: "reopenLogs" }
+  /** Another worker has found this out about an upstream's address. */
+  | { readonly type: "health"; readonly event: HealthEvent }
+  /** To tell which addresses are not healthy. */
+  | { readonly type: "states"; readonly id: number }
+  /** Send probes, or leave that to another worker. */
+  | { readonly type: "probe"; readonly on: boolean }
   | { readonly type: "ping" }
   | {
       readonly type: "counted";
@@ -112,6 +119,12 @@ export type FromWorker =
       readonly type: "count";
       readonly id: number;
       readonly steps: readonly CounterStep[];
+    }
+  | { readonly type: "health"; readonly event: HealthEvent }
+  | {
+      readonly type: "states";
+      readonly id: number;
+      readonly states: readonly HealthEvent[];
     }
   | {
       readonly type: "metrics";

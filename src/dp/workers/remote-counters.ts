@@ -52,6 +52,7 @@ export class RemoteCounters implements SharedCounters {
   add(steps: readonly CounterStep[]): Promise<readonly number[]> {
     const { clock, patienceMs = PATIENCE_MS } = this.#options;
     const own = this.#own.addNow(steps);
+    this.#schedule();
     // The other side has not read for so long that what is left is not worth the memory.
     if (this.#steps.length + steps.length > MAX_STEPS)
       return Promise.resolve(own);
@@ -68,7 +69,6 @@ export class RemoteCounters implements SharedCounters {
         },
       });
       this.#steps.push(...steps);
-      this.#schedule();
     });
   }
 

@@ -20,6 +20,7 @@ import type { FromWorker, ListenAt } from "./messages.ts";
 import { nextStep } from "./next-step.ts";
 import { Place } from "./place.ts";
 import { RevisionCounts } from "./revision-counts.ts";
+import { SharedHealth } from "./shared-health.ts";
 import { Signal } from "./signal.ts";
 
 export interface WorkerGroupOptions {
@@ -74,6 +75,7 @@ export class WorkerGroup implements ProxyGateway {
   /** The data plane's numbers and those of all workers, on one page. */
   readonly metrics: GroupMetrics;
   readonly #crashes = new CrashCount();
+  readonly #health = new SharedHealth(() => [...this.#members]);
   #onGuilty: ((cursor: Cursor) => void) | undefined;
   /** Set up, and not known to be gone. */
   readonly #members = new Set<Member>();
@@ -338,6 +340,9 @@ export class WorkerGroup implements ProxyGateway {
       onCounts: (counts) => {
         this.#counts.add(counts);
       },
+      onObserved: (member, event) => {
+        this.#health.observed(member, event);
+      },
       onAlive: ({ serving, servingSinceMs }) => {
         if (serving !== undefined)
           this.#crashes.alive(
@@ -360,9 +365,11 @@ export class WorkerGroup implements ProxyGateway {
     }
     this.#features = hello.value;
     this.#members.add(member);
+    void this.#health.joined(member);
     this.#signal.raise();
     while (!member.isGone && this.#closing === undefined) {
       const { changed } = this.#signal;
+      this.#health.appoint(this.#active());
       const step = nextStep(
         {
           serving: member.serving,

@@ -55,6 +55,9 @@ process.on("uncaughtException", (err) => {
   process.exit(FAILED);
 });
 process.on("SIGTERM", end);
+process.on("SIGHUP", () => {
+  // The one that made this one passes it on.
+});
 process.on("SIGINT", () => {
   // Ctrl-C goes to all processes of a terminal; the one that made this one says when it is over.
 });

@@ -77,6 +77,13 @@ export class Worker {
       metrics,
       counters,
     });
+    // One of the workers is told to.
+    gateway.health.probing = false;
+    gateway.health.onObserved((event) => {
+      // States must get there; of counts a few may be missing while the other side is slow.
+      if (event.state !== undefined || !link.isFull)
+        void link.send({ type: "health", event });
+    });
     void link.send({ type: "hello", features: gateway.features });
     return new Worker({ link, gateway, logger, metrics, counters });
   }
@@ -113,6 +120,19 @@ export class Worker {
         return;
       case "listen":
         void this.#listen(message.at);
+        return;
+      case "health":
+        this.#gateway.health.observe(message.event);
+        return;
+      case "states":
+        void this.#link.send({
+          type: "states",
+          id: message.id,
+          states: this.#gateway.health.states(),
+        });
+        return;
+      case "probe":
+        this.#gateway.health.probing = message.on;
         return;
       case "reopenLogs":
         this.#gateway.reopenLogs();
