@@ -28,7 +28,7 @@ export function warningsOf(
         : [
             {
               field: "protocol",
-              message: `is stored, but Holdfast's data planes proxy http and https only: requests for a service of protocol ${show(kind.value.protocol)} are not served`,
+              message: `is stored, but Holdfast's data planes proxy http, https, grpc and grpcs only: requests for a service of protocol ${show(kind.value.protocol)} are not served`,
             },
           ];
     case "plugin":
@@ -46,7 +46,7 @@ export function warningsOf(
 
 function isProxied(protocols: readonly string[]): boolean {
   return protocols.some((protocol) =>
-    ["http", "https", "ws", "wss"].includes(protocol),
+    ["http", "https", "grpc", "grpcs", "ws", "wss"].includes(protocol),
   );
 }
 
@@ -61,7 +61,7 @@ function routeNotes(route: Route): Note[] {
   else if (!isProxied(route.protocols))
     notes.push({
       field: "protocols",
-      message: `is stored, but Holdfast's data planes proxy http and https only: a route of ${route.protocols.join(", ")} is not served`,
+      message: `is stored, but Holdfast's data planes proxy http, https, grpc and grpcs only: a route of ${route.protocols.join(", ")} is not served`,
     });
   for (const [i, path] of route.paths.entries())
     if (!isRegexPath(path) && NEVER_IN_A_PATH.test(path))

@@ -20,11 +20,6 @@ describe("it is warned about", () => {
       "protocols: is stored, but",
     ],
     [
-      "a gRPC route",
-      { route: { protocols: ["grpc"], paths: ["/"] } },
-      "protocols: is stored, but",
-    ],
-    [
       "an expression",
       { route: { expression: "x" } },
       "expression: is stored, but",

@@ -16,7 +16,7 @@ export interface ServedService {
   readonly id: string;
   /** Empty when it has none. */
   readonly name: string;
-  readonly protocol: "http" | "https";
+  readonly protocol: "http" | "https" | "grpc" | "grpcs";
   /** Without brackets; may be the name of an upstream. */
   readonly host: string;
   readonly port: number;
@@ -34,6 +34,11 @@ export interface ServedService {
   readonly agent: UpstreamAgent;
 }
 
+/** Whether an upstream's protocol is spoken over TLS. */
+export function isSecure(protocol: ServedService["protocol"]): boolean {
+  return protocol === "https" || protocol === "grpcs";
+}
+
 /** A route that requests are matched with. */
 export interface ServedRoute {
   readonly id: string;
@@ -43,6 +48,8 @@ export interface ServedRoute {
   /** Whether plain http is answered with an upgrade or a redirect to https. */
   readonly httpsOnly: boolean;
   readonly httpsRedirectStatus: number;
+  /** Only gRPC calls are served, and perhaps only over TLS; undefined for a route of plain HTTP. */
+  readonly grpc: { readonly secureOnly: boolean } | undefined;
   readonly stripPath: boolean;
   readonly pathHandling: "v0" | "v1";
   readonly preserveHost: boolean;
@@ -68,7 +75,7 @@ export interface Runtime {
   readonly chains: PluginChains;
   readonly consumers: Consumers;
   /** What TLS clients are shown. */
-  readonly serverNames?: ServerNames;
+  readonly serverNames: ServerNames;
   /** What is served of each kind, by id. */
   readonly services: Lookup<ServedService>;
   readonly upstreams: Lookup<LinkedUpstream>;

@@ -17,6 +17,7 @@ import { passOn } from "./proxy/answer-client.ts";
 import { tryUpstream, type ClientSide } from "./proxy/attempts.ts";
 import { failureAnswer, type Failure } from "./proxy/failure.ts";
 import type { FailureLog } from "./proxy/failure-log.ts";
+import { grpcMismatch } from "./grpc/grpc-mismatch.ts";
 import type { Forwarder } from "./proxy/forward.ts";
 import {
   InboundRequest,
@@ -219,6 +220,11 @@ class Serving {
         upgradeToHttps(route.httpsRedirectStatus, target, host),
         "protocol",
       );
+      return undefined;
+    }
+    const mismatch = grpcMismatch(route, request, scheme);
+    if (mismatch !== undefined) {
+      this.#answer(mismatch, "protocol");
       return undefined;
     }
     const { path } = match;

@@ -11,6 +11,7 @@ import { ConsumerIndex } from "./consumer-index.ts";
 import type { DraftContext, EntryProblem } from "./draft.ts";
 import type { LinkContext } from "./linker.ts";
 import {
+  linkedByName,
   linkedValue,
   NO_LINKS,
   notesOf,
@@ -86,6 +87,9 @@ export function* compileSlices(
       router,
       chains,
       consumers: new ConsumerIndex(links),
+      serverNames: {
+        get: (name) => linkedByName(links, "sni", "server name", name),
+      },
       services: lookup(links, "service"),
       upstreams: lookup(links, "upstream"),
       balancers: balancersOf(

@@ -79,6 +79,13 @@ export type Draft =
       }[];
     }
   | {
+      readonly kind: "sni";
+      readonly id: string;
+      /** In lower case. */
+      readonly name: string;
+      readonly certificate: string;
+    }
+  | {
       readonly kind: "ca_certificate";
       readonly id: string;
       readonly cert: string;
@@ -237,6 +244,15 @@ function draftOfResource(
         kind: "certificate",
         id,
         identities: [{ cert, key: secret }, ...alternative],
+      };
+    }
+    case "sni": {
+      const { id, name, certificate } = kind.value;
+      return {
+        kind: "sni",
+        id,
+        name: name.toLowerCase(),
+        certificate: certificate?.id ?? "",
       };
     }
     case "caCertificate":

@@ -1,5 +1,6 @@
 import type { TlsSettings } from "../proxy/upstream-agent.ts";
 import { Balancer } from "../upstreams/balancer.ts";
+import { isSecure } from "../runtime.ts";
 import type { Linker, LinkSite } from "./linker.ts";
 import type { ServiceDraft } from "./service-draft.ts";
 
@@ -32,7 +33,7 @@ export const serviceLinker: Linker<"service"> = {
           ? before.peers
           : upstreams.host(service.host, service.port)),
       hostHeader: upstream?.balancer.settings.hostHeader,
-      agent: service.protocol === "https" ? agents.secure(tls) : agents.plain,
+      agent: isSecure(service.protocol) ? agents.secure(tls) : agents.plain,
     };
   },
 };

@@ -1,4 +1,4 @@
-import { authorityLinker, certificateLinker } from "./link-certificates.ts";
+import { authorityLinker, certificateLinker, serverNameLinker } from "./link-certificates.ts";
 import {
   consumerLinker,
   groupLinker,
@@ -24,6 +24,7 @@ import type { LinkedKind } from "./links.ts";
 export const LINKERS: { readonly [K in LinkedKind]: Linker<K> } = {
   ca_certificate: authorityLinker,
   certificate: certificateLinker,
+  sni: serverNameLinker,
   consumer: consumerLinker,
   keyauth_credential: keyLinker,
   basicauth_credential: loginLinker,
@@ -40,6 +41,7 @@ export const LINKERS: { readonly [K in LinkedKind]: Linker<K> } = {
 export const LINK_ORDER: readonly LinkedKind[] = [
   "ca_certificate",
   "certificate",
+  "sni",
   "consumer",
   "keyauth_credential",
   "basicauth_credential",

@@ -18,6 +18,7 @@ export interface LinkedOf {
   /** In PEM. */
   readonly ca_certificate: string;
   readonly certificate: TlsSettings["identities"];
+  readonly sni: TlsSettings["identities"];
   readonly consumer: ConsumerIdentity;
   readonly keyauth_credential: KeyOwner;
   readonly basicauth_credential: PasswordOwner;
@@ -85,6 +86,7 @@ export type NameSort =
   | "token key"
   /** Of a consumer, by its id. */
   | "groups of"
+  | "server name"
   | "upstream name"
   /** Targets, by the id of their upstream. */
   | "targets of"

@@ -11,7 +11,7 @@ import { literalPrefix } from "../router/literal-prefix.ts";
 import { requiredTexts } from "../router/required-texts.ts";
 import type { ServedRoute } from "../runtime.ts";
 
-/** A route, read; `route` is undefined when it is left out: a stream, gRPC, WebSocket-only or expressions route. */
+/** A route, read; `route` is undefined when it is left out: a stream, WebSocket-only or expressions route. */
 export interface RouteDraft {
   readonly kind: "route";
   readonly id: string;
@@ -23,8 +23,8 @@ export interface RouteDraft {
 export function routeDraft(route: Route): RouteDraft {
   const { id, name, protocols } = route;
   const served =
-    protocols.every((p) => p === "http" || p === "https") &&
-    route.expression === "";
+    protocols.every((p) => SERVED.has(p)) && route.expression === "";
+  const grpc = protocols.some((p) => p === "grpc" || p === "grpcs");
   return {
     kind: "route",
     id,
@@ -44,15 +44,19 @@ export function routeDraft(route: Route): RouteDraft {
             snis: new Set(route.snis.map((name) => name.toLowerCase())),
             regexPriority: route.regexPriority,
           },
-          httpsOnly: !protocols.includes("http"),
+          httpsOnly: !grpc && !protocols.includes("http"),
+          grpc: grpc ? { secureOnly: !protocols.includes("grpc") } : undefined,
           httpsRedirectStatus: route.httpsRedirectStatusCode ?? 426,
-          stripPath: route.stripPath !== false,
+          stripPath: !grpc && route.stripPath !== false,
           pathHandling: route.pathHandling === "v1" ? "v1" : "v0",
           preserveHost: route.preserveHost,
         }
       : undefined,
   };
 }
+
+/** The protocols of routes that are served. */
+const SERVED: ReadonlySet<string> = new Set(["http", "https", "grpc", "grpcs"]);
 
 function readHost(text: string): HostPattern {
   const parsed = parseHostPattern(text);

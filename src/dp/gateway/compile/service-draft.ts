@@ -6,7 +6,7 @@ export interface ServiceDraft {
   readonly kind: "service";
   readonly id: string;
   readonly enabled: boolean;
-  /** Undefined when its protocol is not http or https. */
+  /** Undefined when its protocol is one of streams. */
   readonly service:
     Omit<ServedService, "peers" | "hostHeader" | "agent"> | undefined;
   readonly tls: {
@@ -27,7 +27,10 @@ export function serviceDraft(service: Service): ServiceDraft {
     id,
     enabled: service.enabled !== false,
     service:
-      protocol === "http" || protocol === "https"
+      protocol === "http" ||
+      protocol === "https" ||
+      protocol === "grpc" ||
+      protocol === "grpcs"
         ? {
             id,
             name,

@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { DownstreamResponse } from "./message.ts";
-import { toHttp2Headers } from "./raw-headers.ts";
+import { toHttp2Headers } from "../http2/raw-headers.ts";
 
 /** What a stream is reset with whose answer breaks off. */
 const INTERNAL_ERROR = 0x2;

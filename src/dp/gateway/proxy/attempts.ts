@@ -6,7 +6,7 @@ import type {
   DownstreamResponse,
 } from "../downstream/message.ts";
 import type { LoggedTry } from "../log-entry.ts";
-import type { ServedService } from "../runtime.ts";
+import { isSecure, type ServedService } from "../runtime.ts";
 import type { HashFacts } from "../upstreams/balancing/hash-input.ts";
 import { addressText, type PickedPeer } from "../upstreams/peer.ts";
 import { TimedOut, type Failure } from "./failure.ts";
@@ -264,8 +264,8 @@ const WAITED_FOR: Readonly<Record<Waiting, string>> = {
 function hostOf(
   host: string,
   port: number,
-  protocol: "http" | "https",
+  protocol: ServedService["protocol"],
 ): string {
   const name = host.includes(":") ? `[${host}]` : host;
-  return port === (protocol === "https" ? 443 : 80) ? name : `${name}:${port}`;
+  return port === (isSecure(protocol) ? 443 : 80) ? name : `${name}:${port}`;
 }

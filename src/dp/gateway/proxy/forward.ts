@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import type { ServedService } from "../runtime.ts";
 import type { UpstreamAgent } from "./upstream-agent.ts";
 import type { Failure } from "./failure.ts";
 import type { HeaderBag } from "./header-bag.ts";
@@ -6,7 +7,7 @@ import type { SentRequest, UpstreamResponse } from "./messages.ts";
 
 /** Where a request goes: one address, and the connections to it. */
 export interface ForwardTarget {
-  readonly protocol: "http" | "https";
+  readonly protocol: ServedService["protocol"];
   /** A name or an address; IPv6 without brackets. */
   readonly host: string;
   readonly port: number;

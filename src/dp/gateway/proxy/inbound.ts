@@ -51,7 +51,7 @@ export function readTarget(
   }
   if (!url.startsWith("/")) return undefined;
   const split = splitHostPort(hostHeader.toLowerCase());
-  if (split === undefined) return undefined;
+  if (split === undefined || NOT_IN_HOSTS.test(hostHeader)) return undefined;
   const question = url.indexOf("?");
   const rawPath = question < 0 ? url : url.slice(0, question);
   return {
@@ -65,16 +65,29 @@ export function readTarget(
   };
 }
 
-/** Whether the end of a request's body is clear: a coding that node does not undo would leave that to guesses. */
-export function isReadable({ rawHeaders }: DownstreamRequest): boolean {
+/** What would make others on the way see another host than this: a user's name, a path, a second word. */
+const NOT_IN_HOSTS = /[\s@/?#\\"<>^`{|}]/;
+
+/**
+ * Whether the end of a request's body is clear: a coding that node does not undo would leave that to guesses, and to a
+ * neighbour of HTTP/1.0 none means anything.
+ */
+export function isReadable({
+  rawHeaders,
+  httpVersion,
+}: DownstreamRequest): boolean {
   const codings = tokensOf(rawHeaders, "transfer-encoding");
-  return codings.length === 0 || codings.join() === "chunked";
+  return (
+    codings.length === 0 ||
+    (codings.join() === "chunked" && httpVersion !== "1.0")
+  );
 }
 
 /** The client's request as plugins and the router see it. */
 export class InboundRequest implements ClientRequest, RouteRequest {
   readonly method: string;
   readonly scheme: "http" | "https";
+  readonly sni: string | undefined;
   readonly httpVersion: string;
   readonly host: string;
   readonly port: number;
@@ -93,6 +106,7 @@ export class InboundRequest implements ClientRequest, RouteRequest {
   ) {
     this.method = request.method ?? "GET";
     this.scheme = target.scheme;
+    this.sni = connection.serverName === "" ? undefined : connection.serverName;
     this.httpVersion = request.httpVersion;
     this.host = target.host;
     this.port = target.port;

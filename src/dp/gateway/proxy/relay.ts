@@ -43,7 +43,12 @@ export function relayBody(
     const breakOff = (): void => {
       if (!from.complete) to.destroy();
     };
+    // A head whose body is not there yet goes out by itself: clients of event streams and of gRPC wait for it.
+    const flush = setImmediate(() => {
+      if (!from.complete && !to.closed) to.flushHeaders();
+    });
     from.on("data", (chunk: Buffer) => {
+      clearImmediate(flush);
       const out = change === undefined ? chunk : change.pass(chunk, false);
       if (out.length === 0 || to.write(out)) {
         onProgress("read");

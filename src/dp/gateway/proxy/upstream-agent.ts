@@ -9,6 +9,7 @@ import {
   type PeerCertificate,
 } from "node:tls";
 import type { Clock } from "../../../runtime/clock.ts";
+import { UpstreamSessions } from "../http2/upstream-sessions.ts";
 import { KeptConnections } from "./direct/kept-connections.ts";
 
 /** How an upstream's TLS is spoken. */
@@ -37,6 +38,8 @@ export class UpstreamAgent {
   readonly node: HttpAgent | HttpsAgent;
   /** Those that are made with `connect`. */
   readonly kept: KeptConnections;
+  /** Those of HTTP/2, made with `connect` too. */
+  readonly http2: UpstreamSessions;
   /** Undefined for clear text. */
   readonly #tls: ConnectionOptions | undefined;
   readonly #sessions = new Map<string, Buffer>();
@@ -54,33 +57,43 @@ export class UpstreamAgent {
         ? new HttpAgent(options)
         : new HttpsAgent({ ...options, ...this.#tls });
     this.kept = new KeptConnections(clock, KEEP);
+    this.http2 = new UpstreamSessions(clock);
   }
 
   /** Connections that are open, in use or idle. */
   get open(): number {
     const { sockets, freeSockets } = this.node;
-    return this.kept.open + count(sockets) + count(freeSockets);
+    return (
+      this.kept.open + this.http2.open + count(sockets) + count(freeSockets)
+    );
   }
 
   /** Connections that serve a request. */
   get busy(): number {
-    return this.kept.busy + count(this.node.sockets);
+    return this.kept.busy + this.http2.busy + count(this.node.sockets);
   }
 
   /**
    * Begins to connect.
    *
    * @param serverName What the upstream's TLS is asked for; empty for nothing.
+   * @param alpn The one protocol that is offered in the handshake; absent: none is.
    */
-  connect(host: string, port: number, serverName: string): Socket {
+  connect(
+    host: string,
+    port: number,
+    serverName: string,
+    alpn?: string,
+  ): Socket {
     const options = { host, port, noDelay: true };
     if (this.#tls === undefined) return connectTcp(options);
-    const place = `${host} ${port} ${serverName}`;
+    const place = `${host} ${port} ${serverName} ${alpn ?? ""}`;
     const session = this.#sessions.get(place);
     const socket = connectTls({
       ...this.#tls,
       ...options,
       servername: serverName,
+      ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }),
       ...(session === undefined ? {} : { session }),
     });
     socket.on("session", (next: Buffer) => {
@@ -94,6 +107,7 @@ export class UpstreamAgent {
   /** Closes what is idle, and keeps no connection from now on. */
   retire(): void {
     this.kept.retire();
+    this.http2.retire();
     this.node.maxFreeSockets = 0;
     for (const sockets of Object.values(this.node.freeSockets))
       for (const socket of sockets ?? []) socket.destroy();
@@ -102,6 +116,7 @@ export class UpstreamAgent {
   /** Closes all at once. */
   destroy(): void {
     this.kept.destroy();
+    this.http2.destroy();
     this.node.destroy();
   }
 }

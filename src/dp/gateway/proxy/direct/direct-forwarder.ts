@@ -1,4 +1,3 @@
-import { isIP } from "node:net";
 import { connectFailure } from "../failure.ts";
 import type {
   Connected,
@@ -7,6 +6,7 @@ import type {
   ForwardOptions,
   ForwardTarget,
 } from "../forward.ts";
+import { serverNameOf } from "../server-name.ts";
 
 /**
  * Makes HTTP/1.1 requests on connections of its own: what a request costs is mostly what is made for it, and node's client
@@ -47,14 +47,4 @@ export class DirectForwarder implements Forwarder {
       onRequest(call.request);
     });
   }
-}
-
-/** The name that an upstream's TLS is asked for: that of the Host header, as with node's client. */
-function serverNameOf({ headers }: ForwardHead, target: ForwardTarget): string {
-  const [hostHeader = ""] = headers.get("Host");
-  const name = hostHeader.startsWith("[")
-    ? hostHeader.slice(1, hostHeader.indexOf("]"))
-    : (hostHeader.split(":", 1)[0] ?? "");
-  const host = name === "" ? target.host : name;
-  return isIP(host) > 0 ? "" : host;
 }
