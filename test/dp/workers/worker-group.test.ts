@@ -200,6 +200,87 @@ test("workers are asked by turns: of two each gets half of the connections", asy
   expect(upstream.connections).toBe(2);
 });
 
+test("one worker probes for all, another takes over when it dies, and what was found out is known to all, those included that come later", async () => {
+  let healthy = true;
+  let probing = 0;
+  let most = 0;
+  let probes = 0;
+  await using upstream = await Upstream.start((request, response) => {
+    if (request.url !== "/probe") {
+      response.end("ok");
+      return;
+    }
+    probes++;
+    most = Math.max(most, ++probing);
+    // Longer than the pause between two: a second worker that probes too would be seen.
+    setTimeout(() => {
+      probing--;
+      response.statusCode = healthy ? 200 : 500;
+      response.end();
+    }, 150);
+  });
+  await using group = await startGroup();
+  await group.open({ host: "127.0.0.1", port: 0 });
+  await serve(
+    group,
+    stateWith(
+      snapshotOf([
+        resource("upstream", {
+          id: id(1),
+          name: "bank",
+          healthchecks: {
+            active: {
+              httpPath: "/probe",
+              healthy: { interval: 0.05, successes: 1 },
+              unhealthy: { interval: 0.05, httpFailures: 1 },
+            },
+          },
+        }),
+        resource("target", {
+          id: id(2),
+          upstream: { id: id(1) },
+          target: `127.0.0.1:${upstream.port}`,
+        }),
+        resource("service", { id: id(3), name: "s", host: "bank" }),
+        resource("route", {
+          id: id(4),
+          paths: ["/"],
+          service: { id: id(3) },
+        }),
+      ]),
+    ),
+  );
+  expect(await statuses(group, 4)).toEqual([200, 200, 200, 200]);
+  await eventually(() => probes >= 5 || undefined, "some probes");
+  expect(most).toBe(1);
+
+  healthy = false;
+  const untilAll = (status: number) =>
+    eventually(
+      async () =>
+        (await statuses(group, 4)).every((each) => each === status) ||
+        undefined,
+      `all workers to answer ${status}`,
+    );
+  await untilAll(503);
+  for (const place of [0, 1]) {
+    const before = pids(group);
+    process.kill(before[place] ?? 0, "SIGKILL");
+    await eventually(
+      () =>
+        (pids(group)[place] !== before[place] &&
+          group.workers.every(({ state }) => state === "serving")) ||
+        undefined,
+      "it to be replaced",
+      20_000,
+    );
+    expect(await statuses(group, 4)).toEqual([503, 503, 503, 503]);
+  }
+  // Neither of those that began is left.
+  healthy = true;
+  await untilAll(200);
+}, 60_000);
+
 test("an address that is taken, and settings that workers cannot use, are told at once", async () => {
   await using upstream = await Upstream.start();
   await using group = await startGroup({ count: 1 });

@@ -110,7 +110,7 @@ function tlsOf({ rules, name, hostHeader, identities }: Probed) {
 function headersOf(
   host: string,
   configured: readonly string[],
-): Record<string, string[]> {
+): Record<string, string | string[]> {
   const headers = new Map<string, string[]>();
   for (let i = 0; i < configured.length; i += 2) {
     const [name = "", value = ""] = configured.slice(i, i + 2);
@@ -118,9 +118,15 @@ function headersOf(
     headers.set(key, [...(headers.get(key) ?? []), value]);
   }
   return {
-    host: [host],
-    "user-agent": ["holdfast (health check)"],
-    connection: ["close"],
-    ...Object.fromEntries(headers),
+    host,
+    "user-agent": "holdfast (health check)",
+    connection: "close",
+    // Node takes no list for a name that can be there once only.
+    ...Object.fromEntries(
+      [...headers].map(([name, values]) => {
+        const [value = "", ...more] = values;
+        return [name, more.length === 0 ? value : values];
+      }),
+    ),
   };
 }
