@@ -14,7 +14,7 @@ export interface Context {
 
 /** What a command says about itself. */
 export interface CommandInfo {
-  /** The first word of the command line. */
+  /** The first words of the command line: one, or two for a command beside another. */
   readonly name: string;
   /** One line for the list of commands. */
   readonly summary: string;

@@ -6,6 +6,7 @@ import { cp } from "./commands/cp.ts";
 import { deleteCommand } from "./commands/delete.ts";
 import { diff } from "./commands/diff.ts";
 import { dp } from "./commands/dp.ts";
+import { dpExplain } from "./commands/dp-explain.ts";
 import { dump } from "./commands/dump.ts";
 import { echo } from "./commands/echo.ts";
 import { exportSnapshot } from "./commands/export-snapshot.ts";
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   up,
   cp,
   dp,
+  dpExplain,
   apply,
   diff,
   validate,

@@ -38,6 +38,10 @@ async function runCommand(
   context: Context,
 ): Promise<ExitCode> {
   const { io } = context;
+  const [next, ...others] = argv;
+  const longer = `${name} ${next ?? ""}`;
+  if (commands.some((candidate) => candidate.name === longer))
+    return runCommand(commands, longer, others, context);
   const command = commands.find((candidate) => candidate.name === name);
   if (command === undefined) return unknown(commands, name, io);
   try {
@@ -70,9 +74,10 @@ async function runCommand(
 
 function help(
   commands: readonly Command[],
-  [name]: readonly string[],
+  words: readonly string[],
   io: Io,
 ): ExitCode {
+  const name = words.length === 0 ? undefined : words.join(" ");
   const command = commands.find((candidate) => candidate.name === name);
   if (name !== undefined && command === undefined)
     return unknown(commands, name, io);

@@ -9,7 +9,7 @@ import { formatHostPort, type HostPort } from "../runtime/host-port.ts";
 import { HttpListener } from "../runtime/http-listener.ts";
 import type { Logger } from "../runtime/logger.ts";
 import { createProcessRegistry } from "../runtime/metrics.ts";
-import { statusHandler, statusOnly } from "../runtime/status.ts";
+import { firstOf, statusHandler, statusOnly } from "../runtime/status.ts";
 import { ClusterTls } from "../runtime/tls/cluster-tls.ts";
 import type { ClusterTlsFiles } from "../runtime/tls/material.ts";
 import type { Proxy } from "../runtime/tunnel.ts";
@@ -20,6 +20,7 @@ import { readFallbackKey, runFallback } from "./fallback.ts";
 import { Freshness, type WhenStale } from "./freshness.ts";
 import type { Prepared } from "./gateway/gateway.ts";
 import type { GatewaySettings } from "./gateway/settings.ts";
+import { explainPage } from "./explain-page.ts";
 import { resolveNodeId } from "./node-id.ts";
 import { openGateway, type WorkerOptions } from "./open-gateway.ts";
 import { quarantine } from "./quarantine.ts";
@@ -206,7 +207,12 @@ export async function startDataPlane(
   const statusListener = stack.use(
     await HttpListener.listen(
       options.statusListen,
-      statusOnly(statusHandler(status, group?.metrics ?? metrics)),
+      statusOnly(
+        firstOf(
+          explainPage((question) => gateway.explain(question)),
+          statusHandler(status, group?.metrics ?? metrics),
+        ),
+      ),
       { clock, logger },
     ),
   );

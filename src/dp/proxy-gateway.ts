@@ -2,6 +2,8 @@ import type { Cursor } from "../gen/holdfast/config/v1/cursor_pb.js";
 import type { Feature } from "../model/features.ts";
 import type { HostPort } from "../runtime/host-port.ts";
 import type { RevisionCount } from "./gateway/counters.ts";
+import type { Explained } from "./gateway/explain/explain.ts";
+import type { ExplainQuestion } from "./gateway/explain/question.ts";
 import type { Prepared, PrepareResult } from "./gateway/gateway.ts";
 import type { Degradation } from "./gateway/runtime.ts";
 import type { State } from "./replica/last-good.ts";
@@ -39,6 +41,8 @@ export interface ProxyGateway extends AsyncDisposable {
   open(listen: HostPort, tlsListen?: HostPort): Promise<void>;
   /** Requests and errors by revision, since this was last asked. */
   takeCounters(): RevisionCount[];
+  /** Says what would become of a request. Nothing is sent, and no balancer moves on. */
+  explain(question: ExplainQuestion): Promise<Explained>;
   /** Goes on in new files where those of the access log were moved away. */
   reopenLogs(): void;
   /** Stops accepting, lets requests under way end for the grace time, then cuts all connections. */

@@ -61,6 +61,12 @@ export function statusHandler(
   };
 }
 
+/** Several handlers as one: the first that has the path answers. */
+export function firstOf(...handlers: readonly StatusHandler[]): StatusHandler {
+  return (request, response) =>
+    handlers.some((handler) => handler(request, response));
+}
+
 /** Nothing but the status endpoints: for a port of their own. */
 export function statusOnly(handler: StatusHandler): HttpHandler {
   return (request, response) => {

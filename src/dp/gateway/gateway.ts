@@ -21,6 +21,8 @@ import {
   headerSettings,
   type HeaderSettings,
 } from "./headers/header-settings.ts";
+import { explainSlices, type Explained } from "./explain/explain.ts";
+import type { ExplainQuestion } from "./explain/question.ts";
 import { GatewayMetrics } from "./metrics.ts";
 import { PluginPool } from "./plugin-pool.ts";
 import { AgentPool } from "./proxy/agents.ts";
@@ -289,6 +291,16 @@ export class Gateway implements AsyncDisposable {
       logger.warn("gateway.degraded", { key, reason });
     for (const { key, reason } of runtime.warnings.slice(0, MAX_LINES))
       logger.warn("gateway.warning", { key, reason });
+  }
+
+  /** Says what would become of a request. Nothing is sent, and no balancer moves on. */
+  async explain(question: ExplainQuestion): Promise<Explained> {
+    const runtime = this.#runtime;
+    if (runtime === undefined)
+      return { ok: false, reason: "there is no configuration yet" };
+    return driveSlices(explainSlices(runtime, question), {
+      clock: this.#options.clock,
+    });
   }
 
   /** Requests and errors by revision, since this was last asked. */

@@ -76,6 +76,8 @@ export interface Runtime {
   readonly consumers: Consumers;
   /** What TLS clients are shown. */
   readonly serverNames: ServerNames;
+  /** All routes, in no order that means anything; undefined for each entry that is none. */
+  routes(): Iterable<ServedRoute | undefined>;
   /** What is served of each kind, by id. */
   readonly services: Lookup<ServedService>;
   readonly upstreams: Lookup<LinkedUpstream>;

@@ -2,6 +2,8 @@ import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Feature } from "../../model/features.ts";
 import type { HealthEvent } from "../gateway/upstreams/health/upstream-health.ts";
 import type { RevisionCount } from "../gateway/counters.ts";
+import type { Explained } from "../gateway/explain/explain.ts";
+import type { ExplainQuestion } from "../gateway/explain/question.ts";
 import type { State } from "../replica/last-good.ts";
 import type { SharedCounters } from "../plugins/counters.ts";
 import { forkWorker, type Ending, type Forked } from "./fork.ts";
@@ -264,6 +266,14 @@ export class Member {
     void this.#link.send({ type: "probe", on: true });
   }
 
+  /** What would become of a request, by what it serves. */
+  explain(question: ExplainQuestion): Promise<Answer<Explained>> {
+    const id = this.#nextId++;
+    const explained = this.#wait<Explained>(`explained ${id}`);
+    void this.#link.send({ type: "explain", id, question });
+    return explained;
+  }
+
   /** Has it go on in a new file of the access log. */
   reopenLogs(): void {
     void this.#link.send({ type: "reopenLogs" });
@@ -347,6 +357,12 @@ export class Member {
         this.#answer(`states ${message.id}`, {
           type: "answer",
           value: message.states,
+        });
+        return;
+      case "explained":
+        this.#answer(`explained ${message.id}`, {
+          type: "answer",
+          value: message.explained,
         });
         return;
       case "metrics":

@@ -2,6 +2,8 @@ import type { LogLevel } from "../../runtime/logger.ts";
 import type { HostPort } from "../../runtime/host-port.ts";
 import type { Feature } from "../../model/features.ts";
 import type { CounterStep } from "../plugins/counters.ts";
+import type { Explained } from "../gateway/explain/explain.ts";
+import type { ExplainQuestion } from "../gateway/explain/question.ts";
 import type { Degradation } from "../gateway/runtime.ts";
 import type { Violation } from "../gateway/compile/compile.ts";
 import type { HealthEvent } from "../gateway/upstreams/health/upstream-health.ts";
@@ -50,6 +52,11 @@ export type ToWorker =
   | { readonly type: "states"; readonly id: number }
   /** Send probes, or leave that to another worker. */
   | { readonly type: "probe"; readonly on: boolean }
+  | {
+      readonly type: "explain";
+      readonly id: number;
+      readonly question: ExplainQuestion;
+    }
   | { readonly type: "ping" }
   | {
       readonly type: "counted";
@@ -125,6 +132,11 @@ export type FromWorker =
       readonly type: "states";
       readonly id: number;
       readonly states: readonly HealthEvent[];
+    }
+  | {
+      readonly type: "explained";
+      readonly id: number;
+      readonly explained: Explained;
     }
   | {
       readonly type: "metrics";

@@ -5,6 +5,8 @@ import type { Clock } from "../../runtime/clock.ts";
 import { ListenError, type HostPort } from "../../runtime/host-port.ts";
 import type { Logger, LogLevel } from "../../runtime/logger.ts";
 import type { RevisionCount } from "../gateway/counters.ts";
+import type { Explained } from "../gateway/explain/explain.ts";
+import type { ExplainQuestion } from "../gateway/explain/question.ts";
 import type { Prepared, PrepareResult } from "../gateway/gateway.ts";
 import type { Degradation } from "../gateway/runtime.ts";
 import type { GatewaySettings, Plain } from "../gateway/settings.ts";
@@ -265,6 +267,15 @@ export class WorkerGroup implements ProxyGateway {
         throw new ListenError(refused.listen, new Error(refused.reason));
     }
     this.#isOpen = true;
+  }
+
+  async explain(question: ExplainQuestion): Promise<Explained> {
+    for (const member of this.#members) {
+      if (member.serving === undefined) continue;
+      const answer = await member.explain(question);
+      if (answer.type === "answer") return answer.value;
+    }
+    return { ok: false, reason: "no worker serves a configuration yet" };
   }
 
   reopenLogs(): void {

@@ -4,6 +4,7 @@ import { ListenError } from "../../runtime/host-port.ts";
 import { createLogger, type Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import { Registry } from "prom-client";
+import type { ExplainQuestion } from "../gateway/explain/question.ts";
 import { Gateway, type Prepared } from "../gateway/gateway.ts";
 import type { Link } from "./link.ts";
 import type {
@@ -137,6 +138,9 @@ export class Worker {
       case "reopenLogs":
         this.#gateway.reopenLogs();
         return;
+      case "explain":
+        void this.#explain(message.id, message.question);
+        return;
       case "ping":
         this.#pong();
         return;
@@ -258,6 +262,11 @@ export class Worker {
           errors: String(errors),
         })),
     });
+  }
+
+  async #explain(id: number, question: ExplainQuestion): Promise<void> {
+    const explained = await this.#gateway.explain(question);
+    void this.#link.send({ type: "explained", id, explained });
   }
 
   async #tellMetrics(id: number): Promise<void> {

@@ -17,6 +17,7 @@ import {
   notesOf,
   type LinkedKind,
   type LinkState,
+  valuesOf,
 } from "./links.ts";
 import { relinkSlices, type LinkedChange } from "./relink.ts";
 
@@ -90,6 +91,7 @@ export function* compileSlices(
       serverNames: {
         get: (name) => linkedByName(links, "sni", "server name", name),
       },
+      routes: () => valuesOf(links, "route"),
       services: lookup(links, "service"),
       upstreams: lookup(links, "upstream"),
       balancers: balancersOf(

@@ -102,6 +102,15 @@ export function linkedValue<K extends LinkedKind>(
   return entries.get(`${kind}/${id}`)?.value as LinkedOf[K] | undefined;
 }
 
+/** What all entries of one kind came to, and undefined for every other one: whoever goes through them can pause. */
+export function* valuesOf<K extends LinkedKind>(
+  { entries }: Pick<LinkState, "entries">,
+  kind: K,
+): Generator<LinkedOf[K] | undefined, void, undefined> {
+  for (const [, { draft, value }] of entries.entries())
+    yield draft.kind === kind ? (value as LinkedOf[K] | undefined) : undefined;
+}
+
 /** What the entry of a name that only one has came to. */
 export function linkedByName<K extends LinkedKind>(
   { entries, names }: Pick<LinkState, "entries" | "names">,

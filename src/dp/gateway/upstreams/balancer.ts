@@ -170,6 +170,29 @@ export class Balancer implements PeerSource {
     );
   }
 
+  /** Where a request would go now, as far as that can be told without sending it, and why. */
+  expected(facts: HashFacts): {
+    readonly address: string | undefined;
+    readonly why: string;
+  } {
+    this.#refresh();
+    if (!this.#open) return { address: undefined, why: this.#noPeer().detail };
+    const text =
+      this.settings.algorithm === "consistent-hashing"
+        ? hashText(this.settings.hash, facts, () => "").text
+        : "";
+    const peer = this.#balancing?.peek(text === "" ? undefined : hashOf(text));
+    if (peer === undefined)
+      return { address: undefined, why: "one of these, by chance" };
+    return {
+      address: addressText(peer.address ?? peer.name, peer.port),
+      why:
+        text === ""
+          ? "the next in turn, unless other requests come first"
+          : `the one that "${text}" belongs to`,
+    };
+  }
+
   /** The peer for an attempt. */
   pick(tried: Set<Peer>, hash: number | undefined): Picked | Promise<Picked> {
     if (this.#mustWait())

@@ -26,6 +26,8 @@ export interface Balancing {
    * @param hash Of what the request is told apart by, 32 bits; undefined when there is nothing.
    */
   pick(tried: ReadonlySet<Peer>, hash: number | undefined): Peer | undefined;
+  /** The peer that a first attempt would get now, without counting it as one; undefined where that is left to chance. */
+  peek(hash: number | undefined): Peer | undefined;
 }
 
 export type Algorithm =

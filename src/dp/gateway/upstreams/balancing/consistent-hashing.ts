@@ -45,6 +45,11 @@ export class ConsistentHashing implements Balancing {
     this.#available = new Set(available);
   }
 
+  peek(hash: number | undefined): Peer | undefined {
+    // What has no hash goes anywhere.
+    return hash === undefined ? undefined : this.pick(new Set(), hash);
+  }
+
   pick(tried: ReadonlySet<Peer>, hash: number | undefined): Peer | undefined {
     const available = this.#available;
     if (available.size === 0) return undefined;

@@ -17,6 +17,13 @@ export class LeastConnections implements Balancing {
     this.#peers = available;
   }
 
+  peek(): Peer | undefined {
+    const next = this.#next;
+    const peer = this.pick(new Set());
+    this.#next = next;
+    return peer;
+  }
+
   pick(tried: ReadonlySet<Peer>): Peer | undefined {
     const peers = this.#peers;
     let best: Peer | undefined;

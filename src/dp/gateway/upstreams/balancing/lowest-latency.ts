@@ -21,6 +21,10 @@ export class LowestLatency implements Balancing {
     this.#peers = available;
   }
 
+  peek(): Peer | undefined {
+    return this.#peers.length === 1 ? this.#peers[0] : undefined;
+  }
+
   pick(tried: ReadonlySet<Peer>): Peer | undefined {
     const peers =
       tried.size === 0

@@ -61,6 +61,10 @@ export class RoundRobin implements Balancing {
     return turn.peer;
   }
 
+  peek(): Peer | undefined {
+    return this.#heap[0]?.peer;
+  }
+
   /** The first that was not tried. Rare, so all are looked at. */
   #firstBut(
     tried: ReadonlySet<Peer>,
