@@ -2,8 +2,10 @@ import { Agent } from "node:http";
 import type { ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { putting } from "../support/admin-client.ts";
 import { eventually } from "../support/eventually.ts";
 import { logged, untilLogged } from "../support/logged.ts";
+import { resource } from "../support/resources.ts";
 import { lives, WorkerNode, type Answered } from "../support/worker-node.ts";
 
 function first<T>(list: readonly T[]): T {
@@ -157,4 +159,25 @@ test("a request to end reaches all workers: what is under way is answered; Ctrl-
   expect(await ended).toEqual({ code: 0, signal: null });
   expect(workers.filter(({ pid }) => lives(pid))).toEqual([]);
   expect(logged(node.dp, "worker.lost")).toEqual([]);
+}, 120_000);
+
+test("a limit holds for all workers together, exactly", async () => {
+  await using node = await WorkerNode.start();
+  await node.admin.config.transact({
+    operations: [
+      putting(
+        resource("plugin", {
+          name: "rate-limiting",
+          config: { hour: 10, policy: "local" },
+        }),
+      ),
+    ],
+  });
+  await node.untilServed("2");
+  // Each on a connection of its own: half of them come to each worker.
+  const answers = await Promise.all(
+    Array.from({ length: 30 }, () => node.get()),
+  );
+  expect(answers.filter((answer) => answer === 200).length).toBe(10);
+  expect(answers.filter((answer) => answer === 429).length).toBe(20);
 }, 120_000);
