@@ -57,6 +57,11 @@ export class PluginGateway implements AsyncDisposable {
     ]);
   }
 
+  /** What is served beside the plugins. */
+  get resources(): readonly Resource[] {
+    return this.#resources;
+  }
+
   get ask(): TestGateway["ask"] {
     return (path, options) => this.gateway.ask(path, options);
   }

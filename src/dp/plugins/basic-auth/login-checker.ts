@@ -70,7 +70,9 @@ export class LoginChecker {
     const job = `${hash} ${stored ?? ""}`;
     let trying = this.#trying.get(job);
     if (trying === undefined) {
-      if (this.#waiting.length >= this.#options.maxWaiting) return "busy";
+      const { atOnce, maxWaiting } = this.#options;
+      if (this.#busy >= atOnce && this.#waiting.length >= maxWaiting)
+        return "busy";
       trying = this.#try(hash, password, stored).finally(() =>
         this.#trying.delete(job),
       );
