@@ -14,6 +14,15 @@ import type { Arrived } from "./message.ts";
 import { asOrdinaryRequest } from "./plain-request.ts";
 import { ignore, refuse } from "./refusal.ts";
 
+/** An answer that can put a small body into the same piece as its head: node does that with text only. */
+class Http1Response<
+  Request extends IncomingMessage = IncomingMessage,
+> extends ServerResponse<Request> {
+  endSmall(body: Buffer): void {
+    this.end(body.toString("latin1"), "latin1");
+  }
+}
+
 /** How node's server of HTTP/1.1, clear or secure, is to be made. */
 export const HTTP1_OPTIONS = {
   insecureHTTPParser: false,
@@ -24,6 +33,7 @@ export const HTTP1_OPTIONS = {
   keepAliveTimeout: LIMITS.idleMs,
   // A body may take long as long as it moves: the exchange watches that.
   requestTimeout: 0,
+  ServerResponse: Http1Response,
 } as const satisfies ServerOptions;
 
 /** A connection that speaks HTTP/1.1. */

@@ -58,6 +58,8 @@ export interface DownstreamResponse {
   /** What follows the body; before `end`. HTTP/1.1 sends them after a chunked body only. */
   addTrailers(pairs: readonly [name: string, value: string][]): void;
   end(body?: Buffer): unknown;
+  /** Sends a whole small body, if that is less work than `end`. */
+  endSmall?(body: Buffer): unknown;
   /** Breaks off: with HTTP/1.1 that ends the connection, with HTTP/2 the stream. */
   destroy(error?: Error): unknown;
   on(event: "drain" | "close", listener: () => void): this;

@@ -10,9 +10,10 @@ import { isSecure, type ServedService } from "../runtime.ts";
 import type { HashFacts } from "../upstreams/balancing/hash-input.ts";
 import { addressText, type PickedPeer } from "../upstreams/peer.ts";
 import { TimedOut, type Failure } from "./failure.ts";
-import type { Answered, Forwarder, UpstreamCall } from "./forward.ts";
+import type { Answered, Forwarder } from "./forward.ts";
 import type { HeaderBag } from "./header-bag.ts";
-import type { RequestBody } from "./request-body.ts";
+import type { SentRequest } from "./messages.ts";
+import type { RequestBody, SendProgress } from "./request-body.ts";
 import type { Watch, Watcher, WaitLimits, Waiting } from "./watch.ts";
 
 /** How long a client may take for the next bit of its request or of its answer. */
@@ -49,17 +50,16 @@ export interface Begun {
     Answered,
     { readonly type: "response" | "upgrade" }
   >;
-  readonly call: UpstreamCall;
   /** Set to what is waited for from now on. */
   readonly watch: Watch;
-  /** Called for what moved of the request while the answer is relayed already. */
-  readonly onRequestProgress: (listener: () => void) => void;
-  /** Ends everything that still goes to the upstream. */
-  readonly end: () => void;
   /** "host:port" */
   readonly target: string;
   /** A cookie for the client, as the value of Set-Cookie. */
   readonly setCookie: string | undefined;
+  /** The listener is called for what moved of the request while the answer is relayed already. */
+  onRequestProgress(listener: () => void): void;
+  /** Ends everything that still goes to the upstream. */
+  end(): void;
 }
 
 /** How trying came out: an answer, a failure, or the client has gone. */
@@ -86,51 +86,34 @@ export async function tryUpstream(
   plan: UpstreamPlan,
   tools: AttemptTools,
 ): Promise<Tried> {
-  const { service } = plan;
-  const selection = service.peers.select(plan.facts);
-  for (let attempt = 0; ; attempt++) {
+  const selection = plan.service.peers.select(plan.facts);
+  for (let left = plan.service.retries; ; left--) {
     const next = selection.next();
     const picked = next instanceof Promise ? await next : next;
     if (!picked.ok)
       return { type: "failed", failure: picked.failure, target: "" };
     const { peer } = picked;
-    const startedAt = plan.onTry === undefined ? 0 : tools.clock.now();
-    const startedMs = tools.clock.monotonic();
-    const result = await tryTarget(client, plan, peer, tools);
-    plan.onTry?.({
-      host: peer.address,
-      port: peer.port,
-      startedAt,
-      failure: result.type === "failed" ? result.failure.reason : undefined,
-    });
+    const attempt = new Attempt(client, plan, peer, tools);
+    const failure = await attempt.run();
+    attempt.tell(failure);
     if (client.response.destroyed || client.response.closed) {
       peer.release();
-      if (result.type === "begun") result.end();
-      return { type: "gone" };
+      if (failure === undefined) attempt.end();
+      return GONE;
     }
-    if (result.type === "begun") {
-      const { answered } = result;
-      const { statusCode = 502 } = answered.response;
-      peer.answered(statusCode, tools.clock.monotonic() - startedMs);
-      const ending =
-        answered.type === "upgrade" ? answered.socket : client.response;
-      if (ending.destroyed) peer.release();
-      else
-        ending.once("close", () => {
-          peer.release();
-        });
-      return { ...result, setCookie: selection.setCookie };
+    if (failure === undefined) {
+      attempt.setCookie = selection.setCookie;
+      attempt.holdPeer();
+      return attempt;
     }
-    tell(peer, result.failure);
+    tell(peer, failure);
     peer.release();
-    if (
-      !result.failure.retriable ||
-      !client.body.repeatable ||
-      attempt >= service.retries
-    )
-      return result;
+    if (!failure.retriable || !client.body.repeatable || left <= 0)
+      return { type: "failed", failure, target: attempt.target };
   }
 }
+
+const GONE: Tried = { type: "gone" };
 
 /** What a failure says about a peer. */
 function tell(peer: PickedPeer, { reason, retriable }: Failure): void {
@@ -144,94 +127,154 @@ function tell(peer: PickedPeer, { reason, retriable }: Failure): void {
     peer.failed("connection");
 }
 
-async function tryTarget(
-  client: ClientSide,
-  plan: UpstreamPlan,
-  { name, address, port }: PickedPeer,
-  { forwarder, watcher }: AttemptTools,
-): Promise<
-  Omit<Begun, "setCookie"> | Extract<Tried, { readonly type: "failed" }>
-> {
-  const { service, path, headers } = plan;
-  const { protocol, agent } = service;
-  const target = addressText(address, port);
-  let giveUp: (reason?: Error) => void = () => undefined;
-  const limits: WaitLimits = {
-    connect: service.connectTimeoutMs,
-    write: service.writeTimeoutMs,
-    read: service.readTimeoutMs,
-    client: CLIENT_TIMEOUT_MS,
-  };
-  let expired: Waiting | undefined;
-  const watch = watcher.begin(limits, (waiting) => {
-    expired = waiting;
-    giveUp(new TimedOut(`${WAITED_FOR[waiting]} for ${limits[waiting]} ms`));
-    // Once the answer has begun there is nobody else to tell.
-    if (client.response.headersSent) client.response.destroy();
-  });
-  const onClose = (): void => {
-    giveUp();
-  };
-  client.response.once("close", onClose);
-  const leave = (): void => {
-    watch.stop();
-    client.response.off("close", onClose);
-  };
-  watch.wait("connect");
-  headers.set(
-    "Host",
-    plan.preservedHost ?? service.hostHeader ?? hostOf(name, port, protocol),
-  );
-  const connected = await forwarder.connect(
-    { protocol, host: address, port, agent },
-    {
-      method: plan.method,
-      path,
-      headers,
-      framing: client.body.framing(),
-    },
-    {
-      upgrade: client.upgrade !== undefined,
-      onRequest: (request) => {
-        giveUp = (reason) => request.destroy(reason);
-      },
-    },
-  );
-  if (!connected.ok) {
-    leave();
-    return { type: "failed", failure: connected.failure, target };
-  }
-  const { call } = connected;
-  let listener: (() => void) | undefined;
-  const stopSending = client.body.send(call.request, (next) => {
-    if (listener === undefined) watch.wait(next === "sent" ? "read" : next);
-    else listener();
-  });
-  const answered = await call.answered;
-  if (answered.type === "failed") {
-    stopSending();
-    leave();
-    return {
-      type: "failed",
-      failure: blame(answered.failure, expired, client.body.exceeded),
-      target,
+/** One attempt, from connecting to the end of the answer. An object and no closures: there is one for each request. */
+class Attempt implements Begun {
+  readonly type = "begun";
+  /** Set when an answer has begun: nobody gets to see the attempt before. */
+  answered!: Begun["answered"];
+  readonly watch: Watch;
+  readonly target: string;
+  setCookie: string | undefined;
+  readonly #client: ClientSide;
+  readonly #plan: UpstreamPlan;
+  readonly #peer: PickedPeer;
+  readonly #forwarder: Forwarder;
+  readonly #clock: Clock;
+  readonly #limits: WaitLimits;
+  readonly #startedAt: number;
+  readonly #startedMs: number;
+  #request: SentRequest | undefined;
+  #stopSending: (() => void) | undefined;
+  #onProgress: (() => void) | undefined;
+  #expired: Waiting | undefined;
+
+  constructor(
+    client: ClientSide,
+    plan: UpstreamPlan,
+    peer: PickedPeer,
+    { watcher, forwarder, clock }: AttemptTools,
+  ) {
+    const { service } = plan;
+    this.#client = client;
+    this.#plan = plan;
+    this.#peer = peer;
+    this.#forwarder = forwarder;
+    this.#clock = clock;
+    this.target = addressText(peer.address, peer.port);
+    this.#limits = {
+      connect: service.connectTimeoutMs,
+      write: service.writeTimeoutMs,
+      read: service.readTimeoutMs,
+      client: CLIENT_TIMEOUT_MS,
     };
+    this.#startedAt = plan.onTry === undefined ? 0 : clock.now();
+    this.#startedMs = clock.monotonic();
+    this.watch = watcher.begin(this.#limits, this.#expire);
+    client.response.once("close", this.#giveUp);
+    this.watch.wait("connect");
   }
-  return {
-    type: "begun",
-    answered,
-    call,
-    watch,
-    onRequestProgress: (next) => {
-      listener = next;
-    },
-    end: () => {
-      stopSending();
-      leave();
-      // A connection is kept only after a whole request.
-      if (!call.request.writableFinished) call.request.destroy();
-    },
-    target,
+
+  /** Connects and sends. Undefined when an answer has begun. */
+  async run(): Promise<Failure | undefined> {
+    const connecting = this.#connect();
+    const connected =
+      connecting instanceof Promise ? await connecting : connecting;
+    if (!connected.ok) {
+      this.#leave();
+      return connected.failure;
+    }
+    const { call } = connected;
+    this.#stopSending = this.#client.body.send(call.request, this.#progress);
+    const answered = await call.answered;
+    if (answered.type === "failed") {
+      this.#stopSending();
+      this.#leave();
+      return blame(answered.failure, this.#expired, this.#client.body.exceeded);
+    }
+    this.answered = answered;
+    return undefined;
+  }
+
+  /** Tells who wants to hear of attempts. */
+  tell(failure: Failure | undefined): void {
+    const { address: host, port } = this.#peer;
+    this.#plan.onTry?.({
+      host,
+      port,
+      startedAt: this.#startedAt,
+      failure: failure?.reason,
+    });
+  }
+
+  /** The peer has answered, and is busy until the answer is over. */
+  holdPeer(): void {
+    const { answered } = this;
+    const peer = this.#peer;
+    const { statusCode = 502 } = answered.response;
+    peer.answered(statusCode, this.#clock.monotonic() - this.#startedMs);
+    const ending =
+      answered.type === "upgrade" ? answered.socket : this.#client.response;
+    if (ending.destroyed) peer.release();
+    else
+      ending.once("close", () => {
+        peer.release();
+      });
+  }
+
+  onRequestProgress(listener: () => void): void {
+    this.#onProgress = listener;
+  }
+
+  end(): void {
+    this.#stopSending?.();
+    this.#leave();
+    // A connection is kept only after a whole request.
+    if (this.#request?.writableFinished === false) this.#request.destroy();
+  }
+
+  #connect(): ReturnType<Forwarder["connect"]> {
+    const { service, method, path, headers, preservedHost } = this.#plan;
+    const { protocol, agent, hostHeader } = service;
+    const { name, address: host, port } = this.#peer;
+    headers.set(
+      "Host",
+      preservedHost ?? hostHeader ?? hostOf(name, port, protocol),
+    );
+    const { body, upgrade } = this.#client;
+    return this.#forwarder.connect(
+      { protocol, host, port, agent },
+      { method, path, headers, framing: body.framing() },
+      { upgrade: upgrade !== undefined, onRequest: this.#onRequest },
+    );
+  }
+
+  #leave(): void {
+    this.watch.stop();
+    this.#client.response.off("close", this.#giveUp);
+  }
+
+  readonly #onRequest = (request: SentRequest): void => {
+    this.#request = request;
+  };
+
+  /** The client has gone. */
+  readonly #giveUp = (): void => {
+    this.#request?.destroy();
+  };
+
+  readonly #progress = (next: SendProgress): void => {
+    if (this.#onProgress !== undefined) this.#onProgress();
+    else this.watch.wait(next === "sent" ? "read" : next);
+  };
+
+  readonly #expire = (waiting: Waiting): void => {
+    this.#expired = waiting;
+    this.#request?.destroy(
+      new TimedOut(`${WAITED_FOR[waiting]} for ${this.#limits[waiting]} ms`),
+    );
+    // Once the answer has begun there is nobody else to tell.
+    const { response } = this.#client;
+    if (response.headersSent) response.destroy();
   };
 }
 

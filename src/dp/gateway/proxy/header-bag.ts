@@ -73,6 +73,19 @@ export class HeaderBag implements MutableHeaders {
     this.#more?.delete(lower);
   }
 
+  /** As lines of a message. */
+  toText(): string {
+    let text = "";
+    for (let i = 0; i < this.#names.length; i++) {
+      const name = this.#names[i] ?? "";
+      text += `${name}: ${this.#values[i] ?? ""}\r\n`;
+      if (this.#more === undefined) continue;
+      for (const value of this.#more.get(this.#lower[i] ?? "") ?? NOTHING)
+        text += `${name}: ${value}\r\n`;
+    }
+    return text;
+  }
+
   /** Names and values by turns. */
   toRaw(): string[] {
     const raw: string[] = [];

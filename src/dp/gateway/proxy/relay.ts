@@ -20,6 +20,8 @@ export interface BodyChange {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** A body up to this length is cheaper to copy than to send beside its head. */
+const SMALL_BYTES = 16 * 1024;
 
 /**
  * Passes the body and the trailers of an answer on. Resolves when the client has all of it, or cannot get it any more: an
@@ -37,7 +39,9 @@ export function relayBody(
     const whole = change === undefined ? from.takeWhole?.() : undefined;
     if (whole !== undefined) {
       onProgress("client");
-      to.end(whole);
+      if (whole.length <= SMALL_BYTES && to.endSmall !== undefined)
+        to.endSmall(whole);
+      else to.end(whole);
       return;
     }
     const breakOff = (): void => {

@@ -1,7 +1,7 @@
-import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import type { ForwardHead } from "../forward.ts";
 import type { SentRequest } from "../messages.ts";
+import { FewListeners } from "./few-listeners.ts";
 
 /** What a request needs of its connection. */
 export interface RequestConnection {
@@ -13,7 +13,7 @@ export interface RequestConnection {
 }
 
 /** A request as bytes on a connection. Its head leaves with the first of its body, or with its end. */
-export class DirectRequest extends EventEmitter implements SentRequest {
+export class DirectRequest extends FewListeners implements SentRequest {
   writableFinished = false;
   readonly #connection: RequestConnection;
   readonly #chunked: boolean;
@@ -75,11 +75,11 @@ export class DirectRequest extends EventEmitter implements SentRequest {
       text += "\r\n";
     }
     if (text !== "" || socket.writableLength > 0)
-      socket.write(text, "latin1", this.#sent);
-    else process.nextTick(this.#sent);
+      socket.write(text, "latin1", this.#onSent);
+    else process.nextTick(this.#onSent);
   }
 
-  readonly #sent = (error?: Error | null): void => {
+  readonly #onSent = (error?: Error | null): void => {
     // What broke is told by the connection.
     if (error !== undefined && error !== null) return;
     this.writableFinished = true;
@@ -95,9 +95,7 @@ function headText({ method, path, headers, framing }: ForwardHead): string {
   if (NOT_IN_TARGET.test(path))
     throw new TypeError("the path has characters that cannot be sent");
   let text = `${method} ${path} HTTP/1.1\r\n`;
-  const raw = headers.toRaw();
-  for (let i = 0; i + 1 < raw.length; i += 2)
-    text += `${raw[i] ?? ""}: ${raw[i + 1] ?? ""}\r\n`;
+  text += headers.toText();
   if (framing !== undefined) text += `${framing[0]}: ${framing[1]}\r\n`;
   return `${text}Connection: keep-alive\r\n\r\n`;
 }

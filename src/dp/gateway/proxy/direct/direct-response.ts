@@ -1,6 +1,6 @@
-import { EventEmitter } from "node:events";
 import type { IncomingHttpHeaders } from "node:http";
 import type { UpstreamResponse } from "../messages.ts";
+import { FewListeners } from "./few-listeners.ts";
 import type { ParsedHead } from "./response-head.ts";
 
 /** What an answer needs of its connection. */
@@ -11,11 +11,13 @@ export interface ResponseConnection {
   abort(by: DirectResponse, error?: Error): void;
 }
 
+const NOTHING: readonly Buffer[] = [];
+
 /** What may wait for whoever reads it before the upstream is told to wait. */
 const HIGH_WATER_BYTES = 64 * 1024;
 
 /** An answer that comes over a connection. What has come waits until somebody listens. */
-export class DirectResponse extends EventEmitter implements UpstreamResponse {
+export class DirectResponse extends FewListeners implements UpstreamResponse {
   readonly httpVersion: string;
   readonly statusCode: number;
   readonly statusMessage: string;
@@ -26,7 +28,7 @@ export class DirectResponse extends EventEmitter implements UpstreamResponse {
   destroyed = false;
   readonly #connection: ResponseConnection;
   #headers: IncomingHttpHeaders | undefined;
-  #chunks: Buffer[] = [];
+  #chunks: Buffer[] | undefined;
   #bytes = 0;
   #flowing = false;
   /** Why the rest will never come. */
@@ -47,7 +49,7 @@ export class DirectResponse extends EventEmitter implements UpstreamResponse {
   }
 
   override on(event: string, listener: (argument: never) => void): this {
-    super.on(event, listener as () => void);
+    super.on(event, listener);
     // As node's streams do it: who listens gets it, once all who begin to listen together do.
     if (event === "data")
       queueMicrotask(() => {
@@ -60,12 +62,13 @@ export class DirectResponse extends EventEmitter implements UpstreamResponse {
   takeWhole(): Buffer | undefined {
     if (!this.complete || this.#flowing || this.rawTrailers.length > 0)
       return undefined;
-    const [first] = this.#chunks;
+    const chunks = this.#chunks ?? NOTHING;
+    const [first] = chunks;
     const whole =
-      this.#chunks.length === 1 && first !== undefined
+      chunks.length === 1 && first !== undefined
         ? first
-        : Buffer.concat(this.#chunks);
-    this.#chunks = [];
+        : Buffer.concat(chunks);
+    this.#chunks = undefined;
     this.readableEnded = true;
     return whole;
   }
@@ -82,7 +85,7 @@ export class DirectResponse extends EventEmitter implements UpstreamResponse {
     this.#flowing = true;
     // Whoever listens may have enough for now.
     while (this.#isFlowing()) {
-      const chunk = this.#chunks.shift();
+      const chunk = this.#chunks?.shift();
       if (chunk === undefined) break;
       this.#bytes -= chunk.length;
       this.emit("data", chunk);
@@ -98,7 +101,7 @@ export class DirectResponse extends EventEmitter implements UpstreamResponse {
     if (this.destroyed) return this;
     if (this.complete) {
       this.destroyed = true;
-      this.#chunks = [];
+      this.#chunks = undefined;
     } else this.#connection.abort(this, error);
     return this;
   }
@@ -109,7 +112,8 @@ export class DirectResponse extends EventEmitter implements UpstreamResponse {
       this.emit("data", chunk);
       return;
     }
-    this.#chunks.push(chunk);
+    if (this.#chunks === undefined) this.#chunks = [chunk];
+    else this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     if (this.#bytes > HIGH_WATER_BYTES) this.#connection.pause();
   }
@@ -127,7 +131,8 @@ export class DirectResponse extends EventEmitter implements UpstreamResponse {
     this.destroyed = true;
     this.#broken = error;
     // What has come before may still be read.
-    if (this.#flowing || this.#chunks.length === 0) this.#emitBroken(error);
+    if (this.#flowing || (this.#chunks ?? NOTHING).length === 0)
+      this.#emitBroken(error);
   }
 
   /** Not what it was before a listener was called. */
@@ -143,7 +148,7 @@ export class DirectResponse extends EventEmitter implements UpstreamResponse {
 
   #emitBroken(error: Error): void {
     this.readableEnded = true;
-    if (this.listenerCount("error") > 0) this.emit("error", error);
+    this.emit("error", error);
     this.emit("close");
   }
 }
