@@ -7,6 +7,7 @@ import { slow } from "./slow.ts";
 import { storm } from "./storm.ts";
 import { describeMachine } from "./support/machine.ts";
 import { playRole } from "./support/roles.ts";
+import { workers } from "./workers.ts";
 
 interface Bench {
   readonly about: string;
@@ -46,6 +47,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     about:
       "1,000 and 5,000 nodes come back at once, beside bare streams and etcd",
     run: storm,
+  },
+  workers: {
+    about: "two workers beside one process",
+    run: workers,
   },
 };
 

@@ -94,7 +94,8 @@ export function proxyGateway(): ProxyGateway & Calls {
   };
 }
 
-function entryOf(resource: Resource): Entry {
+/** The entry of a resource as the catalog stores it. */
+export function entryOf(resource: Resource): Entry {
   const filled = fillDefaults(resource);
   const kind = kindOfResource(filled);
   if (kind === undefined) throw new TypeError("no kind is set");

@@ -20,6 +20,8 @@ const ROLES = {
     (await import("../roles/proxy-load.ts")).proxyLoad(),
   "proxy-upstream": async () =>
     (await import("../roles/proxy-upstream.ts")).proxyUpstream(),
+  "proxy-workers": async () =>
+    (await import("../roles/proxy-workers.ts")).proxyWorkers(),
   "real-dp": async () => (await import("../roles/real-dp.ts")).realDataPlanes(),
   "size-cp": async () =>
     (await import("../roles/size-cp.ts")).sizeControlPlane(),
