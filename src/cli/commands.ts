@@ -16,6 +16,7 @@ import { nodes } from "./commands/nodes.ts";
 import { restore } from "./commands/restore.ts";
 import { rollback } from "./commands/rollback.ts";
 import { up } from "./commands/up.ts";
+import { upstreams } from "./commands/upstreams.ts";
 import { validate } from "./commands/validate.ts";
 import { wait } from "./commands/wait.ts";
 import { watch } from "./commands/watch.ts";
@@ -35,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
   history,
   rollback,
   nodes,
+  upstreams,
   adopt,
   watch,
   wait,

@@ -107,6 +107,15 @@ export function dataPlaneStatus(of: {
         ? "no configuration yet: none on disk, and no control plane has sent any"
         : freshness.notReady,
     config,
+    upstreams: () => ({
+      upstreams: gateway.upstreams().map((upstream) => ({
+        ...upstream,
+        targets: upstream.targets.map((target) => ({
+          ...target,
+          addresses: target.addresses.map((address) => ({ ...address })),
+        })),
+      })),
+    }),
   };
 }
 

@@ -21,12 +21,18 @@ import { Freshness, type WhenStale } from "./freshness.ts";
 import type { Prepared } from "./gateway/gateway.ts";
 import type { GatewaySettings } from "./gateway/settings.ts";
 import { explainPage } from "./explain-page.ts";
+import {
+  addressViews,
+  type AddressHealth,
+  type AddressView,
+} from "./gateway/upstreams/view.ts";
 import { resolveNodeId } from "./node-id.ts";
 import { openGateway, type WorkerOptions } from "./open-gateway.ts";
 import { quarantine } from "./quarantine.ts";
 import { ReplicaStore } from "./replica/replica-store.ts";
 import { Applier } from "./sync/applier.ts";
 import { SyncClient } from "./sync/sync-client.ts";
+import type { ToldTarget } from "./sync/target-news.ts";
 
 export interface DataPlaneOptions {
   /** Control planes to take the configuration from, tried in random order. At least one. */
@@ -184,6 +190,7 @@ export async function startDataPlane(
     serving: serving?.cursor,
     refusals: replica.refusals,
     takeCounters: () => gateway.takeCounters(),
+    targets: () => addressViews(gateway.upstreams()).map(toldTarget),
     onConfirmed: () => {
       freshness.confirm();
     },
@@ -286,3 +293,20 @@ function refuserOf(build: string, features: readonly Feature[]): string {
   const names = features.map(({ name, version }) => `${name}@${version}`);
   return [build, ...names.sort()].join(" ");
 }
+
+/** A target as Reports tell of it. */
+function toldTarget({
+  upstream,
+  target,
+  address,
+  health,
+}: AddressView): ToldTarget {
+  return { upstream, target, address, state: STATES[health] };
+}
+
+const STATES: Readonly<Record<AddressHealth, string>> = {
+  HEALTHY: "healthy",
+  UNHEALTHY: "unhealthy",
+  DNS_ERROR: "dns_error",
+  HEALTHCHECKS_OFF: "off",
+};

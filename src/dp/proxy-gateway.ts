@@ -6,6 +6,7 @@ import type { Explained } from "./gateway/explain/explain.ts";
 import type { ExplainQuestion } from "./gateway/explain/question.ts";
 import type { Prepared, PrepareResult } from "./gateway/gateway.ts";
 import type { Degradation } from "./gateway/runtime.ts";
+import type { UpstreamView } from "./gateway/upstreams/view.ts";
 import type { State } from "./replica/last-good.ts";
 
 /** What a data plane proxies with: a gateway in its own process, or a group of workers that each have one. */
@@ -43,6 +44,8 @@ export interface ProxyGateway extends AsyncDisposable {
   takeCounters(): RevisionCount[];
   /** Says what would become of a request. Nothing is sent, and no balancer moves on. */
   explain(question: ExplainQuestion): Promise<Explained>;
+  /** The upstreams that are served, by name, and how their targets are doing. */
+  upstreams(): readonly UpstreamView[];
   /** Goes on in new files where those of the access log were moved away. */
   reopenLogs(): void;
   /** Stops accepting, lets requests under way end for the grace time, then cuts all connections. */

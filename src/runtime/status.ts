@@ -13,10 +13,13 @@ export interface StatusSource {
   notReady(): string | undefined;
   /** The configuration it has: `/status/config`. */
   config(): JsonValue;
+  /** How upstreams and their targets are doing: `/status/upstreams`. Absent: it proxies nothing. */
+  upstreams?(): JsonValue;
 }
 
 /**
- * Answers `/status`, `/status/live`, `/status/ready`, `/status/config` and `/metrics`. Returns false, having done
+ * Answers `/status`, `/status/live`, `/status/ready`, `/status/config`, `/metrics` and, of a process that proxies,
+ * `/status/upstreams`. Returns false, having done
  * nothing, for any other path.
  */
 export type StatusHandler = (
@@ -51,6 +54,8 @@ export function statusHandler(
       }),
     ],
   ]);
+  if (source.upstreams !== undefined)
+    pages.set("/status/upstreams", () => json(200, source.upstreams?.() ?? {}));
   return (request, response) => {
     const page = pages.get(pathOf(request));
     if (page === undefined) return false;

@@ -3,8 +3,10 @@ import { MissingNodeSchema } from "../../src/gen/holdfast/admin/v1/config_servic
 import {
   NodeSchema,
   type Node,
+  type UpstreamHealth,
 } from "../../src/gen/holdfast/admin/v1/node_service_pb.js";
 import type {
+  FleetView,
   NodeEvent,
   NodePlace,
   Nodes,
@@ -23,6 +25,18 @@ export class FakeNodes implements Nodes {
   readonly #listeners = new Set<(event: NodeEvent) => void>();
   readonly retried: string[] = [];
   readonly allowed: string[] = [];
+
+  /** What nodes have told of upstreams. */
+  upstreams: readonly UpstreamHealth[] = [];
+
+  upstreamHealth(_workspace: string, upstream?: string): FleetView {
+    return {
+      upstreams: this.upstreams.filter(
+        ({ upstream: name }) => upstream === undefined || name === upstream,
+      ),
+      incompleteNodes: 0,
+    };
+  }
 
   /** How many listen for changes. */
   get listeners(): number {

@@ -16,6 +16,7 @@ import type { NodePlace } from "../distributor/nodes.ts";
 import type { AdminDeps } from "./deps.ts";
 import { RequestForm, workspaceOf } from "./request-form.ts";
 import { Room } from "./room.ts";
+import { listUpstreamHealth } from "./upstream-health.ts";
 
 /** Nothing is looked for without an event; this only bounds the wait. */
 const WAIT_MS = 60_000;
@@ -35,6 +36,8 @@ export function nodeService(
       return { node: found(nodes.get(workspace, id), id) };
     },
     watchNodes: (request, call) => watchNodes(deps, request, call),
+    listUpstreamHealth: (request, call) =>
+      listUpstreamHealth(deps, request, call),
     retry: (request) => {
       const workspace = workspaceOf(request, catalog.workspace);
       const id = idOf(request);

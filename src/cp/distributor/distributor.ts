@@ -26,8 +26,10 @@ import {
 import { DistributorMetrics } from "./distributor-metrics.ts";
 import { Frames } from "./frames.ts";
 import { NeedIndex } from "./needs.ts";
+import { FleetHealth } from "./fleet-health.ts";
 import { NodeRegistry } from "./node-registry.ts";
 import type {
+  FleetView,
   LackingNodes,
   NodeEvent,
   NodePlace,
@@ -76,6 +78,7 @@ export class Distributor implements Nodes, AsyncDisposable {
   readonly #pacer: Pacer;
   readonly #connections = new Set<Connection>();
   /** The connection of each node that has greeted. */
+  readonly #fleet = new FleetHealth();
   readonly #byNode = new Map<string, Connection>();
   readonly #running = new Set<Promise<void>>();
   readonly #host: ConnectionHost;
@@ -225,6 +228,15 @@ export class Distributor implements Nodes, AsyncDisposable {
 
   onChange(listener: (event: NodeEvent) => void): () => void {
     return this.#registry.onChange(listener);
+  }
+
+  upstreamHealth(workspace: string, upstream?: string): FleetView {
+    return this.#serves(workspace)
+      ? {
+          upstreams: this.#fleet.list(upstream),
+          incompleteNodes: this.#fleet.incompleteNodes,
+        }
+      : { upstreams: [], incompleteNodes: 0 };
   }
 
   waiting(_workspace: string, revision: bigint): WaitState {
@@ -414,6 +426,7 @@ export class Distributor implements Nodes, AsyncDisposable {
     switch (event.type) {
       case "reported":
         this.#registry.report(node.id, event.report);
+        this.#fleet.report(node.id, event.report);
         return;
       case "nacked":
         this.#metrics.nacked(event.nack.class);
@@ -441,6 +454,7 @@ export class Distributor implements Nodes, AsyncDisposable {
     if (id === undefined || this.#byNode.get(id) !== connection) return;
     this.#byNode.delete(id);
     this.#registry.leave(id);
+    this.#fleet.leave(id);
     this.#options.logger.info("node.disconnected", { node: id });
   }
 

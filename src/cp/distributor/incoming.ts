@@ -49,9 +49,13 @@ function isOfNewerNode({ $unknown }: ConnectRequest): boolean {
 }
 
 /** Whether a report is no more than a sign of life. */
-export function isPlain({ progress, counters, targets }: Report): boolean {
+export function isPlain(report: Report): boolean {
+  const { progress, counters, targets, targetCount } = report;
   return (
-    progress === undefined && counters.length === 0 && targets.length === 0
+    progress === undefined &&
+    counters.length === 0 &&
+    targets.length === 0 &&
+    targetCount === undefined
   );
 }
 

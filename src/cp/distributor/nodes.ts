@@ -3,7 +3,10 @@ import type {
   MissingNode,
   WaitForRevisionResponse,
 } from "../../gen/holdfast/admin/v1/config_service_pb.js";
-import type { Node } from "../../gen/holdfast/admin/v1/node_service_pb.js";
+import type {
+  Node,
+  UpstreamHealth,
+} from "../../gen/holdfast/admin/v1/node_service_pb.js";
 
 /** Something about a node has changed, or it was forgotten. */
 export interface NodeEvent {
@@ -30,6 +33,13 @@ export interface LackingNodes {
   readonly nodes: readonly string[];
 }
 
+/** How the targets of upstreams are doing, as connected nodes see them. */
+export interface FleetView {
+  readonly upstreams: Iterable<UpstreamHealth>;
+  /** Nodes that left something out. */
+  readonly incompleteNodes: number;
+}
+
 /** The data planes of a control plane, as people see them. */
 export interface Nodes {
   /** The nodes of a workspace, by hostname, then id: those behind a place, and so many of them. Default: all. */
@@ -48,6 +58,8 @@ export interface Nodes {
   onChange(listener: (event: NodeEvent) => void): () => void;
   /** Counts the nodes that are connected, or were within the last 60 s, and those of them that serve a revision. */
   waiting(workspace: string, revision: bigint): WaitState;
+  /** How the targets of upstreams are doing, by name: of all, or of one. */
+  upstreamHealth(workspace: string, upstream?: string): FleetView;
   /** Which connected nodes lack any of these features. */
   unsupportedBy(
     workspace: string,

@@ -32,6 +32,7 @@ import type { Forwarder } from "./proxy/forward.ts";
 import type { Degradation, Runtime } from "./runtime.ts";
 import type { UpstreamHealth } from "./upstreams/health/upstream-health.ts";
 import { Upstreams } from "./upstreams/upstreams.ts";
+import type { UpstreamView } from "./upstreams/view.ts";
 import { requestId } from "./request-id.ts";
 import { serve, type ServeTools } from "./serve.ts";
 import { Watcher } from "./proxy/watch.ts";
@@ -301,6 +302,11 @@ export class Gateway implements AsyncDisposable {
     return driveSlices(explainSlices(runtime, question), {
       clock: this.#options.clock,
     });
+  }
+
+  /** The upstreams that are served, and how their targets are doing. */
+  upstreams(): readonly UpstreamView[] {
+    return this.#upstreams.views();
   }
 
   /** Requests and errors by revision, since this was last asked. */

@@ -24,6 +24,7 @@ import type { State } from "../replica/last-good.ts";
 import { andThen } from "./and-then.ts";
 import type { Applier } from "./applier.ts";
 import { messageOf } from "./message-of.ts";
+import { TargetReporter, type ToldTarget } from "./target-news.ts";
 import type { SyncMetrics } from "./sync-metrics.ts";
 import type { Outgoing } from "./sync-stream.ts";
 
@@ -61,6 +62,8 @@ export interface ReplicaShellOptions<P> {
     readonly requests: bigint;
     readonly errors: bigint;
   }[];
+  /** The targets of upstreams and how they are doing, the most interesting first. Absent: none are told of. */
+  readonly targets?: () => readonly ToldTarget[];
   /** Hears each time a control plane says that what is served is its newest state. Default: nobody does. */
   readonly onConfirmed?: (cursor: Cursor) => void;
   readonly clock: Clock;
@@ -74,6 +77,7 @@ const PROGRESS_MS = 5_000;
 export class ReplicaShell<P> {
   readonly #options: ReplicaShellOptions<P>;
   readonly #metrics: SyncMetrics;
+  readonly #targets: TargetReporter | undefined;
   #replica: Replica;
   #outlet: Outlet | undefined;
   #reportedMs: number;
@@ -84,6 +88,10 @@ export class ReplicaShell<P> {
   constructor(options: ReplicaShellOptions<P>, metrics: SyncMetrics) {
     this.#options = options;
     this.#metrics = metrics;
+    this.#targets =
+      options.targets === undefined
+        ? undefined
+        : new TargetReporter(options.targets);
     const { clock, serving, refusals } = options;
     this.#reportedMs = clock.monotonic();
     this.#replica = openReplica(serving, refusals, this.#reportedMs);
@@ -118,6 +126,7 @@ export class ReplicaShell<P> {
   /** A stream is open. */
   connect(outlet: Outlet): void {
     this.#outlet = outlet;
+    this.#targets?.forget();
     this.#reportedMs = this.#options.clock.monotonic();
     this.dispatch({ type: "connected" });
   }
@@ -372,6 +381,7 @@ export class ReplicaShell<P> {
       case: "report",
       value: {
         counters: [...this.#options.takeCounters()],
+        ...this.#targets?.take(),
         serving: this.#replica.serving,
         progress: progress && {
           seq: progress.seq,

@@ -1,3 +1,4 @@
+import type { UpstreamView } from "../gateway/upstreams/view.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Feature } from "../../model/features.ts";
 import type { HealthEvent } from "../gateway/upstreams/health/upstream-health.ts";
@@ -75,6 +76,7 @@ export class Member {
   #gone = false;
   #serving: State | undefined;
   #servingSinceMs = 0;
+  #upstreams: readonly UpstreamView[] = [];
   #handed: Handed | undefined;
   #killedFor: string | undefined;
   /** Why it said it could not be set up. */
@@ -126,6 +128,11 @@ export class Member {
   /** What it serves requests with. */
   get serving(): State | undefined {
     return this.#serving;
+  }
+
+  /** The upstreams that it serves, as it last told. */
+  get upstreams(): readonly UpstreamView[] {
+    return this.#upstreams;
   }
 
   get servingSinceMs(): number {
@@ -336,6 +343,7 @@ export class Member {
         this.#answer("listening", { type: "answer", value: message });
         return;
       case "pong":
+        this.#upstreams = message.upstreams ?? this.#upstreams;
         options.onCounts(
           message.counts.map(({ revision, requests, errors }) => ({
             revision: BigInt(revision),

@@ -7,6 +7,7 @@ import type { ExplainQuestion } from "../gateway/explain/question.ts";
 import type { Degradation } from "../gateway/runtime.ts";
 import type { Violation } from "../gateway/compile/compile.ts";
 import type { HealthEvent } from "../gateway/upstreams/health/upstream-health.ts";
+import type { UpstreamView } from "../gateway/upstreams/view.ts";
 import type { GatewaySettings, Plain } from "../gateway/settings.ts";
 
 /** A cursor as JSON has it. */
@@ -121,6 +122,8 @@ export type FromWorker =
         readonly requests: string;
         readonly errors: string;
       }[];
+      /** The upstreams and their targets, when they are others than those told last. */
+      readonly upstreams?: readonly UpstreamView[];
     }
   | {
       readonly type: "count";

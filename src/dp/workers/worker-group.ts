@@ -9,6 +9,7 @@ import type { Explained } from "../gateway/explain/explain.ts";
 import type { ExplainQuestion } from "../gateway/explain/question.ts";
 import type { Prepared, PrepareResult } from "../gateway/gateway.ts";
 import type { Degradation } from "../gateway/runtime.ts";
+import type { UpstreamView } from "../gateway/upstreams/view.ts";
 import type { GatewaySettings, Plain } from "../gateway/settings.ts";
 import { LocalCounters } from "../plugins/counters.ts";
 import type { ProxyGateway } from "../proxy-gateway.ts";
@@ -280,6 +281,14 @@ export class WorkerGroup implements ProxyGateway {
 
   reopenLogs(): void {
     for (const member of this.#members) member.reopenLogs();
+  }
+
+  upstreams(): readonly UpstreamView[] {
+    // All share what they find out: one speaks for all.
+    return (
+      [...this.#members].find(({ listening }) => listening !== undefined)
+        ?.upstreams ?? []
+    );
   }
 
   takeCounters(): RevisionCount[] {

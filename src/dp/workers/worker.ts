@@ -1,3 +1,4 @@
+import type { UpstreamView } from "../gateway/upstreams/view.ts";
 import type { Snapshot } from "../../model/snapshot.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { ListenError } from "../../runtime/host-port.ts";
@@ -40,6 +41,8 @@ export class Worker {
   readonly #metrics: Registry;
   readonly #counters: RemoteCounters;
   #served: Snapshot | undefined;
+  /** What was last told of upstreams. */
+  #toldUpstreams = "[]";
   #work: Work | undefined;
   #closing: Promise<void> | undefined;
 
@@ -261,12 +264,21 @@ export class Worker {
           requests: String(requests),
           errors: String(errors),
         })),
+      ...this.#upstreamNews(),
     });
   }
 
   async #explain(id: number, question: ExplainQuestion): Promise<void> {
     const explained = await this.#gateway.explain(question);
     void this.#link.send({ type: "explained", id, explained });
+  }
+
+  #upstreamNews(): { readonly upstreams?: readonly UpstreamView[] } {
+    const upstreams = this.#gateway.upstreams();
+    const text = JSON.stringify(upstreams);
+    if (text === this.#toldUpstreams) return {};
+    this.#toldUpstreams = text;
+    return { upstreams };
   }
 
   async #tellMetrics(id: number): Promise<void> {

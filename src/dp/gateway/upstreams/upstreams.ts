@@ -10,6 +10,7 @@ import { Prober } from "./health/prober.ts";
 import { UpstreamHealth } from "./health/upstream-health.ts";
 import { hostSource } from "./host.ts";
 import type { PeerSource } from "./peer.ts";
+import { viewOf, type UpstreamView } from "./view.ts";
 import type {
   ConfiguredTarget,
   UpstreamSettings,
@@ -91,6 +92,13 @@ export class Upstreams {
   /** The balancers of the revision that is served, by the upstream's id. */
   get served(): ReadonlyMap<string, Balancer> {
     return this.#served;
+  }
+
+  /** How they are doing, by name. */
+  views(): readonly UpstreamView[] {
+    return [...this.#served.values()]
+      .map(viewOf)
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** These are served from now on. */

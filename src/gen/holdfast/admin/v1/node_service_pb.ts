@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/admin/v1/node_service.proto.
  */
 export const file_holdfast_admin_v1_node_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRob2xkZmFzdC9hZG1pbi92MS9ub2RlX3NlcnZpY2UucHJvdG8SEWhvbGRmYXN0LmFkbWluLnYxIvkGCgROb2RlEgoKAmlkGAEgASgJEgwKBGJvb3QYAiABKAkSEAoIaG9zdG5hbWUYAyABKAkSCgoCaXAYBCABKAkSDQoFYnVpbGQYBSABKAkSMwoGbGFiZWxzGAYgAygLMiMuaG9sZGZhc3QuYWRtaW4udjEuTm9kZS5MYWJlbHNFbnRyeRIRCgl3b3Jrc3BhY2UYByABKAkSEQoJY29ubmVjdGVkGAggASgIEjAKDGNvbm5lY3RlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPZGlzY29ubmVjdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglsYXN0X3NlZW4YCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3NlcnZpbmcYDCABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEioKBndhbnRlZBgNIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISDwoHaW5fc3luYxgOIAEoCBIOCgZyZWFzb24YDyABKAkSLgoJbGFzdF9uYWNrGBAgASgLMhsuaG9sZGZhc3QuYWRtaW4udjEuTGFzdE5hY2sSMwoKbGFzdF9hcHBseRgRIAEoCzIfLmhvbGRmYXN0LmFkbWluLnYxLkFwcGx5VGltaW5ncxIxCghyZXF1ZXN0cxgSIAMoCzIfLmhvbGRmYXN0LmFkbWluLnYxLk5vZGVSZXF1ZXN0cxIYChBtaXNzaW5nX2ZlYXR1cmVzGBMgAygJEhIKCmNvbmRpdGlvbnMYFCADKAkSMQoIcHJvZ3Jlc3MYFSABKAsyHy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlUHJvZ3Jlc3MSNwoLY2VydGlmaWNhdGUYFiABKAsyIi5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlQ2VydGlmaWNhdGUSMAoMYWNrbm93bGVkZ2VkGBcgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIVCg1hbGxvd2VkX2Vwb2NoGBggASgJEhUKDXJldHJ5X3BlbmRpbmcYGSABKAgaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJLCgxOb2RlUHJvZ3Jlc3MSEAoIcmV2aXNpb24YASABKAQSDAoEc3RlcBgCIAEoCRIMCgRkb25lGAMgASgEEg0KBXRvdGFsGAQgASgEInUKD05vZGVDZXJ0aWZpY2F0ZRIMCgRuYW1lGAEgASgJEg8KB25vZGVfaWQYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZmluZ2VycHJpbnQYBCABKAkiowEKCExhc3ROYWNrEg0KBWNsYXNzGAEgASgJEioKBmN1cnNvchgCIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKCnZpb2xhdGlvbnMYBCADKAsyIC5ob2xkZmFzdC5hZG1pbi52MS5OYWNrVmlvbGF0aW9uIjsKDU5hY2tWaW9sYXRpb24SCwoDa2V5GAEgASgJEg0KBWZpZWxkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSKXAgoMQXBwbHlUaW1pbmdzEioKB3JlY2VpdmUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKQoGdmVyaWZ5GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKB3ByZXBhcmUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoHcGVyc2lzdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZjb21taXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKcm91bmRfdHJpcBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCgxOb2RlUmVxdWVzdHMSEAoIcmV2aXNpb24YASABKAQSEAoIcmVxdWVzdHMYAiABKAQSDgoGZXJyb3JzGAMgASgEIkwKEExpc3ROb2Rlc1JlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIlQKEUxpc3ROb2Rlc1Jlc3BvbnNlEiYKBW5vZGVzGAEgAygLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLwoOR2V0Tm9kZVJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgoKAmlkGAIgASgJIjgKD0dldE5vZGVSZXNwb25zZRIlCgRub2RlGAEgASgLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSImChFXYXRjaE5vZGVzUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkiTAoSV2F0Y2hOb2Rlc1Jlc3BvbnNlEiUKBG5vZGUYASABKAsyFy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlEg8KB3JlbW92ZWQYAiABKAgiLQoMUmV0cnlSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCSI2Cg1SZXRyeVJlc3BvbnNlEiUKBG5vZGUYASABKAsyFy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlIi0KDEFsbG93UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSCgoCaWQYAiABKAkiNgoNQWxsb3dSZXNwb25zZRIlCgRub2RlGAEgASgLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSIuCg1Gb3JnZXRSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCSIQCg5Gb3JnZXRSZXNwb25zZTKKBAoLTm9kZVNlcnZpY2USWwoJTGlzdE5vZGVzEiMuaG9sZGZhc3QuYWRtaW4udjEuTGlzdE5vZGVzUmVxdWVzdBokLmhvbGRmYXN0LmFkbWluLnYxLkxpc3ROb2Rlc1Jlc3BvbnNlIgOQAgESVQoHR2V0Tm9kZRIhLmhvbGRmYXN0LmFkbWluLnYxLkdldE5vZGVSZXF1ZXN0GiIuaG9sZGZhc3QuYWRtaW4udjEuR2V0Tm9kZVJlc3BvbnNlIgOQAgESYAoKV2F0Y2hOb2RlcxIkLmhvbGRmYXN0LmFkbWluLnYxLldhdGNoTm9kZXNSZXF1ZXN0GiUuaG9sZGZhc3QuYWRtaW4udjEuV2F0Y2hOb2Rlc1Jlc3BvbnNlIgOQAgEwARJKCgVSZXRyeRIfLmhvbGRmYXN0LmFkbWluLnYxLlJldHJ5UmVxdWVzdBogLmhvbGRmYXN0LmFkbWluLnYxLlJldHJ5UmVzcG9uc2USSgoFQWxsb3cSHy5ob2xkZmFzdC5hZG1pbi52MS5BbGxvd1JlcXVlc3QaIC5ob2xkZmFzdC5hZG1pbi52MS5BbGxvd1Jlc3BvbnNlEk0KBkZvcmdldBIgLmhvbGRmYXN0LmFkbWluLnYxLkZvcmdldFJlcXVlc3QaIS5ob2xkZmFzdC5hZG1pbi52MS5Gb3JnZXRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_holdfast_config_v1_cursor]);
+  fileDesc("CiRob2xkZmFzdC9hZG1pbi92MS9ub2RlX3NlcnZpY2UucHJvdG8SEWhvbGRmYXN0LmFkbWluLnYxIvkGCgROb2RlEgoKAmlkGAEgASgJEgwKBGJvb3QYAiABKAkSEAoIaG9zdG5hbWUYAyABKAkSCgoCaXAYBCABKAkSDQoFYnVpbGQYBSABKAkSMwoGbGFiZWxzGAYgAygLMiMuaG9sZGZhc3QuYWRtaW4udjEuTm9kZS5MYWJlbHNFbnRyeRIRCgl3b3Jrc3BhY2UYByABKAkSEQoJY29ubmVjdGVkGAggASgIEjAKDGNvbm5lY3RlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPZGlzY29ubmVjdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglsYXN0X3NlZW4YCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3NlcnZpbmcYDCABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEioKBndhbnRlZBgNIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISDwoHaW5fc3luYxgOIAEoCBIOCgZyZWFzb24YDyABKAkSLgoJbGFzdF9uYWNrGBAgASgLMhsuaG9sZGZhc3QuYWRtaW4udjEuTGFzdE5hY2sSMwoKbGFzdF9hcHBseRgRIAEoCzIfLmhvbGRmYXN0LmFkbWluLnYxLkFwcGx5VGltaW5ncxIxCghyZXF1ZXN0cxgSIAMoCzIfLmhvbGRmYXN0LmFkbWluLnYxLk5vZGVSZXF1ZXN0cxIYChBtaXNzaW5nX2ZlYXR1cmVzGBMgAygJEhIKCmNvbmRpdGlvbnMYFCADKAkSMQoIcHJvZ3Jlc3MYFSABKAsyHy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlUHJvZ3Jlc3MSNwoLY2VydGlmaWNhdGUYFiABKAsyIi5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlQ2VydGlmaWNhdGUSMAoMYWNrbm93bGVkZ2VkGBcgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIVCg1hbGxvd2VkX2Vwb2NoGBggASgJEhUKDXJldHJ5X3BlbmRpbmcYGSABKAgaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJLCgxOb2RlUHJvZ3Jlc3MSEAoIcmV2aXNpb24YASABKAQSDAoEc3RlcBgCIAEoCRIMCgRkb25lGAMgASgEEg0KBXRvdGFsGAQgASgEInUKD05vZGVDZXJ0aWZpY2F0ZRIMCgRuYW1lGAEgASgJEg8KB25vZGVfaWQYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZmluZ2VycHJpbnQYBCABKAkiowEKCExhc3ROYWNrEg0KBWNsYXNzGAEgASgJEioKBmN1cnNvchgCIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKCnZpb2xhdGlvbnMYBCADKAsyIC5ob2xkZmFzdC5hZG1pbi52MS5OYWNrVmlvbGF0aW9uIjsKDU5hY2tWaW9sYXRpb24SCwoDa2V5GAEgASgJEg0KBWZpZWxkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSKXAgoMQXBwbHlUaW1pbmdzEioKB3JlY2VpdmUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKQoGdmVyaWZ5GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKB3ByZXBhcmUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoHcGVyc2lzdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZjb21taXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKcm91bmRfdHJpcBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCgxOb2RlUmVxdWVzdHMSEAoIcmV2aXNpb24YASABKAQSEAoIcmVxdWVzdHMYAiABKAQSDgoGZXJyb3JzGAMgASgEIkwKEExpc3ROb2Rlc1JlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIlQKEUxpc3ROb2Rlc1Jlc3BvbnNlEiYKBW5vZGVzGAEgAygLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLwoOR2V0Tm9kZVJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgoKAmlkGAIgASgJIjgKD0dldE5vZGVSZXNwb25zZRIlCgRub2RlGAEgASgLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSImChFXYXRjaE5vZGVzUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkiTAoSV2F0Y2hOb2Rlc1Jlc3BvbnNlEiUKBG5vZGUYASABKAsyFy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlEg8KB3JlbW92ZWQYAiABKAgiLQoMUmV0cnlSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCSI2Cg1SZXRyeVJlc3BvbnNlEiUKBG5vZGUYASABKAsyFy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlIi0KDEFsbG93UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSCgoCaWQYAiABKAkiNgoNQWxsb3dSZXNwb25zZRIlCgRub2RlGAEgASgLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSIuCg1Gb3JnZXRSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCSIQCg5Gb3JnZXRSZXNwb25zZSJnChlMaXN0VXBzdHJlYW1IZWFsdGhSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIQCgh1cHN0cmVhbRgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSKFAQoaTGlzdFVwc3RyZWFtSGVhbHRoUmVzcG9uc2USNAoJdXBzdHJlYW1zGAEgAygLMiEuaG9sZGZhc3QuYWRtaW4udjEuVXBzdHJlYW1IZWFsdGgSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhgKEGluY29tcGxldGVfbm9kZXMYAyABKA0iVwoOVXBzdHJlYW1IZWFsdGgSEAoIdXBzdHJlYW0YASABKAkSMwoJYWRkcmVzc2VzGAIgAygLMiAuaG9sZGZhc3QuYWRtaW4udjEuQWRkcmVzc0hlYWx0aCKDAQoNQWRkcmVzc0hlYWx0aBIOCgZ0YXJnZXQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIPCgdoZWFsdGh5GAMgASgNEhEKCXVuaGVhbHRoeRgEIAEoDRIRCglkbnNfZXJyb3IYBSABKA0SCwoDb2ZmGAYgASgNEg0KBW5vZGVzGAcgAygJMoIFCgtOb2RlU2VydmljZRJbCglMaXN0Tm9kZXMSIy5ob2xkZmFzdC5hZG1pbi52MS5MaXN0Tm9kZXNSZXF1ZXN0GiQuaG9sZGZhc3QuYWRtaW4udjEuTGlzdE5vZGVzUmVzcG9uc2UiA5ACARJVCgdHZXROb2RlEiEuaG9sZGZhc3QuYWRtaW4udjEuR2V0Tm9kZVJlcXVlc3QaIi5ob2xkZmFzdC5hZG1pbi52MS5HZXROb2RlUmVzcG9uc2UiA5ACARJgCgpXYXRjaE5vZGVzEiQuaG9sZGZhc3QuYWRtaW4udjEuV2F0Y2hOb2Rlc1JlcXVlc3QaJS5ob2xkZmFzdC5hZG1pbi52MS5XYXRjaE5vZGVzUmVzcG9uc2UiA5ACATABEkoKBVJldHJ5Eh8uaG9sZGZhc3QuYWRtaW4udjEuUmV0cnlSZXF1ZXN0GiAuaG9sZGZhc3QuYWRtaW4udjEuUmV0cnlSZXNwb25zZRJKCgVBbGxvdxIfLmhvbGRmYXN0LmFkbWluLnYxLkFsbG93UmVxdWVzdBogLmhvbGRmYXN0LmFkbWluLnYxLkFsbG93UmVzcG9uc2USTQoGRm9yZ2V0EiAuaG9sZGZhc3QuYWRtaW4udjEuRm9yZ2V0UmVxdWVzdBohLmhvbGRmYXN0LmFkbWluLnYxLkZvcmdldFJlc3BvbnNlEnYKEkxpc3RVcHN0cmVhbUhlYWx0aBIsLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RVcHN0cmVhbUhlYWx0aFJlcXVlc3QaLS5ob2xkZmFzdC5hZG1pbi52MS5MaXN0VXBzdHJlYW1IZWFsdGhSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_holdfast_config_v1_cursor]);
 
 /**
  * Node is one data plane, as this control plane knows it.
@@ -659,6 +659,162 @@ export const ForgetResponseSchema: GenMessage<ForgetResponse> = /*@__PURE__*/
   messageDesc(file_holdfast_admin_v1_node_service, 18);
 
 /**
+ * @generated from message holdfast.admin.v1.ListUpstreamHealthRequest
+ */
+export type ListUpstreamHealthRequest = Message<"holdfast.admin.v1.ListUpstreamHealthRequest"> & {
+  /**
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+
+  /**
+   * The name of one upstream. Empty: all.
+   *
+   * @generated from field: string upstream = 2;
+   */
+  upstream: string;
+
+  /**
+   * 0: as many upstreams as an answer holds.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.ListUpstreamHealthRequest.
+ * Use `create(ListUpstreamHealthRequestSchema)` to create a new message.
+ */
+export const ListUpstreamHealthRequestSchema: GenMessage<ListUpstreamHealthRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 19);
+
+/**
+ * @generated from message holdfast.admin.v1.ListUpstreamHealthResponse
+ */
+export type ListUpstreamHealthResponse = Message<"holdfast.admin.v1.ListUpstreamHealthResponse"> & {
+  /**
+   * Ordered by name.
+   *
+   * @generated from field: repeated holdfast.admin.v1.UpstreamHealth upstreams = 1;
+   */
+  upstreams: UpstreamHealth[];
+
+  /**
+   * Empty after the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * Connected nodes that have more targets than they can tell of. Those that they leave out are healthy before any other.
+   *
+   * @generated from field: uint32 incomplete_nodes = 3;
+   */
+  incompleteNodes: number;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.ListUpstreamHealthResponse.
+ * Use `create(ListUpstreamHealthResponseSchema)` to create a new message.
+ */
+export const ListUpstreamHealthResponseSchema: GenMessage<ListUpstreamHealthResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 20);
+
+/**
+ * UpstreamHealth is how the targets of one upstream are doing.
+ *
+ * @generated from message holdfast.admin.v1.UpstreamHealth
+ */
+export type UpstreamHealth = Message<"holdfast.admin.v1.UpstreamHealth"> & {
+  /**
+   * @generated from field: string upstream = 1;
+   */
+  upstream: string;
+
+  /**
+   * Ordered by target, then address.
+   *
+   * @generated from field: repeated holdfast.admin.v1.AddressHealth addresses = 2;
+   */
+  addresses: AddressHealth[];
+};
+
+/**
+ * Describes the message holdfast.admin.v1.UpstreamHealth.
+ * Use `create(UpstreamHealthSchema)` to create a new message.
+ */
+export const UpstreamHealthSchema: GenMessage<UpstreamHealth> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 21);
+
+/**
+ * AddressHealth counts the nodes that see an address in each state.
+ *
+ * @generated from message holdfast.admin.v1.AddressHealth
+ */
+export type AddressHealth = Message<"holdfast.admin.v1.AddressHealth"> & {
+  /**
+   * "host:port"
+   *
+   * @generated from field: string target = 1;
+   */
+  target: string;
+
+  /**
+   * "ip:port". Empty when the target has none.
+   *
+   * @generated from field: string address = 2;
+   */
+  address: string;
+
+  /**
+   * @generated from field: uint32 healthy = 3;
+   */
+  healthy: number;
+
+  /**
+   * @generated from field: uint32 unhealthy = 4;
+   */
+  unhealthy: number;
+
+  /**
+   * Nodes that cannot resolve the target's name.
+   *
+   * @generated from field: uint32 dns_error = 5;
+   */
+  dnsError: number;
+
+  /**
+   * Nodes that do not judge it: its upstream has no health checks.
+   *
+   * @generated from field: uint32 off = 6;
+   */
+  off: number;
+
+  /**
+   * The ids of nodes that see it unhealthy or without address; the first 16.
+   *
+   * @generated from field: repeated string nodes = 7;
+   */
+  nodes: string[];
+};
+
+/**
+ * Describes the message holdfast.admin.v1.AddressHealth.
+ * Use `create(AddressHealthSchema)` to create a new message.
+ */
+export const AddressHealthSchema: GenMessage<AddressHealth> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 22);
+
+/**
  * NodeService shows the data planes of a workspace.
  *
  * @generated from service holdfast.admin.v1.NodeService
@@ -725,6 +881,17 @@ export const NodeService: GenService<{
     methodKind: "unary";
     input: typeof ForgetRequestSchema;
     output: typeof ForgetResponseSchema;
+  },
+  /**
+   * ListUpstreamHealth reads how the targets of upstreams are doing, as the connected nodes see them: page by page when
+   * that does not fit into one answer.
+   *
+   * @generated from rpc holdfast.admin.v1.NodeService.ListUpstreamHealth
+   */
+  listUpstreamHealth: {
+    methodKind: "unary";
+    input: typeof ListUpstreamHealthRequestSchema;
+    output: typeof ListUpstreamHealthResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_holdfast_admin_v1_node_service, 0);
