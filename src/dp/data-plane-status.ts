@@ -15,7 +15,7 @@ export function dataPlaneStatus(of: {
   readonly build: string;
   readonly workspace: string;
   readonly clock: Clock;
-  readonly gateway: Pick<ProxyGateway, "degraded">;
+  readonly gateway: Pick<ProxyGateway, "degraded" | "upstreams">;
   /** Where others than this process proxy. */
   readonly group?: Pick<WorkerGroup, "workers"> | undefined;
   readonly applied: AppliedState;
