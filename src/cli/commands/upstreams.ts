@@ -64,17 +64,17 @@ async function healthOf(
   readonly incompleteNodes: number;
 }> {
   const found: UpstreamHealth[] = [];
-  let incompleteNodes = 0;
   let pageToken = "";
-  do {
+  for (;;) {
     const page = await nodes.listUpstreamHealth(
       { workspace, upstream, pageToken },
       call,
     );
     for (const one of page.upstreams) found.push(one);
-    ({ incompleteNodes, nextPageToken: pageToken } = page);
-  } while (pageToken !== "");
-  return { found, incompleteNodes };
+    pageToken = page.nextPageToken;
+    if (pageToken === "")
+      return { found, incompleteNodes: page.incompleteNodes };
+  }
 }
 
 function upstreamsTable(

@@ -103,7 +103,7 @@ export class FleetHealth {
   #count(node: string, told: TargetHealth, by: 1 | -1): void {
     let tallies = this.#upstreams.get(told.upstream);
     if (tallies === undefined)
-      this.#upstreams.set(told.upstream, (tallies = new Map()));
+      this.#upstreams.set(told.upstream, (tallies = new Map<string, Tally>()));
     const { target, address } = told;
     const key = `${target}\0${address}`;
     let tally = tallies.get(key);

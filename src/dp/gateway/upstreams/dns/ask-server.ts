@@ -72,8 +72,6 @@ function race(
         });
       },
     });
-    // It may have been over before there was anything to stop.
-    if (isOver) stop();
   });
 }
 

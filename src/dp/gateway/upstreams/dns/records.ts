@@ -85,15 +85,16 @@ function recordOf(
   aliasSeconds: number,
   additionals: readonly Answer[],
 ): DnsRecord[] {
-  if (answer.type !== type) return [];
   if (answer.type === "A" || answer.type === "AAAA")
-    return [
-      {
-        address: answer.data,
-        ttlSeconds: Math.min(aliasSeconds, answer.ttl ?? 0),
-      },
-    ];
-  if (answer.type !== "SRV") return [];
+    return answer.type !== type
+      ? []
+      : [
+          {
+            address: answer.data,
+            ttlSeconds: Math.min(aliasSeconds, answer.ttl ?? 0),
+          },
+        ];
+  if (answer.type !== "SRV" || type !== "SRV") return [];
   const { target, port, weight = 0, priority = 0 } = answer.data;
   // "." says that there is no such service.
   if (target === "." || target === "") return [];

@@ -32,15 +32,16 @@ export function probe(
 ): Promise<HealthOutcome | undefined> {
   const { rules } = probed;
   return new Promise((resolve) => {
+    let asked: ClientRequest | Socket | undefined;
     const over = (outcome: HealthOutcome | undefined): void => {
       timer.cancel();
-      asked.destroy();
+      asked?.destroy();
       resolve(outcome);
     };
     const timer = clock.setTimer(rules.timeoutMs, () => {
       over("timeout");
     });
-    const asked =
+    asked =
       rules.type === "tcp" || rules.type === "tls"
         ? knock(probed, over)
         : ask(probed, (status) => {
