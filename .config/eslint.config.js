@@ -179,7 +179,14 @@ const processImports = ["node:process", "process"].map((name) => ({
 }));
 
 export default defineConfig(
-  globalIgnores(["dist/", "coverage/", "holdfast-data/", "src/gen/"]),
+  globalIgnores([
+    "dist/",
+    "coverage/",
+    "holdfast-data/",
+    "src/gen/",
+    // Packages of their own.
+    "examples/plugin/",
+  ]),
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,

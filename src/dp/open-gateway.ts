@@ -4,6 +4,7 @@ import type { Logger, LogLevel } from "../runtime/logger.ts";
 import { checkAccessLog } from "./gateway/access-log.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import type { GatewaySettings } from "./gateway/settings.ts";
+import { loadPlugins } from "./plugins/modules/load-plugins.ts";
 import type { ProxyGateway } from "./proxy-gateway.ts";
 import { WorkerGroup } from "./workers/worker-group.ts";
 
@@ -18,7 +19,7 @@ export interface WorkerOptions {
 /**
  * What a data plane proxies with, which does not listen yet: in this process, or in so many others.
  *
- * @throws AccessLogError when the access log cannot be written.
+ * @throws AccessLogError when the access log cannot be written, PluginModuleError when a plugin cannot be had.
  */
 export async function openGateway(
   options: {
@@ -35,11 +36,15 @@ export async function openGateway(
   /** The workers, where there are any. */
   readonly group: WorkerGroup | undefined;
 }> {
-  const { accessLog } = options.gateway;
+  const { accessLog, pluginModules = [] } = options.gateway;
   if (accessLog !== undefined) await checkAccessLog(accessLog);
   if (options.workers === undefined)
     return {
-      gateway: Gateway.create({ ...options.gateway, ...deps }),
+      gateway: Gateway.create({
+        ...options.gateway,
+        ...deps,
+        plugins: await loadPlugins(pluginModules),
+      }),
       group: undefined,
     };
   const group = await WorkerGroup.start({

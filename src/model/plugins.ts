@@ -112,6 +112,17 @@ export function parseKnownConfig<Desc extends DescMessage>(
   return read.message;
 }
 
+/** What is wrong with a configuration by the rules of its message; field paths begin inside the configuration. */
+export function checkPluginConfig(
+  schema: DescMessage,
+  config: JsonObject,
+): readonly Problem[] {
+  const read = readJson(schema, config);
+  if (!read.ok) return read.problems;
+  fillMessageDefaults(schema, read.message);
+  return fieldProblems(schema, read.message);
+}
+
 function readMessage(
   plugin: KnownPlugin,
   config: JsonObject,

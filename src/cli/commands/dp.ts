@@ -9,6 +9,7 @@ import { command } from "../command.ts";
 import { dnsFlags, dnsSettings } from "../dns-flags.ts";
 import { flag, list, optional, required } from "../flags.ts";
 import { UsageError } from "../io.ts";
+import { pluginFlags, pluginSettings } from "../plugin-flags.ts";
 import { clusterFlags, linkSecurity, logLevel } from "../process-flags.ts";
 import { listenFlags, listenOptionsOf } from "../listen-flags.ts";
 import { serve } from "../serve.ts";
@@ -94,6 +95,7 @@ export const dp = command({
     ...answerFlags,
     ...workerFlags,
     ...dnsFlags,
+    ...pluginFlags,
     ...startFlags,
     ...clusterFlags,
     logLevel,
@@ -110,6 +112,7 @@ export const dp = command({
     ]);
     const labels = labelsOf(flags.label);
     const answers = answerSettings(flags);
+    const plugins = pluginSettings(flags);
     const startOptions = startOptionsOf(flags);
     if ("tls" in security && flags.nodeId !== undefined)
       await checkNodeId(flags.nodeId, security.tls);
@@ -138,6 +141,7 @@ export const dp = command({
               onUnsupported: flags.onUnsupported,
               ...answers,
               ...dnsSettings(flags),
+              ...plugins,
             },
             ...workerOptionsOf(flags),
             ...startOptions,

@@ -58,7 +58,12 @@ type Settings = GatewayOptions &
   Required<
     Omit<
       GatewayOptions,
-      "forwarder" | "metrics" | "headers" | "counters" | "accessLog"
+      | "forwarder"
+      | "metrics"
+      | "headers"
+      | "counters"
+      | "accessLog"
+      | "pluginModules"
     >
   >;
 

@@ -34,6 +34,7 @@ export class PluginRun {
   readonly #exchange: Exchange;
   readonly #tools: PluginTools;
   #taking: PluginInstance[] = [];
+  #worked = false;
 
   constructor(exchange: Exchange, tools: PluginTools) {
     this.#exchange = exchange;
@@ -72,7 +73,9 @@ export class PluginRun {
 
   /** What plugins want with the body of an answer, by its head; undefined for nothing. Before the header filters. */
   readonly work = (head: ResponseHead): AnswerWork | undefined => {
-    if (!this.#taking.some(worksOnAnswers)) return undefined;
+    // What is said instead of an answer that a plugin refused is not its business.
+    if (this.#worked || !this.#taking.some(worksOnAnswers)) return undefined;
+    this.#worked = true;
     return AnswerWork.of(this.#taking, this.#exchange, head, this.#report);
   };
 

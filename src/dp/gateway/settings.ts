@@ -1,4 +1,5 @@
 import type { OnUnsupported } from "./compile/compile.ts";
+import type { PluginModule } from "../plugins/modules/load-plugins.ts";
 import type { HeaderOptions } from "./headers/header-settings.ts";
 
 /**
@@ -18,6 +19,8 @@ export interface GatewaySettings {
   readonly headers?: HeaderOptions;
   /** Name servers to ask, HOST:PORT. Absent: those of the system. */
   readonly dnsServers?: readonly string[];
+  /** Modules with plugins beside those that are built in. */
+  readonly pluginModules?: readonly PluginModule[];
   /** Where each request that is over is written down: "stdout", or a file's path. Absent: nowhere. */
   readonly accessLog?: string;
 }

@@ -21,15 +21,18 @@ const link = new Link<ToWorker, FromWorker>(
     onMessage: (message, bytes) => {
       if (message.type !== "settings") worker?.take(message, bytes);
       else
-        try {
-          worker = Worker.start(message.settings, link);
-        } catch (error) {
-          const reason = error instanceof Error ? error.message : String(error);
-          void link
-            .send({ type: "failed", reason })
-            .then(() => process.exit(FAILED));
-          return;
-        }
+        Worker.start(message.settings, link).then(
+          (started) => {
+            worker = started;
+          },
+          (error: unknown) => {
+            const reason =
+              error instanceof Error ? error.message : String(error);
+            void link
+              .send({ type: "failed", reason })
+              .then(() => process.exit(FAILED));
+          },
+        );
       if (message.type === "close") end();
     },
     // Whoever made this process is gone, and a next one may begin on the same port: it is not this process that has it.

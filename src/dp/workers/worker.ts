@@ -7,6 +7,7 @@ import { driveSlices } from "../../runtime/slices.ts";
 import { Registry } from "prom-client";
 import type { ExplainQuestion } from "../gateway/explain/question.ts";
 import { Gateway, type Prepared } from "../gateway/gateway.ts";
+import { loadPlugins } from "../plugins/modules/load-plugins.ts";
 import type { Link } from "./link.ts";
 import type {
   FromWorker,
@@ -60,11 +61,15 @@ export class Worker {
     this.#counters = parts.counters;
   }
 
-  /** Sets up a worker, which does not listen yet. */
-  static start(
+  /**
+   * Sets up a worker, which does not listen yet. Nothing is said to it before it has said hello.
+   *
+   * @throws PluginModuleError when a plugin cannot be had.
+   */
+  static async start(
     { number, logLevel, gateway: settings }: WorkerSettings,
     link: Link<ToWorker, FromWorker>,
-  ): Worker {
+  ): Promise<Worker> {
     const logger = createLogger(logLevel).child({ worker: number });
     const metrics = new Registry();
     const counters = new RemoteCounters({
@@ -80,6 +85,7 @@ export class Worker {
       logger,
       metrics,
       counters,
+      plugins: await loadPlugins(settings.pluginModules ?? []),
     });
     // One of the workers is told to.
     gateway.health.probing = false;
