@@ -186,12 +186,12 @@ describe("groups that another plugin found out", () => {
         groupsOf: () => who.own ?? [],
       },
     } as Partial<Exchange> as Exchange;
-    const { access } = acl.create(
+    const handlers = acl.create(
       config as Record<string, never>,
       {} as PluginEnvironment,
       "plugin/1",
     );
-    const answer = access?.(exchange);
+    const answer = handlers.access?.(exchange);
     return {
       answer,
       consumer: headers.get("X-Consumer-Groups"),
