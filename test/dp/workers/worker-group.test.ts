@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { get } from "node:https";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { State } from "../../../src/dp/replica/last-good.ts";
@@ -78,9 +81,21 @@ describe("a group of workers", () => {
   });
 
   test("listens on one port with all workers before there is a configuration, and answers that there is none", async () => {
-    await group.open({ host: "127.0.0.1", port: 0 });
+    const listen = { host: "127.0.0.1", port: 0 };
+    await group.open(listen, listen);
     expect(group.address).toMatch(/^127\.0\.0\.1:[1-9]\d*$/);
     expect(await statuses(group, 4)).toEqual([503, 503, 503, 503]);
+    expect(group.tlsAddress).toMatch(/^127\.0\.0\.1:[1-9]\d*$/);
+    expect(group.tlsAddress).not.toBe(group.address);
+    for (let i = 0; i < 2; i++) {
+      const asked = get(`https://${group.tlsAddress}/`, {
+        rejectUnauthorized: false,
+        agent: false,
+      });
+      const [response] = (await once(asked, "response")) as [IncomingMessage];
+      response.resume();
+      expect(response.statusCode).toBe(503);
+    }
     expect(group.features.map(({ name }) => name)).toContain("kind/route");
     expect(group.serving).toBeUndefined();
   });
