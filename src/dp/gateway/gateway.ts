@@ -207,6 +207,9 @@ export class Gateway implements AsyncDisposable {
           // It never rejects: whatever goes wrong is answered and logged.
           void serve(arrived, this.#runtime, tools);
         },
+        onRefused: (status) => {
+          this.#metrics?.addRefused(status);
+        },
       },
     );
   }

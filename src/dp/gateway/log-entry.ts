@@ -25,9 +25,6 @@ export interface LoggedRequest {
   readonly bodySize: number;
   readonly headers: LoggedHeaders;
   readonly querystring: Readonly<Record<string, string | readonly string[]>>;
-  /** Of an encrypted connection. */
-  readonly tls:
-    { readonly version: string; readonly cipher: string } | undefined;
 }
 
 /** What the client was answered. */
@@ -123,7 +120,6 @@ export function logFields(entry: LogEntry): JsonObject {
       size: request.size,
       querystring: copied(request.querystring),
       headers: copied(request.headers),
-      ...(request.tls === undefined ? {} : { tls: { ...request.tls } }),
     },
     response: {
       status: response.status,

@@ -72,14 +72,23 @@ export class GatewayMetrics {
     });
   }
 
+  /** Counts what could not be read as a request. */
+  addRefused(status: number): void {
+    this.#count(status, "gateway", "unreadable");
+  }
+
   /** Counts one request. */
   add({ status, source, reason, durationMs }: Served): void {
+    this.#count(status, source, reason);
+    this.#duration.observe(durationMs / 1000);
+  }
+
+  #count(status: number, source: Served["source"], reason: Reason): void {
     let slots = this.#tallies.get(reason);
     if (slots === undefined)
       this.#tallies.set(reason, (slots = new Float64Array(SLOTS)));
     const slot = slotOf(status, source);
     slots[slot] = (slots[slot] ?? 0) + 1;
-    this.#duration.observe(durationMs / 1000);
   }
 }
 

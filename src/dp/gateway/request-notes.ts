@@ -40,6 +40,14 @@ export class RequestNotes {
       this.sentBytes += chunk.length;
       return write(chunk);
     };
+    const endSmall = response.endSmall?.bind(response);
+    if (endSmall !== undefined)
+      response.endSmall = (body) => {
+        // It calls the other one, with more than a body.
+        response.end = end;
+        this.sentBytes += body.length;
+        return endSmall(body);
+      };
     response.end = (body?: Buffer) => {
       // It may call the other one.
       response.write = write;

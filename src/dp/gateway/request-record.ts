@@ -190,10 +190,6 @@ class RecordedRequest implements LoggedRequest {
   get querystring(): LoggedRequest["querystring"] {
     return queryArguments(this.#facts.target?.rawQuery);
   }
-
-  get tls(): LoggedRequest["tls"] {
-    return undefined;
-  }
 }
 
 /** The port of the Host header counts when it says one, else that of the connection. */

@@ -1,6 +1,7 @@
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Answer, MutableHeaders } from "../plugins/plugin.ts";
+import { LIMITS } from "./downstream/limits.ts";
 import type { Arrived, DownstreamConnection } from "./downstream/message.ts";
 import { RoutedExchange } from "./exchange.ts";
 import type { Reason } from "./answers/reason.ts";
@@ -144,6 +145,14 @@ class Serving {
     this.#target = target;
     if (target === undefined || !isReadable(request)) {
       this.#answer(BAD_REQUEST, "bad-request");
+      return undefined;
+    }
+    if ((request.url?.length ?? 0) > LIMITS.uriLength) {
+      this.#answer(URI_TOO_LONG, "uri-too-long");
+      return undefined;
+    }
+    if (isUnmet(request.headers.expect)) {
+      this.#answer(EXPECTATION_FAILED, "expectation");
       return undefined;
     }
     // It would repeat to the client what proxies on the way have added.
@@ -475,6 +484,11 @@ const METHOD_NOT_ALLOWED: Answer = {
   status: 405,
   message: "Method not allowed",
 };
+const URI_TOO_LONG: Answer = { status: 414, message: "URI too long" };
+const EXPECTATION_FAILED: Answer = {
+  status: 417,
+  message: "Expectation failed",
+};
 const NO_CONFIGURATION: Answer = {
   status: 503,
   message:
@@ -488,6 +502,11 @@ const NO_SERVICE: Answer = {
   status: 503,
   message: "no Service found with those values",
 };
+
+/** Whether a client expects something else than leave to send its body. */
+function isUnmet(expect: string | undefined): boolean {
+  return expect !== undefined && expect.toLowerCase() !== "100-continue";
+}
 
 const REVISION = "X-Holdfast-Revision";
 

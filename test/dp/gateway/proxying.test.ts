@@ -464,7 +464,7 @@ describe("requests that cannot be read", () => {
     [
       "too long headers",
       `GET /api HTTP/1.1\r\nHost: a\r\nX: ${"x".repeat(40_000)}\r\n\r\n`,
-      431,
+      400,
     ],
     ["CONNECT", "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", 405],
   ])("%s", async (_what, bytes, status) => {

@@ -12,7 +12,7 @@ import { ClientConnection } from "./client-connection.ts";
 import { LIMITS } from "./limits.ts";
 import type { Arrived } from "./message.ts";
 import { asOrdinaryRequest } from "./plain-request.ts";
-import { ignore, refuse } from "./refusal.ts";
+import { ignore, refuse, type Refusal } from "./refusal.ts";
 
 /** An answer that can put a small body into the same piece as its head: node does that with text only. */
 class Http1Response<
@@ -47,6 +47,7 @@ export class Http1 {
   readonly #server: Server;
   readonly #clock: Clock;
   readonly #onRequest: (arrived: Arrived) => void;
+  readonly #onRefused: (status: number) => void;
   readonly #connections = new Map<Socket, Http1Connection>();
   /** What node's server itself does with a connection. */
   readonly #begin: (socket: Socket) => void;
@@ -62,11 +63,13 @@ export class Http1 {
     options: {
       readonly clock: Clock;
       readonly onRequest: (arrived: Arrived) => void;
+      readonly onRefused: (status: number) => void;
     },
   ) {
     this.#server = server;
     this.#clock = options.clock;
     this.#onRequest = options.onRequest;
+    this.#onRefused = options.onRefused;
     // The last one: those before it are of the layers below.
     const begin = server.listeners(event).at(-1);
     if (begin === undefined)
@@ -105,16 +108,15 @@ export class Http1 {
     server.on("checkContinue", (request, response) => {
       this.#arrive(request, response, { awaitsContinue: true });
     });
+    // What else a client may expect is told where it is refused.
+    server.on("checkExpectation", (request, response) => {
+      this.#arrive(request, response, { awaitsContinue: false });
+    });
     server.on("upgrade", (request, socket, head) => {
       this.#upgrade(request, socket, head);
     });
     server.on("connect", (_request, socket) => {
-      refuse(
-        socket,
-        "405 Method Not Allowed",
-        "Method not allowed",
-        this.#clock,
-      );
+      this.#refuse(socket, { status: 405, message: "Method not allowed" });
     });
     server.on("clientError", (error, socket) => {
       this.#clientError(error, socket);
@@ -199,22 +201,28 @@ export class Http1 {
       socket.destroy();
       return;
     }
-    const [status, message] = answerTo(code);
-    refuse(socket, status, message, this.#clock);
+    const read = "rawPacket" in error ? error.rawPacket : undefined;
+    this.#refuse(
+      socket,
+      answerTo(code),
+      Buffer.isBuffer(read) ? read : undefined,
+    );
+  }
+
+  #refuse(socket: Duplex, refusal: Refusal, read?: Buffer): void {
+    this.#onRefused(refusal.status);
+    refuse(socket, refusal, this.#clock, read);
   }
 }
 
 /** What a client is told that node could not understand. */
-function answerTo(code: unknown): readonly [status: string, message: string] {
+function answerTo(code: unknown): Refusal {
   switch (code) {
     case "HPE_HEADER_OVERFLOW":
-      return [
-        "431 Request Header Fields Too Large",
-        "Request header or URI is too large",
-      ];
+      return { status: 400, message: "Request header or cookie too large" };
     case "ERR_HTTP_REQUEST_TIMEOUT":
-      return ["408 Request Timeout", "Request timeout"];
+      return { status: 408, message: "Request timeout" };
     default:
-      return ["400 Bad Request", "Bad request"];
+      return { status: 400, message: "Bad request" };
   }
 }

@@ -95,10 +95,6 @@ export class Http2 {
       return;
     }
     const expects = headers.expect?.toLowerCase();
-    if (expects !== undefined && expects !== "100-continue") {
-      stream.respond({ ":status": 417 }, { endStream: true });
-      return;
-    }
     const request = new Http2Request(stream, headers, raw);
     const response = new Http2Response(stream, request.method === "HEAD");
     // Who has the whole answer needs not go on with the request.
@@ -111,7 +107,7 @@ export class Http2 {
       response,
       upgrade: undefined,
       connection: connection.next(),
-      awaitsContinue: expects !== undefined,
+      awaitsContinue: expects === "100-continue",
     });
   }
 }

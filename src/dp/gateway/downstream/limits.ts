@@ -2,6 +2,8 @@
 export const LIMITS = {
   /** The most bytes that a request's line and headers may have. */
   headerBytes: 32 * 1024,
+  /** The most characters of a request's path and query. */
+  uriLength: 8 * 1024,
   /** How long the headers of a request may take to arrive. */
   headersMs: 60_000,
   /** How long a connection is kept for a next request. */

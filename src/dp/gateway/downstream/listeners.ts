@@ -28,11 +28,18 @@ export class Listeners {
       readonly names: () => ServerNames | undefined;
       /** Serves one request; must not throw. */
       readonly onRequest: (arrived: Arrived) => void;
+      /** Hears of what could not be read as a request, with the status that it was answered with. */
+      readonly onRefused: (status: number) => void;
     },
   ): Promise<Listeners> {
-    const { clock, names, onRequest } = options;
+    const { clock, names, onRequest, onRefused } = options;
     let serial = 0;
-    const common = { clock, onRequest, nextSerial: () => ++serial };
+    const common = {
+      clock,
+      onRequest,
+      onRefused,
+      nextSerial: () => ++serial,
+    };
     const plain = await ProxyListener.listen(at.plain, common);
     if (at.secure === undefined) return new Listeners(plain, undefined);
     try {

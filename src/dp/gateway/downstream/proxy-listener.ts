@@ -33,6 +33,8 @@ export interface ListenerOptions {
   readonly nextSerial: () => number;
   /** Serves one request; must not throw. */
   readonly onRequest: (arrived: Arrived) => void;
+  /** Hears of what could not be read as a request, with the status that it was answered with. */
+  readonly onRefused: (status: number) => void;
 }
 
 /** Whom a secure listener says that it is. */

@@ -96,6 +96,27 @@ describe("the access log", () => {
     });
   });
 
+  test("changes nothing of what it counts", async () => {
+    await using dir = await TempDir.make();
+    const accessLog = join(dir.path, "access.log");
+    const bodies = [10, 100_000].map((length) =>
+      Buffer.from(Array.from({ length }, (_, i) => i % 256)),
+    );
+    await using upstream = await Upstream.start((request, response) => {
+      response.end(bodies[Number(request.url?.slice(1))]);
+    });
+    await using gateway = await TestGateway.start(api(upstream.port), {
+      accessLog,
+    });
+    for (const [i, body] of bodies.entries()) {
+      const answer = await fetch(`http://127.0.0.1:${gateway.port}/api/${i}`);
+      expect(Buffer.from(await answer.arrayBuffer()).equals(body)).toBe(true);
+    }
+    expect(
+      (await lines(accessLog, 2)).map(({ bytes_sent }) => bytes_sent),
+    ).toEqual(bodies.map(({ length }) => length));
+  });
+
   test("has the targets in the order in which they were tried, and why it came to nothing", async () => {
     await using dir = await TempDir.make();
     const accessLog = join(dir.path, "access.log");
@@ -133,6 +154,18 @@ describe("the access log", () => {
       "TRACE /api HTTP/1.1\r\nHost: a\r\n\r\n",
       405,
       "method-not-allowed",
+    ],
+    [
+      "whose URI is too long",
+      `GET /api?${"x".repeat(9000)} HTTP/1.1\r\nHost: a\r\n\r\n`,
+      414,
+      "uri-too-long",
+    ],
+    [
+      "that expect what is not given",
+      "GET /api HTTP/1.1\r\nHost: a\r\nExpect: wonders\r\n\r\n",
+      417,
+      "expectation",
     ],
   ])("has requests %s", async (_name, bytes, status, reason) => {
     await using dir = await TempDir.make();

@@ -1,6 +1,8 @@
+import { Registry } from "prom-client";
 import { describe, expect, test } from "vitest";
 import { api } from "../../../support/api.ts";
 import { TestGateway } from "../../../support/gateway.ts";
+import { RawConnection } from "../../../support/raw-http.ts";
 import { id, resource } from "../../../support/resources.ts";
 
 const MESSAGE = "no Route matched with those values";
@@ -126,5 +128,49 @@ describe("what a plugin answers", () => {
       "grpc-status": "7",
       "grpc-message": "100%25 geschl%C3%B6%C3%9Fen",
     });
+  });
+});
+
+describe("what cannot be read as a request", () => {
+  test.each([
+    ["nonsense", "GET / NONSENSE\r\n", 400, "Bad request"],
+    [
+      "too long headers",
+      `GET / HTTP/1.1\r\nX: ${"x".repeat(40_000)}\r\n`,
+      400,
+      "Request header or cookie too large",
+    ],
+    ["CONNECT", "CONNECT a:1 HTTP/1.1\r\n", 405, "Method not allowed"],
+  ])(
+    "is answered too, and counted: %s",
+    async (_what, bytes, status, message) => {
+      const metrics = new Registry();
+      await using gateway = await TestGateway.start([], { metrics });
+      const raw = await RawConnection.open(gateway.host);
+      await raw.write(`${bytes}\r\n`);
+      const text = await raw.until(/\}$/);
+      raw.socket.destroy();
+      expect(text).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+      expect(text).toContain("Server: holdfast\r\n");
+      expect(JSON.parse(text.slice(text.indexOf("{")))).toEqual({
+        message,
+        request_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
+      });
+      expect(await metrics.metrics()).toContain(
+        'holdfast_requests_total{status="4xx",source="gateway",reason="unreadable"} 1',
+      );
+    },
+  );
+
+  test("is answered in the format that was asked for, as far as that was read", async () => {
+    await using gateway = await TestGateway.start();
+    const raw = await RawConnection.open(gateway.host);
+    await raw.write(
+      "GET / HTTP/1.1\r\nAccept: text/plain\r\nBad Header: x\r\n\r\n",
+    );
+    expect(await raw.until(/request_id: \w+\n$/)).toMatch(
+      /\r\n\r\nBad request\nrequest_id: /,
+    );
+    raw.socket.destroy();
   });
 });
