@@ -2,6 +2,7 @@ import { catchUp } from "./catch-up.ts";
 import { fanout } from "./fanout.ts";
 import { propagate } from "./propagate.ts";
 import { proxy } from "./proxy/proxy.ts";
+import { router } from "./router.ts";
 import { size } from "./size.ts";
 import { slow } from "./slow.ts";
 import { storm } from "./storm.ts";
@@ -34,6 +35,11 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     about:
       "what a proxied request costs, beside bare http-proxy, nginx, haproxy, caddy and envoy",
     run: proxy,
+  },
+  router: {
+    about:
+      "finding the route of a request, and changing one route, with 1k to 100k of them, beside find-my-way",
+    run: router,
   },
   size: {
     about: "what grows with the number of entries, from 1k to 1M",

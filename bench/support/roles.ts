@@ -23,6 +23,10 @@ const ROLES = {
   "proxy-workers": async () =>
     (await import("../roles/proxy-workers.ts")).proxyWorkers(),
   "real-dp": async () => (await import("../roles/real-dp.ts")).realDataPlanes(),
+  "router-own": async () =>
+    (await import("../roles/router-own.ts")).routerOwn(),
+  "router-peer": async () =>
+    (await import("../roles/router-peer.ts")).routerPeer(),
   "size-cp": async () =>
     (await import("../roles/size-cp.ts")).sizeControlPlane(),
   "size-dp": async () => (await import("../roles/size-dp.ts")).sizeDataPlane(),
