@@ -59,7 +59,7 @@ export class Attempt {
     this.#news ??= news;
   }
 
-  /** A worker died of it. True when that is enough. */
+  /** A worker died of it. True when that was enough: it is refused. */
   crashed(member: Participant, how: string): boolean {
     this.#progress.delete(member);
     this.#crashes++;

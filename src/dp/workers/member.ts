@@ -12,6 +12,7 @@ import { Link } from "./link.ts";
 import type {
   FromWorker,
   ListenAt,
+  ListenNews,
   PreparedNews,
   ToWorker,
   WorkerSettings,
@@ -47,12 +48,6 @@ export type Answer<T> =
   { readonly type: "answer"; readonly value: T } | { readonly type: "gone" };
 
 const GONE = { type: "gone" } as const;
-
-/** What became of listening. */
-type ListenNews = Extract<
-  FromWorker,
-  { readonly type: "listening" | "notListening" }
->;
 
 /** What a worker has in hand besides what it serves. */
 export interface Handed {

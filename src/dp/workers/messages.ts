@@ -146,3 +146,9 @@ export type FromWorker =
       readonly id: number;
       readonly metrics: readonly unknown[];
     };
+
+/** What became of listening. */
+export type ListenNews = Extract<
+  FromWorker,
+  { readonly type: "listening" | "notListening" }
+>;

@@ -294,7 +294,7 @@ test("one worker probes for all, another takes over when it dies, and what was f
   // Neither of those that began is left.
   healthy = true;
   await untilAll(200);
-}, 60_000);
+}, 120_000);
 
 test("an address that is taken, and settings that workers cannot use, are told at once", async () => {
   await using upstream = await Upstream.start();
