@@ -3,6 +3,11 @@ import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
+import {
+  createServer as createTlsServer,
+  Server as TlsServer,
+  type TLSSocket,
+} from "node:tls";
 import { TempDir } from "./temp-dir.ts";
 
 /** Whether redis-server is installed. */
@@ -32,6 +37,8 @@ export class RedisServer implements AsyncDisposable {
   readonly #front: Server;
   readonly #sockets = new Set<Socket>();
   readonly port: number;
+  /** The names that clients asked for by TLS, in order. */
+  readonly serverNames: string[] = [];
   #open = true;
   #silent = false;
 
@@ -40,12 +47,33 @@ export class RedisServer implements AsyncDisposable {
     this.#child = child;
     this.#front = front;
     this.port = (front.address() as AddressInfo).port;
-    front.on("connection", (socket) => {
-      this.#join(socket);
+    front.on("secureConnection", (socket: TLSSocket) => {
+      this.serverNames.push(String(socket.servername));
     });
+    front.on(
+      front instanceof TlsServer ? "secureConnection" : "connection",
+      (socket: Socket) => {
+        this.#join(socket);
+      },
+    );
   }
 
-  static async start(...args: readonly string[]): Promise<RedisServer> {
+  static start(...args: readonly string[]): Promise<RedisServer> {
+    return RedisServer.#start(createServer(), args);
+  }
+
+  /** One that speaks TLS. */
+  static startTls(identity: {
+    readonly cert: string;
+    readonly key: string;
+  }): Promise<RedisServer> {
+    return RedisServer.#start(createTlsServer(identity), []);
+  }
+
+  static async #start(
+    front: Server,
+    args: readonly string[],
+  ): Promise<RedisServer> {
     const dir = await TempDir.make();
     const child = spawn(
       "redis-server",
@@ -58,7 +86,6 @@ export class RedisServer implements AsyncDisposable {
     for await (const line of createInterface({ input: child.stdout }))
       if (/ready to accept connections/i.test(line)) break;
     child.stdout.resume();
-    const front = createServer();
     front.listen(0, "127.0.0.1");
     await once(front, "listening");
     return new RedisServer(dir, child, front);

@@ -7,6 +7,7 @@ import { RedisClient } from "../../../src/dp/plugins/redis/redis-client.ts";
 import { RedisClients } from "../../../src/dp/plugins/redis/redis-clients.ts";
 import { RedisConfigSchema } from "../../../src/gen/holdfast/plugin/v1/redis_pb.js";
 import { systemClock } from "../../../src/runtime/clock.ts";
+import { RSA_CERT, RSA_KEY } from "../../support/certificates.ts";
 import { eventually } from "../../support/eventually.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { PluginGateway } from "../../support/plugin-gateway.ts";
@@ -192,6 +193,31 @@ describe.skipIf(!hasRedis)(`a Redis client${redisNote}`, () => {
     expect(logger.events).toEqual(["redis.away", "redis.back"]);
     await client.close();
     await expect(run(client)).rejects.toThrow(/closed/);
+  });
+
+  test("speaks TLS, and verifies the server and names it as it is told to", async () => {
+    await using redis = await RedisServer.startTls({
+      cert: RSA_CERT,
+      key: RSA_KEY,
+    });
+    const clientWith = (more: object): RedisClient =>
+      new RedisClient(settings(redis.port, { ssl: true, ...more }), {
+        clock: systemClock,
+        logger: new RecordingLogger(),
+      });
+    const trusting = clientWith({ serverName: "redis.example" });
+    expect(await run(trusting)).toBe("here");
+    expect(redis.serverNames).toEqual(["redis.example"]);
+    await trusting.close();
+    const verifying = clientWith({ sslVerify: true });
+    await expect(run(verifying)).rejects.toThrow(/cannot be reached/);
+    await verifying.close();
+    const plain = new RedisClient(settings(redis.port), {
+      clock: systemClock,
+      logger: new RecordingLogger(),
+    });
+    await expect(run(plain)).rejects.toThrow(/cannot be reached/);
+    await plain.close();
   });
 
   test("waits longer from attempt to attempt", async () => {
