@@ -32,21 +32,23 @@ export function probe(
 ): Promise<HealthOutcome | undefined> {
   const { rules } = probed;
   return new Promise((resolve) => {
-    let asked: ClientRequest | Socket | undefined;
+    // Nothing while it is being made: what fails then fails at once.
+    const begun: { asked?: ClientRequest | Socket } = {};
     const over = (outcome: HealthOutcome | undefined): void => {
       timer.cancel();
-      asked?.destroy();
+      begun.asked?.destroy();
       resolve(outcome);
     };
     const timer = clock.setTimer(rules.timeoutMs, () => {
       over("timeout");
     });
-    asked =
+    const asked =
       rules.type === "tcp" || rules.type === "tls"
         ? knock(probed, over)
         : ask(probed, (status) => {
             over(outcomeOf(status, rules));
           });
+    begun.asked = asked;
     // Also after it is over: what is destroyed may still fail.
     asked.on("error", () => {
       over("tcp-failure");
