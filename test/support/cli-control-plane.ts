@@ -10,12 +10,15 @@ import { TempDir } from "./temp-dir.ts";
 /** A real control plane in this process, and commands that are run on it. */
 export class CliControlPlane implements AsyncDisposable {
   readonly admin: string;
+  /** Where data planes connect: "host:port". */
+  readonly sync: string;
   /** The control plane's own folder is not in it alone: tests may write there too. */
   readonly dir: TempDir;
   readonly #plane: ControlPlane;
 
   private constructor(plane: ControlPlane, dir: TempDir) {
     this.admin = plane.addresses.admin;
+    this.sync = plane.addresses.sync;
     this.#plane = plane;
     this.dir = dir;
   }

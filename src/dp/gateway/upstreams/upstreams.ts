@@ -1,3 +1,4 @@
+import type { Registry } from "prom-client";
 import type { Clock, Timer } from "../../../runtime/clock.ts";
 import { parseHostPort, type HostPort } from "../../../runtime/host-port.ts";
 import type { Logger } from "../../../runtime/logger.ts";
@@ -10,7 +11,8 @@ import { Prober } from "./health/prober.ts";
 import { UpstreamHealth } from "./health/upstream-health.ts";
 import { hostSource } from "./host.ts";
 import type { PeerSource } from "./peer.ts";
-import { viewOf, type UpstreamView } from "./view.ts";
+import { measureTargets } from "./target-metrics.ts";
+import { addressViews, viewOf, type UpstreamView } from "./view.ts";
 import type {
   ConfiguredTarget,
   UpstreamSettings,
@@ -37,6 +39,8 @@ export class Upstreams {
     readonly random: () => number;
     /** Name servers, HOST:PORT; none: those of the system. */
     readonly dnsServers?: readonly string[];
+    /** Where numbers about targets go. Absent: nowhere. */
+    readonly metrics?: Registry;
   }) {
     const { clock, random, logger, dnsServers = [] } = options;
     const client = new DnsClient({
@@ -51,6 +55,8 @@ export class Upstreams {
     });
     this.#resolver = resolver;
     this.health = new UpstreamHealth(options);
+    if (options.metrics !== undefined)
+      measureTargets(options.metrics, () => addressViews(this.views()));
     this.#prober = new Prober({
       health: this.health,
       resolver,

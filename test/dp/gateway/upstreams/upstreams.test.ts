@@ -14,12 +14,10 @@ import { TestGateway } from "../../../support/gateway.ts";
 import { id, resource } from "../../../support/resources.ts";
 import { Upstream } from "../../../support/upstream.ts";
 
-type UpstreamFields = Parameters<typeof resource<"upstream">>[1];
-
 /** A route "/" to an upstream "pool.test" with these targets. */
 function pool(
   targets: readonly (readonly [target: string, weight: number])[],
-  fields: Partial<UpstreamFields> = {},
+  fields: object = {},
   retries = 5,
 ): Resource[] {
   return [
