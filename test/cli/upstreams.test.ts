@@ -53,8 +53,11 @@ upstreams:
   await eventually(async () => {
     await ask(port, "/");
     const page = await status("/status/upstreams");
-    return page.includes('"UNHEALTHY"') || undefined;
-  }, "the broken target to be found unhealthy");
+    const found = ["UNHEALTHY", "DNS_ERROR"].every((word) =>
+      page.includes(`"${word}"`),
+    );
+    return found || undefined;
+  }, "both troubles to be found out");
   expect(JSON.parse(await status("/status/upstreams"))).toMatchObject({
     upstreams: [{ name: "pool.internal", health: "HEALTHY" }],
   });

@@ -95,7 +95,8 @@ function targetHealth(
 ): AddressHealth {
   if (trouble !== undefined) return "DNS_ERROR";
   if (!checked) return "HEALTHCHECKS_OFF";
-  return wordOf(peers.some(({ state }) => state.healthy));
+  // Of one whose first answer has not come, nothing bad is known.
+  return wordOf(peers.length === 0 || peers.some(({ state }) => state.healthy));
 }
 
 function addressHealth({ state }: Peer, checked: boolean): AddressHealth {
