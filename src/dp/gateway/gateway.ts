@@ -149,6 +149,7 @@ export class Gateway implements AsyncDisposable {
       logger,
       counters: options.counters ?? new LocalCounters({ clock }),
       metrics,
+      upstreams: () => this.upstreams(),
     });
     this.#failures = new FailureLog(options.logger);
     this.#metrics =

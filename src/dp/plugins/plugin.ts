@@ -4,6 +4,7 @@ import { parseKnownConfig } from "../../model/plugins.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { LogEntry } from "../gateway/log-entry.ts";
+import type { UpstreamView } from "../gateway/upstreams/view.ts";
 import type { ExchangeContext } from "./context.ts";
 import type { SharedCounters } from "./counters.ts";
 
@@ -249,6 +250,8 @@ export interface PluginEnvironment {
   readonly counters: SharedCounters;
   /** Where numbers go that the status listener shows; undefined when nobody asks for any. */
   readonly metrics: Registry | undefined;
+  /** The upstreams that are served, and how their targets are doing. */
+  readonly upstreams: () => readonly UpstreamView[];
 }
 
 /** What is wrong with a field of a configuration: its path, beginning inside the configuration, and the reason. */

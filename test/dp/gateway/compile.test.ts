@@ -37,6 +37,7 @@ function contextOf(some: Partial<CompileContext> = {}): CompileContext {
       logger: silentLogger,
       counters: new LocalCounters({ clock: systemClock }),
       metrics: undefined,
+      upstreams: () => [],
     }),
     features: [
       ...KINDS.map((kind) => ({ name: `kind/${kind}`, version: 1 })),

@@ -149,8 +149,8 @@ test.each([
       [...api(upstream.port), configured(3, "broken")],
       { plugins: [plugin("broken", 1, () => ({ [phase]: fail }))] },
     );
-    for (const _ of [1, 2]) {
-      const answer = await gateway.ask("/api");
+    for (const path of ["/api/1", "/api/2"]) {
+      const answer = await gateway.ask(path);
       expect(answer.status).toBe(status);
       if (status === 200) expect(answer.text).toBe("fine");
     }

@@ -67,10 +67,14 @@ export class SpanSender {
     const spans = this.#ended;
     this.#ended = [];
     await new Promise<void>((resolve, reject) => {
-      this.#exporter.export(spans, ({ error, code }) => {
-        if (Number(code) === 0) resolve();
+      this.#exporter.export(spans, (result) => {
+        // The enum of the codes is in a package that is only theirs; 0 is success.
+        const code: number = result.code;
+        if (code === 0) resolve();
         else
-          reject(error ?? new Error("the collector did not take the traces"));
+          reject(
+            result.error ?? new Error("the collector did not take the traces"),
+          );
       });
     });
   }

@@ -1,6 +1,7 @@
 import { PrometheusConfigSchema } from "../../../gen/holdfast/plugin/v1/prometheus_pb.js";
 import { definePlugin } from "../plugin.ts";
 import { KongMetrics } from "./kong-metrics.ts";
+import { tellTargetHealth } from "./target-health.ts";
 
 /** "prometheus": counts of requests on the status listener's /metrics, with Kong's names. */
 export const prometheus = definePlugin({
@@ -8,10 +9,14 @@ export const prometheus = definePlugin({
   version: 1,
   priority: 13,
   schema: PrometheusConfigSchema,
-  create: (config, { metrics: registry }) => {
+  create: (config, { metrics: registry, upstreams }) => {
     if (registry === undefined) return {};
+    let stop: (() => void) | undefined;
+    const tellHealth = config.upstreamHealthMetrics === true;
     return {
+      ...(tellHealth && { close: () => stop?.() }),
       log: (_exchange, entry) => {
+        if (tellHealth) stop ??= tellTargetHealth(registry, upstreams);
         // Made with the first request: a gateway without the plugin has none of these.
         const metrics = KongMetrics.of(registry);
         const { id, name } = entry.route ?? { id: "", name: "" };
