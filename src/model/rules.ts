@@ -16,7 +16,7 @@ import { fieldProblems } from "./rules/field-rules.ts";
 import { formProblems } from "./rules/form.ts";
 import { jwtSecretProblems } from "./rules/jwt-secret.ts";
 import { pluginProblems } from "./rules/plugin.ts";
-import { routeProblems, sniProblems } from "./rules/route.ts";
+import { routeProblems, serverNameProblems } from "./rules/route.ts";
 import { serviceProblems } from "./rules/service.ts";
 import { targetProblems } from "./rules/target.ts";
 import { upstreamProblems } from "./rules/upstream.ts";
@@ -100,7 +100,9 @@ function kindProblems({ kind }: Resource): Problem[] {
     case "caCertificate":
       return caCertificateProblems(kind.value);
     case "sni":
-      return kind.value.name === "" ? [] : sniProblems(kind.value.name, "name");
+      return kind.value.name === ""
+        ? []
+        : serverNameProblems(kind.value.name, "name");
     default:
       return [];
   }

@@ -291,7 +291,6 @@ export class Gateway implements AsyncDisposable {
     if (runtime === undefined)
       throw new TypeError("this state was not prepared by this gateway");
     this.#runtime = runtime;
-    this.#listeners?.refreshNames();
     this.#instances.commit();
     this.#upstreams.serve(runtime.balancers);
     this.#agents.keepOnly(runtime.agents);

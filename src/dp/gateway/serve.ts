@@ -480,11 +480,11 @@ interface Plan {
 }
 
 const BAD_REQUEST: Answer = { status: 400, message: "Bad request" };
+const URI_TOO_LONG: Answer = { status: 414, message: "URI too long" };
 const METHOD_NOT_ALLOWED: Answer = {
   status: 405,
   message: "Method not allowed",
 };
-const URI_TOO_LONG: Answer = { status: 414, message: "URI too long" };
 const EXPECTATION_FAILED: Answer = {
   status: 417,
   message: "Expectation failed",

@@ -5,7 +5,7 @@ import type {
 } from "../../gen/holdfast/config/v1/certificate_pb.js";
 import { caDigest, parseCertificates, parsePrivateKey } from "../pem.ts";
 import { show, type Problem } from "../problem.ts";
-import { sniProblems } from "./route.ts";
+import { serverNameProblems } from "./route.ts";
 
 /** What is wrong with a certificate beyond the rules of its single fields. */
 export function certificateProblems(certificate: Certificate): Problem[] {
@@ -27,7 +27,7 @@ export function certificateProblems(certificate: Certificate): Problem[] {
           },
         ]
       : []),
-    ...certificate.snis.flatMap((sni, i) => sniProblems(sni, `snis[${i}]`)),
+    ...certificate.snis.flatMap((sni, i) => serverNameProblems(sni, `snis[${i}]`)),
   ];
 }
 

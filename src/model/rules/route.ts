@@ -86,6 +86,11 @@ export function routeProblems(route: Route): Problem[] {
   ];
 }
 
+/** What is wrong with a name that a certificate is for: "*" is the certificate of clients that ask for no other. */
+export function serverNameProblems(sni: string, field: string): Problem[] {
+  return sni === "*" ? [] : sniProblems(sni, field);
+}
+
 /** What is wrong with a name of TLS that may be a wildcard. */
 export function sniProblems(sni: string, field: string): Problem[] {
   const parsed = parseHostPattern(sni);

@@ -1,5 +1,3 @@
-import { createSecureContext, type SecureContext } from "node:tls";
-
 /** A certificate with its key, both in PEM; the certificate may bring its chain. */
 export interface Identity {
   readonly cert: string;
@@ -42,29 +40,4 @@ function lastLabelWild(
 ): ServerIdentity | undefined {
   const dot = name.lastIndexOf(".");
   return dot < 0 ? undefined : names.get(`${name.slice(0, dot + 1)}*`);
-}
-
-/**
- * What handshakes are made with, read from PEM when it is first needed: a configuration may have thousands of
- * certificates, and reading one takes longer than a handshake may wait for all. Kept as long as the identity is.
- */
-const contexts = new WeakMap<ServerIdentity, SecureContext>();
-
-/** The TLS context of an identity. */
-export function contextOf(identity: ServerIdentity): SecureContext {
-  let context = contexts.get(identity);
-  if (context === undefined)
-    contexts.set(identity, (context = createSecureContext(pemOf(identity))));
-  return context;
-}
-
-/** An identity as node's TLS options have it. */
-export function pemOf(identity: ServerIdentity): {
-  cert: string[];
-  key: string[];
-} {
-  return {
-    cert: identity.map(({ cert }) => cert),
-    key: identity.map(({ key }) => key),
-  };
 }

@@ -55,11 +55,10 @@ export class Http1 {
 
   /**
    * @param server Made with {@link HTTP1_OPTIONS}, and the one that listens: node enforces its timeouts nowhere else.
-   * @param event The event with which the server would begin to read requests of a connection; from now on `serve` does.
+   * From now on it begins to read requests of a connection when `serve` is called.
    */
   constructor(
     server: Server,
-    event: "connection" | "secureConnection",
     options: {
       readonly clock: Clock;
       readonly onRequest: (arrived: Arrived) => void;
@@ -70,11 +69,10 @@ export class Http1 {
     this.#clock = options.clock;
     this.#onRequest = options.onRequest;
     this.#onRefused = options.onRefused;
-    // The last one: those before it are of the layers below.
-    const begin = server.listeners(event).at(-1);
+    const begin = server.listeners("connection").at(-1);
     if (begin === undefined)
       throw new TypeError("an HTTP server without a connection listener");
-    server.removeListener(event, begin as (socket: Socket) => void);
+    server.removeListener("connection", begin as (socket: Socket) => void);
     this.#begin = (socket) => {
       Reflect.apply(begin, server, [socket]);
     };

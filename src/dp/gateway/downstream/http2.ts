@@ -45,7 +45,10 @@ export class Http2 {
     const session = performServerHandshake(connection.socket, OPTIONS);
     this.#sessions.add(session);
     const flood = new FloodGuard(this.#clock, () => {
-      session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      session.destroy(
+        new Error("the client asks for too much"),
+        constants.NGHTTP2_ENHANCE_YOUR_CALM,
+      );
     });
     const watch = new SessionWatch(session, this.#clock);
     session.on("stream", (stream, headers, _flags, rawHeaders?: string[]) => {

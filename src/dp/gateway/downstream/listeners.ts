@@ -40,11 +40,11 @@ export class Listeners {
       onRefused,
       nextSerial: () => ++serial,
     };
-    const plain = await ProxyListener.listen(at.plain, common);
+    const plain = await ProxyListener.listen(at.plain, undefined, common);
     if (at.secure === undefined) return new Listeners(plain, undefined);
     try {
       const fallback = await makeDefaultIdentity(clock.now());
-      const secure = await ProxyListener.listenTls(
+      const secure = await ProxyListener.listen(
         at.secure,
         { names, fallback },
         common,
@@ -64,11 +64,6 @@ export class Listeners {
   /** Where it listens with TLS; empty when it does not. */
   get tlsAddress(): string {
     return this.#secure?.address ?? "";
-  }
-
-  /** Takes notice of a new revision's server names. */
-  refreshNames(): void {
-    this.#secure?.refreshNames();
   }
 
   /** Stops accepting, lets what is under way end for `graceMs`, then cuts it off. */

@@ -1,10 +1,5 @@
-import { createServer as createHttpServer, type Server } from "node:http";
-import {
-  createServer as createHttpsServer,
-  type Server as HttpsServer,
-} from "node:https";
+import { createServer, type Server } from "node:http";
 import type { Socket } from "node:net";
-import type { SecureContext, TLSSocket } from "node:tls";
 import type { Clock } from "../../../runtime/clock.ts";
 import {
   formatHostPort,
@@ -12,14 +7,8 @@ import {
   type HostPort,
 } from "../../../runtime/host-port.ts";
 import { sniff, type HttpVersion } from "../../../runtime/http-sniff.ts";
-import {
-  contextOf,
-  identityFor,
-  pemOf,
-  type ServerIdentity,
-  type ServerNames,
-} from "./certificates.ts";
 import { ClientConnection } from "./client-connection.ts";
+import { Handshakes, type ListenerTls } from "./handshakes.ts";
 import { Http1, HTTP1_OPTIONS } from "./http1.ts";
 import { Http2 } from "./http2.ts";
 import { LIMITS } from "./limits.ts";
@@ -37,20 +26,12 @@ export interface ListenerOptions {
   readonly onRefused: (status: number) => void;
 }
 
-/** Whom a secure listener says that it is. */
-export interface ListenerTls {
-  /** The names of the revision that is served now. */
-  readonly names: () => ServerNames | undefined;
-  /** For clients that no name is found for. */
-  readonly fallback: ServerIdentity;
-}
-
 /**
  * A port that clients come to: HTTP/1.1 and HTTP/2, in clear text (told apart by the first bytes) or over TLS (as agreed
  * on in the handshake).
  */
 export class ProxyListener {
-  readonly #server: Server | HttpsServer;
+  readonly #server: Server;
   readonly #clock: Clock;
   readonly #http1: Http1;
   readonly #http2: Http2;
@@ -59,11 +40,10 @@ export class ProxyListener {
   /** Of these, those that have not, by the client's address: a TLS socket does not tell which one it secures. */
   readonly #fresh = new Map<string, Socket>();
   readonly #nextSerial: () => number;
-  #refreshNames: () => void = () => undefined;
   #closing = false;
 
   private constructor(
-    server: Server | HttpsServer,
+    server: Server,
     http1: Http1,
     { clock, onRequest, nextSerial }: ListenerOptions,
   ) {
@@ -78,62 +58,40 @@ export class ProxyListener {
   }
 
   /**
-   * Listens in clear text.
+   * Listens.
    *
+   * @param tls Absent: in clear text.
    * @throws ListenError when nothing can listen there.
    */
   static async listen(
     listen: HostPort,
+    tls: ListenerTls | undefined,
     options: ListenerOptions,
   ): Promise<ProxyListener> {
     const { clock } = options;
-    const server = createHttpServer(HTTP1_OPTIONS);
-    const http1 = new Http1(server, "connection", options);
-    const proxy = new ProxyListener(server, http1, options);
-    server.on("connection", (socket: Socket) => {
-      sniff(socket, { clock, timeoutMs: LIMITS.headersMs }, (version) => {
-        proxy.#begin(socket, version);
+    const server = createServer(HTTP1_OPTIONS);
+    const proxy = new ProxyListener(
+      server,
+      new Http1(server, options),
+      options,
+    );
+    if (tls === undefined)
+      server.on("connection", (socket: Socket) => {
+        sniff(socket, { clock, timeoutMs: LIMITS.headersMs }, (version) => {
+          proxy.#begin(socket, version);
+        });
       });
-    });
-    return proxy.#listen(listen);
-  }
-
-  /**
-   * Listens with TLS.
-   *
-   * @throws ListenError when nothing can listen there.
-   */
-  static async listenTls(
-    listen: HostPort,
-    tls: ListenerTls,
-    options: ListenerOptions,
-  ): Promise<ProxyListener> {
-    const server = createHttpsServer({
-      ...HTTP1_OPTIONS,
-      ...pemOf(tls.fallback),
-      ALPNProtocols: ["h2", "http/1.1"],
-      handshakeTimeout: LIMITS.handshakeMs,
-      SNICallback: (name, done) => {
-        choose(tls, name, done);
-      },
-    });
-    const http1 = new Http1(server, "secureConnection", options);
-    const proxy = new ProxyListener(server, http1, options);
-    server.on("secureConnection", (socket: TLSSocket) => {
-      proxy.#begin(
-        socket,
-        socket.alpnProtocol === "h2" ? "http/2" : "http/1.1",
-      );
-    });
-    // A handshake that fails has closed its connection; a client may try what it likes.
-    server.on("tlsClientError", ignore);
-    let current = tls.fallback;
-    proxy.#refreshNames = () => {
-      const identity = tls.names()?.get("*") ?? tls.fallback;
-      if (identity !== current) server.setSecureContext(pemOf(identity));
-      current = identity;
-    };
-    proxy.refreshNames();
+    else {
+      const handshakes = new Handshakes(tls, clock, (socket) => {
+        proxy.#begin(
+          socket,
+          socket.alpnProtocol === "h2" ? "http/2" : "http/1.1",
+        );
+      });
+      server.on("connection", (socket: Socket) => {
+        handshakes.begin(socket);
+      });
+    }
     return proxy.#listen(listen);
   }
 
@@ -143,11 +101,6 @@ export class ProxyListener {
     if (address === null || typeof address === "string")
       throw new TypeError("the server has no address");
     return formatHostPort({ host: address.address, port: address.port });
-  }
-
-  /** Takes notice of a new revision: clients that ask for no name get its default. Connections that are open stay as they are. */
-  refreshNames(): void {
-    this.#refreshNames();
   }
 
   /** Stops accepting, lets what is under way end for `graceMs`, then cuts it off. */
@@ -211,23 +164,4 @@ const BACKLOG = 16_384;
 
 function addressOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress ?? ""}:${remotePort ?? 0}`;
-}
-
-/** Answers a TLS greeting that asks for a name. */
-function choose(
-  tls: ListenerTls,
-  serverName: string,
-  done: (error: Error | null, context?: SecureContext) => void,
-): void {
-  const names = tls.names();
-  const name = serverName.toLowerCase().replace(/\.$/, "");
-  const identity =
-    (names === undefined ? undefined : identityFor(names, name)) ??
-    tls.fallback;
-  try {
-    done(null, contextOf(identity));
-  } catch (error) {
-    // The rules let no certificate pass that cannot be used; should they, it concerns this handshake alone.
-    done(error instanceof Error ? error : new Error(String(error)));
-  }
 }

@@ -107,7 +107,7 @@ export type Sni = Message<"holdfast.config.v1.Sni"> & {
   id: string;
 
   /**
-   * A host name; one "*" as the first or the last character is a wildcard. Required, unique in the workspace.
+   * A host name; one "*" as the first or the last character is a wildcard, and "*" alone is for clients that ask for no other name. Required, unique in the workspace.
    *
    * @generated from field: string name = 2;
    */
