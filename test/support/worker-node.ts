@@ -60,13 +60,23 @@ export class WorkerNode implements AsyncDisposable {
       await Upstream.start(handle),
       workers,
     );
-    await node.admin.config.transact({
+    try {
+      await node.#begin();
+      return node;
+    } catch (error) {
+      await node[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #begin(): Promise<void> {
+    await this.admin.config.transact({
       operations: [
         putting(
           resource("service", {
             name: "s",
             host: "127.0.0.1",
-            port: node.upstream.port,
+            port: this.upstream.port,
           }),
         ),
         putting(
@@ -78,9 +88,8 @@ export class WorkerNode implements AsyncDisposable {
         ),
       ],
     });
-    await node.startDp();
-    await node.untilServed("1");
-    return node;
+    await this.startDp();
+    await this.untilServed("1");
   }
 
   get dp(): HoldfastProcess {
