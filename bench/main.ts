@@ -1,8 +1,10 @@
 import { catchUp } from "./catch-up.ts";
 import { fanout } from "./fanout.ts";
 import { propagate } from "./propagate.ts";
+import { churn } from "./proxy/churn.ts";
 import { proxy } from "./proxy/proxy.ts";
 import { router } from "./router.ts";
+import { soak } from "./proxy/soak.ts";
 import { size } from "./size.ts";
 import { slow } from "./slow.ts";
 import { storm } from "./storm.ts";
@@ -21,6 +23,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     about:
       "a node that was cut off during 10,000 changes to 1,000 keys, beside etcd",
     run: catchUp,
+  },
+  churn: {
+    about: "what clients notice of 100 changes a second to 10,000 routes",
+    run: churn,
   },
   fanout: {
     about:
@@ -48,6 +54,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   slow: {
     about: "one node that reads nothing for 10 minutes beside 1,000 that do",
     run: slow,
+  },
+  soak: {
+    about: "whether memory grows in 10 minutes of proxying and changing",
+    run: soak,
   },
   storm: {
     about:

@@ -21,6 +21,8 @@ export interface GatewayPlan {
   readonly upstreamPort: number;
   /** Absent: the gateway's own. */
   readonly forwarder?: "http-proxy";
+  /** Whether clients come with TLS. */
+  readonly secure?: boolean;
 }
 
 /** How changing went. */
@@ -70,8 +72,11 @@ export function proxyGateway(): ProxyGateway & Calls {
       await serve(
         [...proxyConfiguration(routes, plugins, upstreamPort)].map(entryOf),
       );
-      await gateway.open({ host: "127.0.0.1", port: 0 });
-      return Number(gateway.address.split(":").at(-1));
+      const anyPort = { host: "127.0.0.1", port: 0 };
+      await gateway.open(anyPort, plan.secure === true ? anyPort : undefined);
+      const address =
+        plan.secure === true ? gateway.tlsAddress : gateway.address;
+      return Number(address.split(":").at(-1));
     },
     churn: async (perSecond, durationMs) => {
       const startMs = performance.now();

@@ -1,0 +1,179 @@
+import type { CloseStack } from "../../src/runtime/close-stack.ts";
+import type { ProxyBare } from "../roles/proxy-bare.ts";
+import type { GatewayPlan, ProxyGateway } from "../roles/proxy-gateway.ts";
+import type { ProxyLoad } from "../roles/proxy-load.ts";
+import { Child } from "../support/child.ts";
+import { cpuUs, residentBytes } from "../support/process-figures.ts";
+import { median, megabytes, short, table } from "../support/statistics.ts";
+import type { TempDir } from "../support/temp-dir.ts";
+import { makeKeyPair } from "../support/tls.ts";
+import { PEERS, startPeer } from "./peers.ts";
+import { proxyRequests } from "./routes.ts";
+
+/** Clients' connections. */
+export const CONNECTIONS = 64;
+/** What all are compared with. */
+const BARE = "bare http-proxy";
+
+/** A proxy that runs. */
+interface Contender {
+  readonly name: string;
+  readonly pid: number;
+  readonly port: number;
+  readonly secure: boolean;
+  readonly requests: readonly string[];
+  readonly samples: Sample[];
+}
+
+interface Sample {
+  readonly perCpuSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** A gateway that takes part, but for its upstream. */
+export type Plan = Omit<GatewayPlan, "upstreamPort">;
+
+/** Proxies to one upstream, measured in turn. The first is the one that all are compared with. */
+export class Contenders {
+  readonly #stack: CloseStack;
+  readonly #built: string;
+  readonly #upstream: { readonly port: number; readonly bodyBytes: number };
+  readonly #all: Contender[] = [];
+
+  constructor(
+    stack: CloseStack,
+    built: string,
+    upstream: { readonly port: number; readonly bodyBytes: number },
+  ) {
+    this.#stack = stack;
+    this.#built = built;
+    this.#upstream = upstream;
+  }
+
+  /** http-proxy by itself. */
+  async addBare(secureIn?: TempDir): Promise<void> {
+    const bare = this.#stack.use(
+      await Child.start<ProxyBare>("proxy-bare", this.#built),
+    );
+    const tls =
+      secureIn === undefined ? undefined : await makeKeyPair(secureIn);
+    const port = await bare.call("start", this.#upstream.port, tls);
+    this.#add(BARE, bare.pid, port, { secure: tls !== undefined });
+  }
+
+  async addGateway(plan: Plan): Promise<void> {
+    const gateway = this.#stack.use(
+      await Child.start<ProxyGateway>("proxy-gateway", this.#built),
+    );
+    const port = await gateway.call("start", {
+      ...plan,
+      upstreamPort: this.#upstream.port,
+    });
+    this.#add(nameOf(plan), gateway.pid, port, plan);
+  }
+
+  async addPeers(
+    directory: TempDir,
+    print: (text: string) => void,
+  ): Promise<void> {
+    for (const name of PEERS) {
+      const peer = await startPeer(name, directory, this.#upstream.port);
+      if (peer === undefined) print(`${name} is not installed: left out`);
+      else this.#add(name, this.#stack.use(peer).pid, peer.port, {});
+    }
+  }
+
+  /** One round: each in turn. */
+  async measure(
+    load: Child<ProxyLoad>,
+    durationMs: number,
+    keep: boolean,
+  ): Promise<void> {
+    for (const contender of this.#all) {
+      const sample = await this.#sample(load, contender, durationMs);
+      if (keep) contender.samples.push(sample);
+    }
+  }
+
+  table(): string {
+    return tableOf(this.#all);
+  }
+
+  #add(
+    name: string,
+    pid: number,
+    port: number,
+    { routes = 1, secure = false }: Partial<Plan>,
+  ): void {
+    this.#all.push({
+      name,
+      pid,
+      port,
+      secure,
+      requests: proxyRequests(routes),
+      samples: [],
+    });
+  }
+
+  async #sample(
+    load: Child<ProxyLoad>,
+    { name, pid, port, secure, requests }: Contender,
+    durationMs: number,
+  ): Promise<Sample> {
+    const cpuBefore = cpuUs(pid);
+    const result = await load.call("run", {
+      port,
+      secure,
+      connections: CONNECTIONS,
+      requests,
+      bodyBytes: this.#upstream.bodyBytes,
+      durationMs,
+      rate: 0,
+    });
+    const cpu = cpuUs(pid) - cpuBefore;
+    if (result.failures.length > 0)
+      throw new Error(`${name}: ${result.failures.join(", ")}`);
+    const { p50Ms, p99Ms } = result;
+    return { perCpuSecond: (result.requests * 1e6) / cpu, p50Ms, p99Ms };
+  }
+}
+
+function nameOf({ routes, plugins, forwarder }: Plan): string {
+  return [
+    `Holdfast, ${routes.toLocaleString("en")} ${routes === 1 ? "route" : "routes"}`,
+    ...(plugins.length === 0 ? [] : [plugins.join(" + ")]),
+    ...(forwarder === undefined ? [] : [`over ${forwarder}`]),
+  ].join(", ");
+}
+
+function tableOf(contenders: readonly Contender[]): string {
+  const [bare] = contenders;
+  return table(
+    [
+      "proxy",
+      `× ${BARE} [rounds]`,
+      "requests per second of its CPU [rounds]",
+      "p50 / p99, ms",
+      "memory, MB",
+    ],
+    contenders.map(({ name, samples, pid }) => {
+      const ratios = samples.map(
+        ({ perCpuSecond }, i) =>
+          perCpuSecond / (bare?.samples[i]?.perCpuSecond ?? NaN),
+      );
+      const rates = samples.map(({ perCpuSecond }) => perCpuSecond);
+      return [
+        name,
+        `**${short(median(ratios))}** ${range(ratios)}`,
+        `${short(median(rates))} ${range(rates)}`,
+        `${short(median(samples.map(({ p50Ms }) => p50Ms)))} / ${short(median(samples.map(({ p99Ms }) => p99Ms)))}`,
+        megabytes(residentBytes(pid).now),
+      ];
+    }),
+  );
+}
+
+function range(values: readonly number[]): string {
+  return `[${short(Math.min(...values))}–${short(Math.max(...values))}]`;
+}
