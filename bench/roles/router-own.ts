@@ -145,6 +145,7 @@ function contextOf(): Omit<CompileContext, "previous"> {
       logger: silentLogger,
       counters: new LocalCounters({ clock: systemClock }),
       metrics: undefined,
+      upstreams: () => [],
     }),
     features: KINDS.map((kind) => ({ name: `kind/${kind}`, version: 1 })),
     agents: new AgentPool(systemClock),

@@ -122,7 +122,7 @@ export interface UpstreamRequest {
 }
 
 /** A request that has come in and has no route yet. */
-export interface Arrival {
+interface Arrival {
   /** The id that the client and the upstream see too. */
   readonly id: string;
   readonly request: ClientRequest;

@@ -1,6 +1,5 @@
 /** What a template looks a value up in. */
-export type TemplateSource =
-  "headers" | "query_params" | "uri_captures" | "shared";
+type TemplateSource = "headers" | "query_params" | "uri_captures" | "shared";
 
 /** What is looked up: where, and by which names or numbers. */
 export interface TemplateLookup {

@@ -1,9 +1,5 @@
 import type { MutableHeaders } from "../plugin.ts";
 
-/** A form in which a trace context is written into headers. */
-export type TraceForm =
-  "w3c" | "b3" | "b3-single" | "jaeger" | "ot" | "datadog" | "gcp" | "aws";
-
 /** Where a request belongs in somebody's trace. */
 export interface TraceContext {
   /** 32 hexadecimal digits. */

@@ -2,7 +2,7 @@ import type { RequestTransformerConfig } from "../../../gen/holdfast/plugin/v1/r
 import { compileTemplate, type Template } from "./template.ts";
 
 /** Something that is set. */
-export interface Setting {
+interface Setting {
   readonly name: string;
   readonly value: Template;
 }

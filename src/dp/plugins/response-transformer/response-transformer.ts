@@ -6,7 +6,7 @@ import { definePlugin, type MutableHeaders } from "../plugin.ts";
 import { jsonSteps, transformJson } from "./json.ts";
 
 /** The largest JSON that is transformed. */
-export const MAX_BODY_BYTES = 8 * 1024 * 1024;
+const MAX_BODY_BYTES = 8 * 1024 * 1024;
 
 /** "response-transformer": changes answers before they go to the client. */
 export const responseTransformer = definePlugin({
