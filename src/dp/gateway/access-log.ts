@@ -115,7 +115,7 @@ export function accessLine(entry: LogEntry): string {
     request_ms: latencies.request,
     gateway_ms: latencies.gateway,
     upstream_ms: latencies.proxy,
-    revision: String(entry.revision),
+    revision: entry.revision === 0n ? null : String(entry.revision),
     route: named(entry.route),
     service: named(entry.service),
     consumer:

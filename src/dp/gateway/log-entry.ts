@@ -100,7 +100,7 @@ export interface LogEntry {
   /** What proved it; undefined for an anonymous consumer. */
   readonly credentialId: string | undefined;
   readonly workspace: string;
-  /** Of the configuration that served the request. */
+  /** Of the configuration that served the request; 0 before there was any. */
   readonly revision: bigint;
   /** Who made the answer. */
   readonly source: "upstream" | "gateway";

@@ -1,10 +1,18 @@
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import type { Answer, MutableHeaders } from "../plugins/plugin.ts";
-import { LIMITS } from "./downstream/limits.ts";
+import type { Answer } from "../plugins/plugin.ts";
 import type { Arrived, DownstreamConnection } from "./downstream/message.ts";
 import { RoutedExchange } from "./exchange.ts";
+import {
+  NO_CONFIGURATION,
+  NO_ROUTE,
+  NO_SERVICE,
+  refusalOf,
+  type OwnAnswer,
+} from "./answers/own-answers.ts";
 import type { Reason } from "./answers/reason.ts";
+import { ownHeaders, type Matched } from "./headers/told.ts";
+import { hostToSend, planPath } from "./plan-upstream.ts";
 import type { LogEntry } from "./log-entry.ts";
 import type { UpstreamResponse } from "./proxy/messages.ts";
 import { RequestNotes } from "./request-notes.ts";
@@ -22,7 +30,6 @@ import { grpcMismatch } from "./grpc/grpc-mismatch.ts";
 import type { Forwarder } from "./proxy/forward.ts";
 import {
   InboundRequest,
-  isReadable,
   readTarget,
   type RequestTarget,
 } from "./proxy/inbound.ts";
@@ -31,9 +38,7 @@ import { RequestBody } from "./proxy/request-body.ts";
 import { sendAnswer, upgradeToHttps } from "./proxy/responses.ts";
 import { RequestFacts } from "./request-facts.ts";
 import type { Watcher } from "./proxy/watch.ts";
-import type { PathMatch } from "./router/conditions.ts";
 import type { Runtime, ServedRoute, ServedService } from "./runtime.ts";
-import { upstreamPath } from "./upstream-path.ts";
 
 /** How a request ended. */
 export interface Served {
@@ -98,7 +103,7 @@ class Serving {
   /** What a trusted proxy in front says. */
   readonly #forwarded: Forwarded | undefined;
   #continued = false;
-  #matched: Pick<Plan, "route" | "service"> | undefined;
+  #matched: Matched | undefined;
   #plugins: PluginRun | undefined;
   #exchange: RoutedExchange | undefined;
   /** Undefined when nobody will log the request. */
@@ -143,25 +148,13 @@ class Serving {
     this.#workspace = runtime?.snapshot.workspace ?? "";
     const target = readTarget(request, connection);
     this.#target = target;
-    if (target === undefined || !isReadable(request)) {
-      this.#answer(BAD_REQUEST, "bad-request");
-      return undefined;
-    }
-    if ((request.url?.length ?? 0) > LIMITS.uriLength) {
-      this.#answer(URI_TOO_LONG, "uri-too-long");
-      return undefined;
-    }
-    if (isUnmet(request.headers.expect)) {
-      this.#answer(EXPECTATION_FAILED, "expectation");
-      return undefined;
-    }
-    // It would repeat to the client what proxies on the way have added.
-    if (request.method === "TRACE") {
-      this.#answer(METHOD_NOT_ALLOWED, "method-not-allowed");
+    const refusal = refusalOf(request, target);
+    if (target === undefined || refusal !== undefined) {
+      if (refusal !== undefined) this.#answerOwn(refusal);
       return undefined;
     }
     if (runtime === undefined) {
-      this.#answer(NO_CONFIGURATION, "no-configuration");
+      this.#answerOwn(NO_CONFIGURATION);
       return undefined;
     }
     const gate = this.#tools.pluginGate();
@@ -212,7 +205,7 @@ class Serving {
       plugins.unrouted(chains);
       exchange.release();
       if (plugins.logs) this.#takeNotes();
-      if (early === undefined) this.#answer(NO_ROUTE, "no-route");
+      if (early === undefined) this.#answerOwn(NO_ROUTE);
       else this.#answer(early, "plugin");
       return undefined;
     }
@@ -284,7 +277,7 @@ class Serving {
   async forward(plan: Plan): Promise<void> {
     const { route, service, target, upstream, facts } = plan;
     if (service === undefined) {
-      this.#answer(NO_SERVICE, "no-service");
+      this.#answerOwn(NO_SERVICE);
       return;
     }
     const { clock, failures } = this.#tools;
@@ -350,6 +343,10 @@ class Serving {
     else this.#dropBody();
   }
 
+  #answerOwn({ answer, reason }: OwnAnswer): void {
+    this.#answer(answer, reason);
+  }
+
   #answerFailure(failure: Failure): void {
     this.#answer(failureAnswer(failure), failure.reason);
   }
@@ -379,19 +376,10 @@ class Serving {
 
   /** The headers of our own that the answer gets. */
   #head(): OwnHeaders {
-    const { plain, revision, debug } = this.#tools.headers;
-    const asked = debug && this.#arrived.request.headers["kong-debug"] === "1";
-    if (!revision && !asked) return plain;
-    const served = this.#revision;
-    const matched = asked ? this.#matched : undefined;
-    return {
-      ...plain,
-      tell: (headers) => {
-        if (revision && served !== undefined)
-          headers.set(REVISION, String(served));
-        if (matched !== undefined) tellRoute(headers, matched);
-      },
-    };
+    const { headers } = this.#tools;
+    const asked =
+      headers.debug && this.#arrived.request.headers["kong-debug"] === "1";
+    return ownHeaders(headers, asked, this.#revision, this.#matched);
   }
 
   /** What is left of the body is read and thrown away, so that the connection serves again; but not for ever. */
@@ -477,89 +465,4 @@ interface Plan {
   readonly target: RequestTarget;
   readonly upstream: OutboundRequest;
   readonly facts: RequestFacts;
-}
-
-const BAD_REQUEST: Answer = { status: 400, message: "Bad request" };
-const URI_TOO_LONG: Answer = { status: 414, message: "URI too long" };
-const METHOD_NOT_ALLOWED: Answer = {
-  status: 405,
-  message: "Method not allowed",
-};
-const EXPECTATION_FAILED: Answer = {
-  status: 417,
-  message: "Expectation failed",
-};
-const NO_CONFIGURATION: Answer = {
-  status: 503,
-  message:
-    "no configuration yet: this data plane has not heard from a control plane",
-};
-const NO_ROUTE: Answer = {
-  status: 404,
-  message: "no Route matched with those values",
-};
-const NO_SERVICE: Answer = {
-  status: 503,
-  message: "no Service found with those values",
-};
-
-/** Whether a client expects something else than leave to send its body. */
-function isUnmet(expect: string | undefined): boolean {
-  return expect !== undefined && expect.toLowerCase() !== "100-continue";
-}
-
-const REVISION = "X-Holdfast-Revision";
-
-/** Answers a request that asks which route and service it met. */
-function tellRoute(
-  headers: MutableHeaders,
-  { route, service }: Pick<Plan, "route" | "service">,
-): void {
-  headers.set("Kong-Route-Id", route.id);
-  if (route.name !== "") headers.set("Kong-Route-Name", route.name);
-  if (service === undefined) return;
-  headers.set("Kong-Service-Id", service.id);
-  if (service.name !== "") headers.set("Kong-Service-Name", service.name);
-}
-
-/** Tells where the request will go, unless a plugin says otherwise. */
-function planPath(
-  upstream: OutboundRequest,
-  {
-    route: { stripPath: strip, pathHandling: version },
-    service,
-    path: { prefix },
-  }: {
-    readonly route: ServedRoute;
-    readonly service: ServedService;
-    readonly path: PathMatch;
-  },
-  target: RequestTarget,
-  forwarded: Forwarded | undefined,
-): void {
-  if (
-    strip &&
-    prefix !== "" &&
-    prefix !== "/" &&
-    forwarded?.prefix === undefined
-  )
-    upstream.headers.set("X-Forwarded-Prefix", prefix);
-  upstream.planPath(() =>
-    upstreamPath(target.path, prefix, {
-      servicePath: service.path,
-      strip,
-      version,
-    }),
-  );
-}
-
-/** The Host header that goes upstream, when it is not the target's: a plugin's, or the client's. */
-function hostToSend(
-  { preserveHost }: ServedRoute,
-  { hostHeader }: RequestTarget,
-  { headers }: OutboundRequest,
-): string | undefined {
-  const [host] = headers.get("Host");
-  if (host !== undefined) return host;
-  return preserveHost && hostHeader !== "" ? hostHeader : undefined;
 }
