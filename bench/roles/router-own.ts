@@ -6,6 +6,7 @@ import {
 import { PluginPool } from "../../src/dp/gateway/plugin-pool.ts";
 import { AgentPool } from "../../src/dp/gateway/proxy/agents.ts";
 import type { Runtime } from "../../src/dp/gateway/runtime.ts";
+import { Upstreams } from "../../src/dp/gateway/upstreams/upstreams.ts";
 import { LocalCounters } from "../../src/dp/plugins/counters.ts";
 import type { Resource } from "../../src/gen/holdfast/config/v1/resource_pb.js";
 import { cursorOf } from "../../src/model/cursor.ts";
@@ -149,7 +150,11 @@ function contextOf(): Omit<CompileContext, "previous"> {
     }),
     features: KINDS.map((kind) => ({ name: `kind/${kind}`, version: 1 })),
     agents: new AgentPool(systemClock),
-    random: Math.random,
+    upstreams: new Upstreams({
+      clock: systemClock,
+      logger: silentLogger,
+      random: Math.random,
+    }),
     tlsVerify: false,
     onUnsupported: "refuse",
   };

@@ -71,9 +71,9 @@ function newRouter(): Peer {
             findMyWay.Handler<findMyWay.HTTPVersion.V1>
           >();
           return {
-            get: (version) => handlers.get(String(version)) ?? null,
+            get: (version) => handlers.get(version) ?? null,
             set: (version, handler) => {
-              handlers.set(String(version), handler);
+              handlers.set(version, handler);
             },
           };
         },

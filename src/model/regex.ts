@@ -35,11 +35,12 @@ export function compileRegex(
   }
   const names = Object.entries(compiled.namedGroups());
   const groupCount = compiled.groupCount();
-  // Only whether there is a match is asked far more often than what matched, and costs a fifth.
+  // An expression that is often tried in vain gets a second form, which only says whether there is a match: that costs
+  // a fifth.
+  let inVain = 0;
   let atStart: RE2JS | undefined;
   const mayStart = (text: string): boolean => {
-    // A quotation without an end would take in what is put behind it.
-    if (source.includes("\\Q")) return true;
+    if (inVain < OFTEN) return true;
     atStart ??= RE2JS.compile(`\\A(?:${source})`);
     return atStart.test(text);
   };
@@ -50,7 +51,11 @@ export function compileRegex(
       matchStart: (text) => {
         if (!mayStart(text)) return undefined;
         const matcher = compiled.matcher(text);
-        if (!matcher.lookingAt()) return undefined;
+        if (!matcher.lookingAt()) {
+          // A quotation without an end would take in what is put behind it.
+          if (!source.includes("\\Q")) inVain++;
+          return undefined;
+        }
         const groups: (string | undefined)[] = [];
         for (let i = 1; i <= groupCount; i++)
           groups.push(matcher.group(i) ?? undefined);
@@ -65,6 +70,8 @@ export function compileRegex(
     },
   };
 }
+
+const OFTEN = 3;
 
 /** RE2's own words, but with a name for what Perl's engines have and RE2 has not. */
 function reasonOf(source: string, error: RE2JSSyntaxException): string {

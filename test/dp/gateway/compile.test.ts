@@ -6,62 +6,12 @@ import {
   type CompileContext,
   type Compiled,
 } from "../../../src/dp/gateway/compile/compile.ts";
-import { AgentPool } from "../../../src/dp/gateway/proxy/agents.ts";
 import type { Runtime } from "../../../src/dp/gateway/runtime.ts";
-import { PluginPool } from "../../../src/dp/gateway/plugin-pool.ts";
-import { LocalCounters } from "../../../src/dp/plugins/counters.ts";
-import { Upstreams } from "../../../src/dp/gateway/upstreams/upstreams.ts";
-import { PLUGINS } from "../../../src/dp/plugins/registry.ts";
 import { cursorOf } from "../../../src/model/cursor.ts";
-import { KINDS } from "../../../src/model/kinds.ts";
-import { runSlices } from "../../../src/model/slices.ts";
-import type { Entry, Snapshot } from "../../../src/model/snapshot.ts";
-import { systemClock } from "../../../src/runtime/clock.ts";
-import { silentLogger } from "../../../src/runtime/logger.ts";
+import type { Entry } from "../../../src/model/snapshot.ts";
+import { compile, contextOf } from "../../support/compiling.ts";
 import { entryOf, snapshotOf, withEntries } from "../../support/gateway.ts";
 import { id, resource } from "../../support/resources.ts";
-
-const UPSTREAMS = new Upstreams({
-  clock: systemClock,
-  logger: silentLogger,
-  random: () => 0.5,
-});
-
-function contextOf(some: Partial<CompileContext> = {}): CompileContext {
-  return {
-    plugins: PLUGINS,
-    instances: new PluginPool({
-      clock: systemClock,
-      uuid: () => "uuid",
-      pid: 1,
-      logger: silentLogger,
-      counters: new LocalCounters({ clock: systemClock }),
-      metrics: undefined,
-      upstreams: () => [],
-    }),
-    features: [
-      ...KINDS.map((kind) => ({ name: `kind/${kind}`, version: 1 })),
-      ...[...PLUGINS.keys()].map((name) => ({
-        name: `plugin/${name}`,
-        version: 1,
-      })),
-    ],
-    agents: new AgentPool(systemClock),
-    upstreams: UPSTREAMS,
-    tlsVerify: false,
-    onUnsupported: "refuse",
-    previous: undefined,
-    ...some,
-  };
-}
-
-function compile(
-  snapshot: Snapshot,
-  some: Partial<CompileContext> = {},
-): Compiled {
-  const cursor = cursorOf("e", 1n, snapshot.root);
-  return runSlices(compileSlices({ cursor, snapshot }, contextOf(some)));
-}
 
 function compileAll(
   resources: readonly Resource[],

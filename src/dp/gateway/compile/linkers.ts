@@ -1,4 +1,8 @@
-import { authorityLinker, certificateLinker, serverNameLinker } from "./link-certificates.ts";
+import {
+  authorityLinker,
+  certificateLinker,
+  serverNameLinker,
+} from "./link-certificates.ts";
 import {
   consumerLinker,
   groupLinker,

@@ -35,13 +35,13 @@ export function routeDraft(route: Route): RouteDraft {
           name,
           serviceId: route.service?.id,
           conditions: {
-            methods: new Set(route.methods),
+            methods: setOf(route.methods),
             hosts: route.hosts.map(readHost),
             paths: orderPaths(route.paths.map(readPath)),
             headers: Object.entries(route.headers).map(([header, { values }]) =>
               readHeader(header, values),
             ),
-            snis: new Set(route.snis.map((name) => name.toLowerCase())),
+            snis: setOf(route.snis.map((name) => name.toLowerCase())),
             regexPriority: route.regexPriority,
           },
           httpsOnly: !grpc && !protocols.includes("http"),
@@ -57,6 +57,13 @@ export function routeDraft(route: Route): RouteDraft {
 
 /** The protocols of routes that are served. */
 const SERVED: ReadonlySet<string> = new Set(["http", "https", "grpc", "grpcs"]);
+
+const NONE: ReadonlySet<string> = new Set();
+
+/** Most routes have no methods or no server names: one empty set does for all of them. */
+function setOf(texts: readonly string[]): ReadonlySet<string> {
+  return texts.length === 0 ? NONE : new Set(texts);
+}
 
 function readHost(text: string): HostPattern {
   const parsed = parseHostPattern(text);

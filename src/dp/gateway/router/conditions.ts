@@ -94,6 +94,11 @@ export function matchesAllButPath(
 
 const NO_PATH: PathMatch = { prefix: "", groups: [], named: new Map() };
 
+/** What a prefix of so many characters matched. */
+export function prefixMatch(path: string, length: number): PathMatch {
+  return { ...NO_PATH, prefix: path.slice(0, length) };
+}
+
 /** How a request's path matches; undefined when it does not. */
 export function matchPath(
   paths: readonly PathPattern[],

@@ -85,22 +85,27 @@ export function withoutText<T>(
   return top;
 }
 
-/** The items of each text that a path begins with, from the shortest text on: appended to `found`. */
-export function findTexts<T>(
-  root: PathNode<T>,
-  path: string,
-  found: RankList<T>[],
-): void {
+/** The items of one text that a path begins with. */
+export interface FoundText<T> {
+  readonly items: RankList<T>;
+  /** Of the text. */
+  readonly length: number;
+}
+
+/** The items of each text that a path begins with, from the shortest text on. */
+export function findTexts<T>(root: PathNode<T>, path: string): FoundText<T>[] {
+  const found: FoundText<T>[] = [];
   let node = root;
   let at = 0;
   while (path.startsWith(node.text, at)) {
     at += node.text.length;
-    if (node.items !== undefined) found.push(node.items);
-    if (at >= path.length || node.firsts === "") return;
+    if (node.items !== undefined) found.push({ items: node.items, length: at });
+    if (at >= path.length || node.firsts === "") return found;
     const child = node.children[node.firsts.indexOf(path.charAt(at))];
-    if (child === undefined) return;
+    if (child === undefined) return found;
     node = child;
   }
+  return found;
 }
 
 /** Whether a tree has a node for exactly this text. */

@@ -4,16 +4,19 @@ import { newEdit } from "../shared-map.ts";
 import {
   matchesAllButPath,
   matchPath,
+  prefixMatch,
   type PathMatch,
   type PathPattern,
   type RouteRequest,
 } from "./conditions.ts";
 import { forHost, noHosts, withHost, type HostIndex } from "./host-index.ts";
+import { neededPairs, NO_PAIRS, PathPairs } from "./letter-pairs.ts";
 import { literalPrefix } from "./literal-prefix.ts";
 import {
   findTexts,
   withoutText,
   withText,
+  type FoundText,
   type PathNode,
 } from "./path-tree.ts";
 import {
@@ -22,7 +25,6 @@ import {
   type Prioritised,
   type Rank,
 } from "./priority.ts";
-import type { RankList } from "./rank-list.ts";
 
 /** The route of a request, and how its path matched. */
 export interface RouterMatch<Route> {
@@ -38,6 +40,10 @@ export interface RouteChange<Route> {
 
 interface Ranked<Route> extends Rank {
   readonly route: Route;
+  /** What a path must have for this route's only one to match: seen without looking at the route itself. */
+  readonly pairs: number;
+  /** Whether nothing is left to be looked at when its host and the beginning of its path are found. */
+  readonly plain: boolean;
 }
 
 type Trees<Route> = HostIndex<PathNode<Ranked<Route>>>;
@@ -77,7 +83,7 @@ export class Router<Route extends Prioritised> {
       ] as const) {
         if (route === undefined) continue;
         size += change === withText ? 1 : -1;
-        const item: Ranked<Route> = { ...rankOf(route), route };
+        const item = rankedOf(route);
         for (const { host, text } of placesOf(route)) {
           trees = withHost(
             trees,
@@ -98,13 +104,12 @@ export class Router<Route extends Prioritised> {
   /** The route of a request. */
   match(request: RouteRequest): RouterMatch<Route> | undefined {
     let best: Candidate<Route> | undefined;
-    const found: RankList<Ranked<Route>>[] = [];
+    const pairs = new PathPairs(request.path);
     forHost(this.#trees, request.host, (tree) => {
-      found.length = 0;
-      findTexts(tree, request.path, found);
+      const found = findTexts(tree, request.path);
       // Most likely the one with the longest path goes first, and then most others need not be looked at.
       for (let i = found.length - 1; i >= 0; i--)
-        best = firstOf(found[i] ?? [], request, best) ?? best;
+        best = firstOf(found[i], request, pairs, best) ?? best;
     });
     return best && { route: best.item.route, path: best.path };
   }
@@ -117,21 +122,40 @@ interface Candidate<Route> {
 
 /** The first of a list that matches, if it goes before what was found elsewhere. */
 function firstOf<Route extends Prioritised>(
-  list: RankList<Ranked<Route>>,
+  found: FoundText<Ranked<Route>> | undefined,
   request: RouteRequest,
+  pairs: PathPairs,
   best: Candidate<Route> | undefined,
 ): Candidate<Route> | undefined {
-  for (const run of list)
+  if (found === undefined) return undefined;
+  for (const run of found.items)
     for (const item of run) {
+      if (!pairs.mayHave(item.pairs)) continue;
       // What follows in the list is no better either.
       if (best !== undefined && compareRanks(item, best.item) >= 0)
         return undefined;
+      if (item.plain)
+        return { item, path: prefixMatch(request.path, found.length) };
       const { conditions } = item.route;
       if (!matchesAllButPath(conditions, request)) continue;
       const path = matchPath(conditions.paths, request.path);
       if (path !== undefined) return { item, path };
     }
   return undefined;
+}
+
+function rankedOf<Route extends Prioritised>(route: Route): Ranked<Route> {
+  const { hosts, paths, methods, headers, snis } = route.conditions;
+  const [path, ...others] = paths;
+  const pairs =
+    path?.type === "regex" && others.length === 0
+      ? neededPairs(path.needs)
+      : NO_PAIRS;
+  const plain =
+    methods.size + snis.size + headers.length === 0 &&
+    hosts.every(({ port }) => port === undefined) &&
+    paths.every(({ type }) => type === "prefix");
+  return { ...rankOf(route), route, pairs, plain };
 }
 
 /** Where a route stands: every host with every text that a path of it begins with. */

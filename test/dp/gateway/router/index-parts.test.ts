@@ -189,9 +189,11 @@ test("the tree finds all texts that a path begins with, whatever was put and tak
         const told = (): string =>
           JSON.stringify(
             paths.map((path) => {
-              const found: RankList<number>[] = [];
-              if (tree !== undefined) findTexts(tree, path, found);
-              return found.map((list) => list.flat());
+              const found = tree === undefined ? [] : findTexts(tree, path);
+              return found.map(({ items, length }) => [
+                path.slice(0, length),
+                ...items.flat(),
+              ]);
             }),
           );
         const expected = (): string =>
@@ -200,7 +202,10 @@ test("the tree finds all texts that a path begins with, whatever was put and tak
               [...model]
                 .filter(([text, { size }]) => size > 0 && path.startsWith(text))
                 .sort(([a], [b]) => a.length - b.length)
-                .map(([, items]) => [...items].sort(compareNumbers)),
+                .map(([text, items]) => [
+                  text,
+                  ...[...items].sort(compareNumbers),
+                ]),
             ),
           );
         for (const { text, item, put, together } of changes) {
