@@ -5,7 +5,7 @@ import type { Explained } from "./gateway/explain/explain.ts";
 import type { ExplainQuestion } from "./gateway/explain/question.ts";
 
 /** Where it is. */
-export const EXPLAIN_PATH = "/status/explain";
+const EXPLAIN_PATH = "/status/explain";
 
 /** The most bytes of a question. */
 const MAX_BYTES = 256 * 1024;

@@ -6,7 +6,7 @@ import { LineFile, type LineTarget } from "../../runtime/line-file.ts";
 import type { LogEntry } from "./log-entry.ts";
 
 /** The access log cannot be written. */
-export class AccessLogError extends Error {
+class AccessLogError extends Error {
   override readonly name = "AccessLogError";
 
   constructor(path: string, cause: unknown) {
@@ -94,7 +94,7 @@ export async function checkAccessLog(target: string): Promise<void> {
 }
 
 /** A request as the access log tells it: one line, with its end. */
-export function accessLine(entry: LogEntry): string {
+function accessLine(entry: LogEntry): string {
   const { request, response, latencies } = entry;
   const line = {
     event: "request",

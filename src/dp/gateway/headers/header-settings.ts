@@ -23,7 +23,7 @@ export interface HeaderOptions {
 }
 
 /** How the gateway's own headers are named. */
-export interface HeaderNames {
+interface HeaderNames {
   readonly requestId: string;
   readonly proxyLatency: string;
   readonly upstreamLatency: string;
