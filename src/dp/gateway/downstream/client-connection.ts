@@ -26,7 +26,17 @@ export class ClientConnection {
 
   /** The connection as its next request sees it. */
   next(): DownstreamConnection {
-    return { ...this.#facts, requests: ++this.#requests };
+    const facts = this.#facts;
+    // Field by field: spreading costs many times as much, and this is done for each request.
+    return {
+      scheme: facts.scheme,
+      serverName: facts.serverName,
+      remoteAddress: facts.remoteAddress,
+      localAddress: facts.localAddress,
+      localPort: facts.localPort,
+      serial: facts.serial,
+      requests: ++this.#requests,
+    };
   }
 }
 
