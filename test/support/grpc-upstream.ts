@@ -73,9 +73,14 @@ export class GrpcUpstream implements AsyncDisposable {
     );
   }
 
-  /** Stops taking calls; those under way may end. */
+  /** Tells who is connected to take calls elsewhere; those under way may end. New connections are taken. */
   drain(): void {
-    this.#server.drain(`127.0.0.1:${this.port}`, 1_000);
+    this.#server.drain(`127.0.0.1:${this.port}`, 60_000);
+  }
+
+  /** Cuts who is connected. New connections are taken. */
+  cut(): void {
+    this.#server.drain(`127.0.0.1:${this.port}`, 0);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -107,7 +112,9 @@ export class GrpcUpstream implements AsyncDisposable {
     };
     const join: handleClientStreamingCall<string, string> = (call, done) => {
       const words: string[] = [];
-      call.on("data", (word: string) => words.push(word));
+      call.on("data", (word: string) => {
+        words.push(word);
+      });
       call.on("end", () => {
         done(null, words.join(" "));
       });

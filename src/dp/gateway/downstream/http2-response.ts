@@ -3,9 +3,6 @@ import type { OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { DownstreamResponse } from "./message.ts";
 import { toHttp2Headers } from "../http2/raw-headers.ts";
 
-/** What a stream is reset with whose answer breaks off. */
-const INTERNAL_ERROR = 0x2;
-
 /**
  * The answer to a request that came by HTTP/2. Its head waits for what follows: one that nothing follows ends the stream
  * itself, which is how gRPC tells a call that failed at once.
@@ -81,7 +78,8 @@ export class Http2Response extends EventEmitter implements DownstreamResponse {
   }
 
   destroy(): void {
-    if (!this.#stream.closed) this.#stream.close(INTERNAL_ERROR);
+    // Not `close`: that would first end what is under way as if it were whole.
+    this.#stream.destroy(new Error("the answer broke off"));
   }
 
   get #isOpen(): boolean {

@@ -51,6 +51,7 @@ class Http2Call extends EventEmitter implements SentRequest {
   #answer: (answered: Answered) => void = () => undefined;
   #stream: ClientHttp2Stream | undefined;
   #trailers: OutgoingHttpHeaders = {};
+  readonly #abort = new AbortController();
   #givenUp: Error | undefined;
   #over = false;
 
@@ -72,7 +73,7 @@ class Http2Call extends EventEmitter implements SentRequest {
       return exchangeFailure(this.#givenUp, true);
     let stream: ClientHttp2Stream;
     try {
-      stream = this.#session.request(headers);
+      stream = this.#session.request(headers, this.#abort.signal);
     } catch (error) {
       // The connection ended between being ready and now: nothing was sent.
       return { ...exchangeFailure(error, true), reason: "unreachable" };
@@ -104,7 +105,8 @@ class Http2Call extends EventEmitter implements SentRequest {
     const stream = this.#stream;
     if (reason instanceof TimedOut) this.#session.doubt();
     if (stream === undefined) this.#release();
-    else if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+    // Not the stream's `close`: that would first end the request as if it were whole.
+    else this.#abort.abort();
   }
 
   #follow(stream: ClientHttp2Stream): void {
@@ -134,9 +136,7 @@ class Http2Call extends EventEmitter implements SentRequest {
       const why =
         this.#givenUp ??
         error ??
-        new Error(
-          `the upstream reset the stream with code ${stream.rstCode}`,
-        );
+        new Error(`the upstream reset the stream with code ${stream.rstCode}`);
       // Refused: the upstream says that it has not looked at it.
       this.#answer({ type: "failed", failure: exchangeFailure(why, refused) });
     });

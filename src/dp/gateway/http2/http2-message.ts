@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import type { IncomingHttpHeaders } from "node:http";
-import { constants, type Http2Stream } from "node:http2";
+import type { Http2Stream } from "node:http2";
 import type { ReadMessage } from "../downstream/message.ts";
 import { withoutPseudoHeaders } from "./raw-headers.ts";
 
@@ -80,7 +80,8 @@ export class Http2Message extends EventEmitter implements ReadMessage {
   }
 
   destroy(): this {
-    if (!this.#stream.closed) this.#stream.close(constants.NGHTTP2_CANCEL);
+    // Not `close`: that would first end what is under way the other way as if it were whole.
+    this.#stream.destroy(new Error("nobody wants the rest"));
     return this;
   }
 }

@@ -115,10 +115,15 @@ export class UpstreamSession {
   /**
    * Sends the head of a request.
    *
+   * @param signal Takes it back (CANCEL).
    * @throws when the connection has ended meanwhile.
    */
-  request(headers: OutgoingHttpHeaders): ClientHttp2Stream {
+  request(
+    headers: OutgoingHttpHeaders,
+    signal: AbortSignal,
+  ): ClientHttp2Stream {
     return this.#session.request(headers, {
+      signal,
       endStream: false,
       waitForTrailers: true,
     });
