@@ -27,7 +27,9 @@ export function certificateProblems(certificate: Certificate): Problem[] {
           },
         ]
       : []),
-    ...certificate.snis.flatMap((sni, i) => serverNameProblems(sni, `snis[${i}]`)),
+    ...certificate.snis.flatMap((sni, i) =>
+      serverNameProblems(sni, `snis[${i}]`),
+    ),
   ];
 }
 

@@ -135,7 +135,6 @@ function sendable(name: string): string {
   return name;
 }
 
- 
 const ODD = /[^\t\x20-\x7e\x80-\xff]/;
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\0-\x08\x0a-\x1f\x7f]/g;
