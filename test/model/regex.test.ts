@@ -1,3 +1,4 @@
+import { cpuUsage } from "node:process";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { compileRegex, type Regex } from "../../src/model/regex.ts";
@@ -59,6 +60,52 @@ describe("a regular expression", () => {
     const started = performance.now();
     expect(regex.matchStart(`/${"a".repeat(5000)}!`)).toBeUndefined();
     expect(performance.now() - started).toBeLessThan(2000);
+  });
+
+  test.each([
+    ["/(a*)*b", "a"],
+    ["/(a|aa)+$", "a"],
+    ["/(a|a?)+b", "a"],
+    ["/(.*)*(.*)*x$", "a"],
+    ["/([a-zA-Z]+)*1", "a"],
+    ["/(\\w+\\s?)*!", "ab "],
+    ["/((a{1,9}){1,9}){1,2}$", "a"],
+    ["(?i)/(x+x+)+y", "x"],
+  ])("%s takes time in proportion to the text", (source, unit) => {
+    const regex = compile(source);
+    const started = cpuUsage();
+    // Often enough to be read in its other form too.
+    for (let i = 0; i < 6; i++) {
+      const text = `/${unit.repeat(4000)}#`;
+      expect(regex.matchStart(text)).toBeUndefined();
+      expect(regex.test(text)).toBe(false);
+    }
+    // In microseconds, whatever else the machine does.
+    expect(cpuUsage(started).user).toBeLessThan(2_000_000);
+  });
+
+  test("says the same after it was tried in vain as before", () => {
+    const part = fc.constantFrom(
+      ...["/", "a", "b", ".", "\\d", "(a|b)", "[^b]", "|", "*", "+", "?"],
+      ...["{2}", "(?i)", "(?m)", "^", "$", "(", ")", "\\b", "\\Q|", "\\E"],
+    );
+    const texts = fc.array(
+      fc.string({ unit: fc.constantFrom("/", "a", "b", "1", "|", "A", "\n") }),
+      { minLength: 3, maxLength: 3 },
+    );
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 6 }), texts, (parts, some) => {
+        const source = parts.join("");
+        const often = compileRegex(source);
+        if (!often.ok) return;
+        for (let i = 0; i < 5; i++) often.regex.matchStart("\u0000");
+        for (const text of some)
+          expect(often.regex.matchStart(text)).toEqual(
+            compile(source).matchStart(text),
+          );
+      }),
+      { numRuns: 1000 },
+    );
   });
 
   test("never throws, whatever the text", () => {

@@ -38,6 +38,8 @@ interface Asked {
   readonly port?: number;
   readonly path?: string;
   readonly headers?: Readonly<Record<string, readonly string[]>>;
+  /** The server name of a request over TLS; absent: over plain http. Empty: none was sent. */
+  readonly sni?: string;
 }
 
 function requestOf({
@@ -46,13 +48,15 @@ function requestOf({
   port = 80,
   path = "/",
   headers = {},
+  sni,
 }: Asked): RouteRequest {
   return {
     method,
     host,
     port,
     path,
-    scheme: "http",
+    scheme: sni === undefined ? "http" : "https",
+    sni: sni === "" ? undefined : sni,
     header: (name) => headers[name] ?? [],
   };
 }
@@ -254,6 +258,25 @@ describe("matching", () => {
       {},
       true,
     ],
+    [
+      "a server name",
+      { snis: ["a.com", "b.com"], paths: ["/"] },
+      { sni: "b.com" },
+      true,
+    ],
+    [
+      "another server name",
+      { snis: ["a.com"], paths: ["/"] },
+      { sni: "c.com" },
+      false,
+    ],
+    ["no server name", { snis: ["a.com"], paths: ["/"] }, { sni: "" }, false],
+    [
+      "a server name that nobody asks about",
+      { paths: ["/"] },
+      { sni: "c.com" },
+      true,
+    ],
   ])("%s", (_what, route, asked, matches) => {
     expect(found([routeOf(1, route)], asked)).toBe(matches ? 1 : 0);
   });
@@ -405,6 +428,8 @@ function naive(
       any(route.methods, (m) => m === request.method) &&
       any(route.hosts, hostMatches) &&
       any(route.paths, pathMatches) &&
+      (request.scheme === "http" ||
+        any(route.snis, (name) => name === request.sni)) &&
       Object.entries(route.headers).every(([name, { values }]) =>
         request
           .header(name.toLowerCase())
@@ -476,6 +501,10 @@ const pathPatterns = [
   "~/a/[bc]",
   "~/b{0,1}",
   "~/a+",
+  "~/[a-z]+/b",
+  "~/\\w+/12",
+  "~/[a-z]/(?i)B/C",
+  "~/.*/x$",
 ];
 
 const subset = (items: readonly string[], maxLength = 2) =>
@@ -505,6 +534,8 @@ const requests = fc.record({
   port: fc.constantFrom(80, 8000),
   path: fc.constantFrom(...paths, "/zzz", "/b/7/y", "/abc"),
   method: fc.constantFrom("GET", "POST"),
+  sni: fc.constantFrom("", "a.com", "b.com"),
+  tls: fc.boolean(),
   headers: fc.dictionary(
     fc.constantFrom("v", "w"),
     fc.array(fc.constantFrom("1", "2", "x"), { minLength: 1, maxLength: 2 }),
@@ -520,7 +551,8 @@ test("the router agrees with walking all routes, for any routes and requests", (
         const routes = fields.map((f, i) => routeOf((i * 7919) % 1009, f));
         const router = routerOf(routes);
         for (const one of asked) {
-          const request = requestOf(one);
+          const { sni, tls, ...plain } = one;
+          const request = requestOf(tls ? { ...plain, sni } : plain);
           expect(router.match(request)?.route.id).toBe(naive(routes, request));
         }
       },
