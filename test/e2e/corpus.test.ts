@@ -106,6 +106,7 @@ describe.skipIf(!hasCorpus)(`files from the wild${corpusNote}`, () => {
     for (const original of resources) {
       const resource = clone(ResourceSchema, original);
       all.push(resource);
+      if (isLimited(resource)) changed.push(withoutLimits(resource));
       if (resource.kind.case !== "service") continue;
       const service = resource.kind.value;
       if (!["http", "https"].includes(service.protocol ?? "http")) continue;
@@ -189,7 +190,7 @@ describe.skipIf(!hasCorpus)(`files from the wild${corpusNote}`, () => {
           about,
           status: 200,
           index: upstreamOf.get(expected.service),
-          url: expected.url,
+          url: expected.url ?? url,
         });
         return "served";
       }
@@ -292,7 +293,9 @@ describe.skipIf(!hasCorpus)(`files from the wild${corpusNote}`, () => {
       async () => (await servedBy(strict)) === String(revision) || undefined,
       `revision ${revision} to be served`,
     );
-    const { warnings, revision: next } = await apply("flowforge.yml");
+    const { warnings, revision: next } = await apply(
+      "kong-vault-proxy-deck.yml",
+    );
     await served(next);
     const node = await eventually(async () => {
       const { nodes } = await client.nodes.listNodes({});
@@ -306,13 +309,7 @@ describe.skipIf(!hasCorpus)(`files from the wild${corpusNote}`, () => {
     const lacks = node.missingFeatures.map(
       (text) => /plugin\/([a-z-]+)/.exec(text)?.[1],
     );
-    expect(lacks).toEqual([
-      "file-log",
-      "prometheus",
-      "rate-limiting",
-      "request-size-limiting",
-      "response-transformer",
-    ]);
+    expect(lacks).toEqual(["kong-vault-proxy"]);
     const named = warnings.filter(({ nodes }) => nodes.includes(node.id));
     expect(new Set(named.map(({ name }) => name))).toEqual(new Set(lacks));
     expect(await servedBy(strict)).toBe(String(revision));
@@ -327,6 +324,18 @@ async function cursorOf({ config }: AdminClient): Promise<Cursor | undefined> {
 
 function message(answer: Asked): unknown {
   return answer.json()["message"];
+}
+
+/** Whether it counts requests: how many are sent here says nothing. */
+function isLimited({ kind }: Resource): boolean {
+  return kind.case === "plugin" && kind.value.name === "rate-limiting";
+}
+
+/** As it is, but nobody comes to its limits, and nobody waits for a server that is not here. */
+function withoutLimits(resource: Resource): Resource {
+  if (resource.kind.case === "plugin")
+    resource.kind.value.config = { year: 1_000_000_000, policy: "local" };
+  return resource;
 }
 
 /** Requests that meet a route's conditions: for each of its paths one, and one below it. */

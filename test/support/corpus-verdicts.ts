@@ -10,12 +10,12 @@ export const VERDICTS: Readonly<
   >
 > = {
   "aelf-kong-service.yml": {
-    asItIs: "42 without a plugin",
-    withoutLacking: "42 served",
+    asItIs: "42 by basic-auth",
+    withoutLacking: "42 by basic-auth",
   },
   "aivo-virtual-brain.yml": {
     refused:
-      'plugin "file-log": aivo-virtual-brain.yml:724:5: is declared twice: its combination of name, route, service, consumer is taken by that at aivo-virtual-brain.yml:696:5 (plugins[2])',
+      'plugin "file-log": config.custom_fields_by_lua["correlation_id"]: aivo-virtual-brain.yml:700:25: Lua is not run here',
   },
   "api-erichsen-konnect.yml": {
     refused:
@@ -37,24 +37,21 @@ export const VERDICTS: Readonly<
     refused:
       'consumer "harry": hmacauth_credentials: decktest-entities-with-options.yml:75:3: this kind of entity is not supported yet',
   },
-  "digit-core-storm.yml": {
-    asItIs: "36 without a plugin",
-    withoutLacking: "36 served",
-  },
+  "digit-core-storm.yml": { asItIs: "36 served", withoutLacking: "36 served" },
   "docker-kong-tracing-tcp.yml": {
     asItIs: "2 without a plugin",
     withoutLacking: "2 by key-auth, 2 served",
   },
   "e-cite-ansible.yml": {
-    asItIs: "12 without a plugin",
-    withoutLacking: "12 served, 6 by key-auth",
+    asItIs: "2 by acl, 4 served, 6 by basic-auth, 6 by key-auth",
+    withoutLacking: "2 by acl, 4 served, 6 by basic-auth, 6 by key-auth",
   },
   "fhir-server-konnect-dump.yml": {
     refused:
       "_konnect: fhir-server-konnect-dump.yml:2:1: this key of decK is not supported yet",
   },
   "flowforge.yml": {
-    asItIs: "58 without a plugin",
+    asItIs: "16 by key-auth, 58 served",
     withoutLacking: "16 by key-auth, 58 served",
   },
   "gsa-idva-ingress.yml": {
@@ -62,8 +59,10 @@ export const VERDICTS: Readonly<
       'service "sk-api": host: gsa-idva-ingress.yml:4:5: must be a host name (letters, digits, "-", "_", "."), an IP address or the name of an upstream, got "identity-idva-sk-api-${ENVIRONMENT_NAME}.apps.internal"',
   },
   "healthy-cameras.yml": {
-    asItIs: "2 https only, 46 without a plugin",
-    withoutLacking: "2 by key-auth, 2 https only, 44 served",
+    asItIs:
+      "2 by jwt, 2 by key-auth, 2 https only, 36 served, 6 without a plugin",
+    withoutLacking:
+      "2 by basic-auth, 2 by jwt, 2 by key-auth, 2 https only, 40 served",
   },
   "hr-token-exchange-konnect.yml": {
     refused:
@@ -86,43 +85,42 @@ export const VERDICTS: Readonly<
   },
   "kong-vault-proxy-deck.yml": {
     asItIs: "8 without a plugin",
-    withoutLacking: "8 by key-auth, 8 served",
+    withoutLacking: "4 by acl, 4 served, 8 by key-auth",
   },
   "munbon2.yml": {
     refused:
       "jwt_secret #1: key: munbon2.yml:433:5: is missing: in a file a credential must have it",
   },
-  "node-kong-setup.yml": {
-    asItIs: "2 without a plugin",
-    withoutLacking: "2 served",
-  },
+  "node-kong-setup.yml": { asItIs: "2 by jwt", withoutLacking: "2 by jwt" },
   "reconciler-wildcard-host.yml": {
     refused:
       "consumer_groups: reconciler-wildcard-host.yml:2:1: this kind of entity is not supported yet",
   },
   "sahool-unified.yml": {
-    asItIs: "148 without a plugin",
-    withoutLacking: "12 served, 136 by request-termination",
+    asItIs: "136 by request-termination, 4 by acl, 8 by jwt",
+    withoutLacking: "136 by request-termination, 4 by acl, 8 by jwt",
   },
   "smart-clinic-env-urls.yml": {
     refused:
       'service "auth-service": url: smart-clinic-env-urls.yml:10:10: "$AUTH_SERVICE_URL" is not of the form "protocol://host:port/path"',
   },
   "supabase-docker.yml": {
-    asItIs: "14 served, 18 without a plugin, 8 by request-termination",
-    withoutLacking: "12 by key-auth, 32 served, 8 by request-termination",
+    asItIs:
+      "12 by key-auth, 2 by basic-auth, 26 served, 4 without a plugin, 8 by request-termination",
+    withoutLacking:
+      "12 by key-auth, 2 by basic-auth, 30 served, 8 by request-termination",
   },
   "supos-db_export.yml": {
-    asItIs: "104 served, 4 without a plugin, 6 by key-auth",
+    asItIs: "106 served, 2 without a plugin, 6 by key-auth",
     withoutLacking: "108 served, 6 by key-auth",
   },
   "ticketremaster-template.yml": {
-    asItIs: "1 by no route, 37 without a plugin",
+    asItIs: "1 by no route, 23 by key-auth, 37 served",
     withoutLacking: "1 by no route, 23 by key-auth, 37 served",
   },
   "toll-hub.yml": {
-    asItIs: "12 without a plugin",
-    withoutLacking: "12 served",
+    asItIs: "4 served, 8 by jwt",
+    withoutLacking: "4 served, 8 by jwt",
   },
   "broken/acl-without-consumer-11.yml": {
     refused:
@@ -137,7 +135,7 @@ export const VERDICTS: Readonly<
       "_konnect: dup-nested-key-konnect.yml:3:1: this key of decK is not supported yet",
   },
   "broken/dup-toplevel-keys-21.yml": {
-    asItIs: "2 without a plugin",
+    asItIs: "2 served",
     withoutLacking: "2 served",
   },
   "broken/duplicate-service-names-21.yml": {
@@ -150,7 +148,7 @@ export const VERDICTS: Readonly<
       '_format_version: format-0.1-konnect-legacy.yml:1:18: expected one of "1.1", "2.1", "3.0", got "0.1"',
   },
   "broken/regex-path-without-tilde-30.yml": {
-    asItIs: "10 without a plugin, 20 by no route",
+    asItIs: "10 served, 20 by no route",
     withoutLacking: "10 served, 20 by no route",
   },
   "broken/service-without-host-and-unknown-fields.yml": {

@@ -1,3 +1,4 @@
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import type { Plugin } from "../../src/gen/holdfast/config/v1/plugin_pb.js";
 import type { Resource } from "../../src/gen/holdfast/config/v1/resource_pb.js";
 import type { Route } from "../../src/gen/holdfast/config/v1/route_pb.js";
@@ -27,7 +28,12 @@ export type Expected =
       readonly plugin: string;
       readonly status: number;
     }
-  | { readonly type: "served"; readonly service: string; readonly url: string };
+  | {
+      readonly type: "served";
+      readonly service: string;
+      /** Undefined where a plugin rewrites it. */
+      readonly url: string | undefined;
+    };
 
 /**
  * What a gateway should do with a request, as plainly as the rules of Kong's traditional flavour can be written down: by
@@ -38,6 +44,8 @@ export class NaiveGateway {
   /** Those that are served at all. */
   readonly routes: readonly Route[];
   readonly #plugins: readonly Plugin[];
+  /** By the consumer's id, or its name. */
+  readonly #groups = new Map<string, string[]>();
   readonly #has: ReadonlySet<string>;
 
   /** @param has The plugins that the gateway has. */
@@ -48,6 +56,11 @@ export class NaiveGateway {
       if (kind.case === "service") this.services.set(kind.value.id, kind.value);
       if (kind.case === "route") routes.push(kind.value);
       if (kind.case === "plugin") plugins.push(kind.value);
+      if (kind.case === "acl") {
+        const consumer = kind.value.consumer?.id ?? "";
+        const groups = this.#groups.get(consumer) ?? [];
+        this.#groups.set(consumer, [...groups, kind.value.group]);
+      }
     }
     this.routes = routes.filter((route) => this.#isServed(route));
     this.#plugins = plugins.filter(
@@ -75,7 +88,11 @@ export class NaiveGateway {
     return {
       type: "served",
       service: service.id,
-      url: upstreamPath(service.path, route, request.path),
+      url: this.pluginsOf(route).some(
+        ({ name }) => name === "request-transformer",
+      )
+        ? undefined
+        : upstreamPath(service.path, route, request.path),
     };
   }
 
@@ -101,26 +118,53 @@ export class NaiveGateway {
     return [...chosen.values()];
   }
 
+  /** The first plugin that answers a request which has a key or nothing to show for itself, and comes from this machine. */
   #pluginAnswer(route: Route, request: Asking): Expected | undefined {
     const plugins = this.pluginsOf(route);
     const config = (name: string) =>
       plugins.find((plugin) => plugin.name === name)?.config;
-    const keyAuth = config("key-auth");
-    const anonymous = keyAuth?.["anonymous"] ?? "";
-    if (
-      keyAuth !== undefined &&
-      anonymous === "" &&
-      request.consumer === undefined
-    )
-      return { type: "plugin", plugin: "key-auth", status: 401 };
+    const by = (plugin: string, status: number): Expected => ({
+      type: "plugin",
+      plugin,
+      status,
+    });
+    let anonymous = "";
+    for (const name of ["jwt", "key-auth", "basic-auth"]) {
+      const own = config(name);
+      if (own === undefined) continue;
+      if (request.method === "OPTIONS" && own["run_on_preflight"] === false)
+        continue;
+      if (name === "key-auth" && request.consumer !== undefined) continue;
+      anonymous = text(own["anonymous"]);
+      if (anonymous === "") return by(name, 401);
+    }
+    const addresses = config("ip-restriction");
+    if (addresses !== undefined && !lists(addresses, "allow", isHere))
+      return by("ip-restriction", 403);
+    const acl = config("acl");
+    if (acl !== undefined) {
+      const known =
+        config("key-auth") === undefined ? undefined : request.consumer;
+      const groups = this.#groups.get(known ?? anonymous) ?? [];
+      const consumer = known ?? anonymous;
+      if (consumer === "") return by("acl", 401);
+      if (lists(acl, "deny", (group) => groups.includes(group)))
+        return by("acl", 403);
+      const allow = acl["allow"];
+      if (
+        Array.isArray(allow) &&
+        allow.length > 0 &&
+        !lists(acl, "allow", (group) => groups.includes(group))
+      )
+        return by(
+          "acl",
+          known === undefined && groups.length === 0 ? 401 : 403,
+        );
+    }
     const termination = config("request-termination");
-    if (termination !== undefined && (termination["trigger"] ?? "") === "")
-      return {
-        type: "plugin",
-        plugin: "request-termination",
-        status: Number(termination["status_code"] ?? 503),
-      };
-    return undefined;
+    return termination !== undefined && (termination["trigger"] ?? "") === ""
+      ? by("request-termination", Number(termination["status_code"] ?? 503))
+      : undefined;
   }
 
   #isServed(route: Route): boolean {
@@ -133,6 +177,25 @@ export class NaiveGateway {
           ["http", "https"].includes(service.protocol ?? "http")))
     );
   }
+}
+
+/** Whether a list of texts has one that fits. */
+function lists(
+  config: JsonObject,
+  field: string,
+  fits: (text: string) => boolean,
+): boolean {
+  const list = config[field];
+  return Array.isArray(list) && list.some((item) => fits(text(item)));
+}
+
+function text(value: JsonValue | undefined): string {
+  return typeof value === "string" ? value : "";
+}
+
+/** Whether a network has this machine in it. */
+function isHere(network: string): boolean {
+  return network.startsWith("127.") || network === "0.0.0.0/0";
 }
 
 const STREAMS: ReadonlySet<string> = new Set([

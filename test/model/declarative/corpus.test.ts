@@ -27,7 +27,7 @@ const VERDICTS: Readonly<Record<string, Accepted | Refused>> = {
   "aivo-virtual-brain.yml": {
     problems: 6,
     first:
-      '724:5: plugin "file-log": is declared twice: its combination of name, route, service, consumer is taken by that at aivo-virtual-brain.yml:696:5 (plugins[2])',
+      '700:25: plugin "file-log": config.custom_fields_by_lua["correlation_id"]: Lua is not run here, so the field cannot be made; take custom_fields_by_lua away',
   },
   "api-erichsen-konnect.yml": {
     problems: 2,
