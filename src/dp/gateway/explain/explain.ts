@@ -257,9 +257,8 @@ function targetOf(
     ...sent,
     address: expected.address ?? null,
     why: `upstream "${settings.name}", ${settings.algorithm}: ${expected.why}`,
-    candidates: peers
-      .targets()
-      .flatMap(({ target, weight, peers: at, trouble }) =>
+    candidates: peers.targets.flatMap(
+      ({ text: target, weight, peers: at, trouble }) =>
         at.length === 0
           ? [
               {
@@ -281,7 +280,7 @@ function targetOf(
                     ? "healthy"
                     : "unhealthy",
             })),
-      ),
+    ),
   };
 }
 

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { isAddress } from "../../../model/hosts.ts";
 import type { Failure } from "../proxy/failure.ts";
 import {
   balancing,
@@ -20,6 +19,7 @@ import {
   type PeerSource,
   type Selection,
 } from "./peer.ts";
+import { Target } from "./target.ts";
 import {
   targetsSignature,
   type ConfiguredTarget,
@@ -30,24 +30,6 @@ import {
 export interface BalancerTools extends BalancingTools {
   readonly resolver: Resolver;
   readonly health: UpstreamHealth;
-}
-
-/** A target and the addresses that it has at the moment. */
-export interface TargetView {
-  /** "host:port" */
-  readonly target: string;
-  readonly host: string;
-  readonly weight: number;
-  readonly peers: readonly Peer[];
-  /** Why there are none, or none newer; undefined when nothing is wrong. */
-  readonly trouble: string | undefined;
-}
-
-interface Target extends ConfiguredTarget {
-  readonly text: string;
-  /** Undefined for a target that is an address, and before the first answer. */
-  answer: DnsAnswer | undefined;
-  peers: readonly Peer[];
 }
 
 const NONE: ReadonlySet<Peer> = new Set();
@@ -84,19 +66,13 @@ export class Balancer implements PeerSource {
     this.identities = identities;
     this.signature = Balancer.signatureOf(settings, targets);
     this.#tools = tools;
-    this.#targets = targets.map((target) => ({
-      ...target,
-      text: addressText(target.host, target.port),
-      answer: undefined,
-      peers: [],
-    }));
+    this.#targets = targets.map(
+      (target) => new Target(target, settings, tools.health),
+    );
     let resolve: () => void = () => undefined;
     const done = new Promise<void>((settle) => (resolve = settle));
     this.#waiting = { done, resolve };
-    this.#unanswered = this.#targets.filter(isNamed).length;
-    for (const target of this.#targets)
-      if (!isNamed(target))
-        target.peers = this.#peersOf(target, [{ address: target.host }]);
+    this.#unanswered = this.#targets.filter(({ isNamed }) => isNamed).length;
     this.#rebuild();
   }
 
@@ -116,7 +92,7 @@ export class Balancer implements PeerSource {
     health.setRules(id, name, this.settings.health);
     this.#stops = [];
     for (const target of this.#targets)
-      if (isNamed(target))
+      if (target.isNamed)
         this.#stops.push(
           resolver.watch(target.host, (answer) => {
             this.#resolved(target, answer);
@@ -124,10 +100,15 @@ export class Balancer implements PeerSource {
         );
   }
 
-  /** Lets go of the names. Requests under way go on with the addresses it has. */
+  /** Lets go of the names. Requests under way go on with the addresses it has, or wait for the first. */
   stop(): void {
-    for (const stop of this.#stops ?? []) stop();
-    this.#stops = [];
+    const stops = this.#stops ?? [];
+    this.#stops = undefined;
+    const letGo = (): void => {
+      for (const stop of stops) stop();
+    };
+    if (this.#unanswered === 0) letGo();
+    else void this.#waiting.done.then(letGo);
   }
 
   /** What is known of its addresses. */
@@ -138,14 +119,8 @@ export class Balancer implements PeerSource {
   }
 
   /** Its targets, those without weight too. */
-  targets(): readonly TargetView[] {
-    return this.#targets.map(({ text, host, weight, peers, answer }) => ({
-      target: text,
-      host,
-      weight,
-      peers,
-      trouble: answer?.ok === false ? answer.detail : undefined,
-    }));
+  get targets(): readonly Target[] {
+    return this.#targets;
   }
 
   /** The addresses that take requests when they are healthy. */
@@ -263,50 +238,9 @@ export class Balancer implements PeerSource {
 
   #resolved(target: Target, answer: DnsAnswer): void {
     const isFirst = target.answer === undefined;
-    target.answer = answer;
-    target.peers = !answer.ok
-      ? []
-      : answer.volatile
-        ? [this.#volatilePeer(target)]
-        : this.#peersOf(target, answer.addresses);
+    target.resolved(answer);
     this.#rebuild();
     if (isFirst && --this.#unanswered === 0) this.#waiting.resolve();
-  }
-
-  #peersOf(
-    target: Target,
-    addresses: Extract<DnsAnswer, { ok: true }>["addresses"],
-  ): Peer[] {
-    const { useSrvName } = this.settings;
-    return addresses.map(({ address, service }) => {
-      const port = service?.port ?? target.port;
-      return {
-        name: useSrvName && service !== undefined ? service.name : target.host,
-        address,
-        port,
-        // A target without weight gets nothing, whatever its records say.
-        weight: target.weight === 0 ? 0 : (service?.weight ?? target.weight),
-        state: this.#state(target, addressText(address, port)),
-      };
-    });
-  }
-
-  #volatilePeer(target: Target): Peer {
-    return {
-      name: target.host,
-      address: undefined,
-      port: target.port,
-      weight: target.weight,
-      state: this.#state(target, target.text),
-    };
-  }
-
-  #state(target: Target, address: string): AddressState {
-    return this.#tools.health.address({
-      upstream: this.settings.id,
-      target: target.text,
-      address,
-    });
   }
 
   #rebuild(): void {
@@ -329,17 +263,10 @@ export class Balancer implements PeerSource {
       slots,
     });
     this.#balancing.setAvailable(available);
-    const share = (100 * weightOf(available)) / this.#totalWeight();
+    // With that of targets that have no address.
+    const total = this.#targets.reduce((sum, one) => sum + one.totalWeight, 0);
+    const share = (100 * weightOf(available)) / total;
     this.#open = available.length > 0 && share > health.threshold;
-  }
-
-  /** With that of targets that have no address. */
-  #totalWeight(): number {
-    return this.#targets.reduce(
-      (sum, { peers, weight }) =>
-        sum + (peers.length > 0 ? weightOf(peers) : weight),
-      0,
-    );
   }
 }
 
@@ -366,8 +293,4 @@ class BalancedSelection implements Selection {
 
 function weightOf(peers: readonly Peer[]): number {
   return peers.reduce((sum, { weight }) => sum + weight, 0);
-}
-
-function isNamed({ host }: ConfiguredTarget): boolean {
-  return !isAddress(host);
 }

@@ -1,7 +1,8 @@
-import type { Balancer, TargetView } from "./balancer.ts";
+import type { Balancer } from "./balancer.ts";
 import type { Peer } from "./balancing/balancing.ts";
 import { isChecked } from "./health/health-rules.ts";
 import { addressText } from "./peer.ts";
+import type { Target } from "./target.ts";
 
 /** How one address is doing. Kong's words. */
 export type AddressHealth =
@@ -48,8 +49,8 @@ export function viewOf(balancer: Balancer): UpstreamView {
     name,
     algorithm,
     health: checked ? wordOf(balancer.healthy) : "HEALTHCHECKS_OFF",
-    targets: balancer.targets().map((target) => ({
-      target: target.target,
+    targets: balancer.targets.map((target) => ({
+      target: target.text,
       weight: target.weight,
       health: targetHealth(target, checked),
       trouble: target.trouble ?? null,
@@ -90,7 +91,7 @@ const RANK: Readonly<Record<AddressHealth, number>> = {
 };
 
 function targetHealth(
-  { peers, trouble }: TargetView,
+  { peers, trouble }: Target,
   checked: boolean,
 ): AddressHealth {
   if (trouble !== undefined) return "DNS_ERROR";
