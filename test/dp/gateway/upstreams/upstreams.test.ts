@@ -102,10 +102,13 @@ describe("names", () => {
       target: "_api.test:9",
       addresses: [{ address: `127.0.0.1:${a.port}`, weight: 3 }],
     });
+    await gateway.serve(pool([["_api.test:9", 1]], { useSrvName: true }));
+    expect((await gateway.ask("/srv-name")).text).toBe("a");
     expect(a.state.asked).toEqual([
       `/plain a.test:${a.port}`,
       `/target a.test:${a.port}`,
       `/srv _api.test:${a.port}`,
+      `/srv-name a.test:${a.port}`,
     ]);
   });
 
