@@ -105,7 +105,7 @@ export class Http2Frames {
 }
 
 /** A frame's bytes. */
-export function frameOf(
+function frameOf(
   type: number,
   flags: number,
   stream: number,

@@ -95,6 +95,6 @@ export interface Runtime {
 }
 
 /** What something is looked up in. */
-export interface Lookup<T> {
+interface Lookup<T> {
   get(id: string): T | undefined;
 }

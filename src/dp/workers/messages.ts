@@ -11,7 +11,7 @@ import type { UpstreamView } from "../gateway/upstreams/view.ts";
 import type { GatewaySettings, Plain } from "../gateway/settings.ts";
 
 /** A cursor as JSON has it. */
-export interface PlainCursor {
+interface PlainCursor {
   readonly epoch: string;
   readonly revision: string;
   readonly root: string;

@@ -1,5 +1,5 @@
 /** A certificate with its key, both in PEM; the certificate may bring its chain. */
-export interface Identity {
+interface Identity {
   readonly cert: string;
   readonly key: string;
 }

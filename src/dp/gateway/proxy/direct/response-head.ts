@@ -4,7 +4,7 @@ export class BadResponse extends Error {
 }
 
 /** How the end of a body is known. */
-export type Framing =
+type Framing =
   | { readonly type: "length"; readonly bytes: number }
   | { readonly type: "chunked" }
   | { readonly type: "until-close" };

@@ -20,7 +20,7 @@ export interface HashFacts {
 }
 
 /** One input of a hash. */
-export type HashOn =
+type HashOn =
   | { readonly type: "none" | "consumer" | "ip" | "path" }
   | {
       readonly type: "header" | "query_arg" | "uri_capture";
