@@ -12,6 +12,8 @@ import { proxyRequests } from "./routes.ts";
 
 /** Clients' connections. */
 export const CONNECTIONS = 64;
+/** How much longer each turn is than what is measured of it, before that begins. */
+const WARM_UP_SHARE = 2 / 3;
 /** What all are compared with. */
 const BARE = "bare http-proxy";
 
@@ -121,16 +123,18 @@ export class Contenders {
     { name, pid, port, secure, requests }: Contender,
     durationMs: number,
   ): Promise<Sample> {
-    const cpuBefore = cpuUs(pid);
-    const result = await load.call("run", {
+    const plan = {
       port,
       secure,
       connections: CONNECTIONS,
       requests,
       bodyBytes: this.#upstream.bodyBytes,
-      durationMs,
       rate: 0,
-    });
+    };
+    // Since its last turn it was idle for long enough to be cold.
+    await load.call("run", { ...plan, durationMs: WARM_UP_SHARE * durationMs });
+    const cpuBefore = cpuUs(pid);
+    const result = await load.call("run", { ...plan, durationMs });
     const cpu = cpuUs(pid) - cpuBefore;
     if (result.failures.length > 0)
       throw new Error(`${name}: ${result.failures.join(", ")}`);

@@ -8,7 +8,7 @@ import { buildBench } from "./built.ts";
 import { Contenders, type Plan } from "./contenders.ts";
 
 /** For what compiles itself while it runs, and gets faster for many thousand requests. */
-const WARM_UP_ROUNDS = 3;
+const WARM_UP_ROUNDS = 1;
 const ROUNDS = 5;
 const ROUND_MS = 3_000;
 const BODIES = [
