@@ -343,30 +343,40 @@ test("a client is known by a cookie that it is given, and stays with its target"
 });
 
 test("requests under way count until their answer has ended", async () => {
-  let end: (() => void) | undefined;
-  await using slow = await Upstream.start((_request, response) => {
-    response.write("slow");
-    end = () => response.end();
-  });
-  await using quick = await named("quick");
+  const held: (() => void)[] = [];
+  const asked = { a: 0, b: 0 };
+  const holding = (name: keyof typeof asked) =>
+    Upstream.start((_request, response) => {
+      asked[name]++;
+      // The answer has begun, and goes on.
+      response.write(name);
+      held.push(() => response.end());
+    });
+  await using a = await holding("a");
+  await using b = await holding("b");
   await using gateway = await TestGateway.start(
     pool(
       [
-        [`127.0.0.1:${slow.port}`, 1],
-        [`127.0.0.1:${quick.port}`, 1],
+        [`127.0.0.1:${a.port}`, 3],
+        [`127.0.0.1:${b.port}`, 1],
       ],
       { algorithm: "least-connections" },
     ),
   );
-  const pending = [gateway.ask("/"), gateway.ask("/")];
-  await eventually(
-    () => end !== undefined || undefined,
-    "the slow one to be asked",
-  );
-  expect(await texts(gateway, 3)).toEqual(["quick", "quick", "quick"]);
-  end?.();
-  expect((await Promise.all(pending)).map(({ text }) => text).sort()).toEqual([
-    "quick",
-    "slow",
-  ]);
+  const under: Promise<unknown>[] = [];
+  const round = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) {
+      const before = held.length;
+      under.push(gateway.ask("/"));
+      await eventually(() => held.length > before || undefined, "a request");
+    }
+  };
+  await round(8);
+  expect(asked).toEqual({ a: 6, b: 2 });
+  for (const end of held.splice(0)) end();
+  await Promise.all(under.splice(0));
+  await round(4);
+  expect(asked).toEqual({ a: 9, b: 3 });
+  for (const end of held.splice(0)) end();
+  await Promise.all(under);
 });
