@@ -99,7 +99,7 @@ class Process {
   }
 
   serve(state: State): void {
-    this.applied.commit(preparedOf(state));
+    void this.applied.commit(preparedOf(state));
   }
 
   #compile(state: State): Promise<PrepareResult> {
