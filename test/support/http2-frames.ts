@@ -30,7 +30,7 @@ export class Http2Frames {
   readonly frames: Frame[] = [];
   #rest: Buffer = Buffer.alloc(0);
 
-  private constructor(socket: Socket) {
+  constructor(socket: Socket) {
     this.socket = socket;
     socket.on("data", (chunk) => {
       this.#read(chunk);
@@ -43,9 +43,14 @@ export class Http2Frames {
     const socket = connect(port, "127.0.0.1");
     await once(socket, "connect");
     const frames = new Http2Frames(socket);
-    socket.write(PREFACE);
-    frames.write(FRAME.settings, 0, 0);
+    frames.begin();
     return frames;
+  }
+
+  /** Says what a client says first. */
+  begin(): void {
+    this.socket.write(PREFACE);
+    this.write(FRAME.settings, 0, 0);
   }
 
   write(

@@ -112,6 +112,8 @@ export class Gateway implements AsyncDisposable {
   readonly features: readonly Feature[];
   readonly #plugins: ReadonlyMap<string, Plugin>;
   readonly #instances: PluginPool;
+  /** The state that is being prepared. */
+  #preparing = new AbortController();
   readonly #options: Settings;
   readonly #headers: HeaderSettings;
   readonly #agents: AgentPool;
@@ -262,11 +264,18 @@ export class Gateway implements AsyncDisposable {
     const total = next.snapshot.entryCount * PASSES;
     let done = 0;
     let prepared: Prepared | undefined;
+    // One at a time: two would make plugins for each other, and the first to end would close those of both.
+    this.#preparing.abort(new Error("a later state is prepared instead"));
+    const own = new AbortController();
+    this.#preparing = own;
     this.#instances.begin();
     try {
       const compiled = await driveSlices(this.#compile(next), {
         clock: this.#options.clock,
-        ...(signal === undefined ? {} : { signal }),
+        signal:
+          signal === undefined
+            ? own.signal
+            : AbortSignal.any([signal, own.signal]),
         onYield: (entries) => {
           done = Math.min(total, done + entries);
           onProgress?.(done, total);
@@ -278,7 +287,7 @@ export class Gateway implements AsyncDisposable {
       return { ok: true, prepared };
     } finally {
       // A state that came to nothing leaves no connections of its own behind.
-      if (prepared === undefined) {
+      if (prepared === undefined && this.#preparing === own) {
         this.#agents.keepOnly(this.#runtime?.agents ?? new Map());
         this.#instances.begin();
       }

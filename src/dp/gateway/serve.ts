@@ -332,6 +332,7 @@ class Serving {
         failures.succeeded(service);
       },
       idleMs: service.readTimeoutMs,
+      method: upstream.method,
     });
     if (!passed)
       fail({

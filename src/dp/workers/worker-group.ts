@@ -238,8 +238,12 @@ export class WorkerGroup implements ProxyGateway {
   #crashed(member: Member, how: string): void {
     const attempt = this.#attempt;
     const { handed, serving } = member;
+    // One that was prepared and is what all are to serve was being taken up.
     const blamed =
-      handed === undefined || handed.prepared ? serving : handed.state;
+      handed !== undefined &&
+      (!handed.prepared || handed.state === this.#serving?.state)
+        ? handed.state
+        : serving;
     if (blamed === undefined) return;
     if (blamed === attempt?.state) {
       if (attempt.crashed(member, how)) this.#giveUp();

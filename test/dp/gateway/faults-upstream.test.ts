@@ -8,7 +8,7 @@ import {
 import { Registry } from "prom-client";
 import { describe, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import { api } from "../../support/api.ts";
+import { api, routePlugin } from "../../support/api.ts";
 import { eventually } from "../../support/eventually.ts";
 import { TestGateway } from "../../support/gateway.ts";
 import { RawConnection } from "../../support/raw-http.ts";
@@ -334,4 +334,28 @@ test("every outcome is counted with why it came about", async () => {
     "5xx bad-response 2",
     "5xx timed-out 1",
   ]);
+});
+
+test("an answer that breaks in the packet it begins in, before a plugin that wants all of it, is answered 502 or broken off, never left open", async () => {
+  await using upstream = await Scripted.start((_head, socket) => {
+    socket.write(
+      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    );
+  });
+  for (const plugins of [
+    [],
+    [routePlugin(3, "response-transformer", { remove: { json: ["a"] } })],
+  ]) {
+    await using gateway = await TestGateway.start([
+      ...api(upstream.port),
+      ...plugins,
+    ]);
+    const client = await RawConnection.open(gateway.host);
+    await client.write(
+      "GET /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    await once(client.socket, "close");
+    expect(client.received).not.toMatch(/0\r\n\r\n$/);
+    if (plugins.length > 0) expect(client.received).toMatch(/^HTTP\/1.1 502 /);
+  }
 });

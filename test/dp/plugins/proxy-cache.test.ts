@@ -125,6 +125,20 @@ test("method, path, query and Accept-Encoding tell answers apart; the order of a
   ).toEqual(["1 Miss", "1 Hit", "2 Miss", "3 Miss", "4 Miss"]);
 });
 
+test("arguments that are no UTF-8 are told apart by their bytes", async () => {
+  await using cache = await Counting.start({ vary_query_params: ["q", "é"] });
+  expect(
+    await cache.course(
+      ["/api?q=%E9"],
+      ["/api?q=%E8"],
+      ["/api?q=%C3%A9"],
+      ["/api?q=%e9&other=1"],
+      ["/api?%C3%A9=1"],
+      ["/api?%C3%A9=2"],
+    ),
+  ).toEqual(["1 Miss", "2 Miss", "3 Miss", "1 Hit", "4 Miss", "5 Miss"]);
+});
+
 test("only what is named tells answers apart: vary_query_params, vary_headers, ignore_uri_case", async () => {
   await using cache = await Counting.start({
     vary_query_params: ["x"],

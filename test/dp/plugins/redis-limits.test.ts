@@ -290,5 +290,24 @@ describe.skipIf(!hasRedis)(
       expect(redis.cli("GET", "other")).toBe("3");
       await client.close();
     });
+
+    test("hold for those too who find no room to be counted here", async () => {
+      await using redis = await RedisServer.start();
+      const client = new RedisClient(settings(redis.port), {
+        clock: systemClock,
+        logger: new RecordingLogger(),
+      });
+      const synced = new SyncedUsage(new RedisUsage(client), {
+        clock: new ManualClock(Date.now()),
+        everyMs: 1_000,
+        maxCounters: 1,
+      });
+      expect((await synced.take([step("first", 1, 1)])).taken).toBe(true);
+      expect((await synced.take([step("second", 1, 1)])).taken).toBe(true);
+      expect((await synced.take([step("first", 1, 1)])).taken).toBe(false);
+      expect((await synced.take([step("second", 1, 1)])).taken).toBe(false);
+      await synced.close();
+      await client.close();
+    });
   },
 );

@@ -7,7 +7,7 @@ import {
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../../runtime/clock.ts";
-import { tokensOf } from "../proxy/hop-by-hop.ts";
+import { hasHeader, tokensOf, valuesOf } from "../proxy/hop-by-hop.ts";
 import { ClientConnection } from "./client-connection.ts";
 import { LIMITS } from "./limits.ts";
 import type { Arrived } from "./message.ts";
@@ -113,7 +113,11 @@ export class Http1 {
     server.on("upgrade", (request, socket, head) => {
       this.#upgrade(request, socket, head);
     });
-    server.on("connect", (_request, socket) => {
+    server.on("connect", (request, socket) => {
+      if (this.#isAnswering(request.socket)) {
+        socket.on("error", ignore).destroy();
+        return;
+      }
       this.#refuse(socket, { status: 405, message: "Method not allowed" });
     });
     server.on("clientError", (error, socket) => {
@@ -151,8 +155,18 @@ export class Http1 {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // node has let go of the connection: nobody else hears its errors.
     socket.on("error", ignore);
-    const wanted = tokensOf(request.rawHeaders, "upgrade");
-    if (request.method !== "GET" || !wanted.includes("websocket")) {
+    if (this.#isAnswering(request.socket)) {
+      socket.destroy();
+      return;
+    }
+    const { rawHeaders } = request;
+    const wanted = tokensOf(rawHeaders, "upgrade");
+    // With a body too: node hands the connection over without having read it.
+    if (
+      request.method !== "GET" ||
+      !wanted.includes("websocket") ||
+      hasBody(rawHeaders)
+    ) {
       socket.off("error", ignore);
       socket.unshift(Buffer.concat([asOrdinaryRequest(request), head]));
       this.#begin(request.socket);
@@ -185,6 +199,11 @@ export class Http1 {
         },
       },
     });
+  }
+
+  /** Whether an answer is under way: a request sent behind one cannot have the connection to itself. */
+  #isAnswering(socket: Socket): boolean {
+    return (this.#connections.get(socket)?.open.size ?? 0) > 0;
   }
 
   #clientError(error: Error, socket: Duplex): void {
@@ -223,4 +242,12 @@ function answerTo(code: unknown): Refusal {
     default:
       return { status: 400, message: "Bad request" };
   }
+}
+
+/** Whether a request says that a body follows. */
+function hasBody(rawHeaders: readonly string[]): boolean {
+  return (
+    hasHeader(rawHeaders, "transfer-encoding") ||
+    valuesOf(rawHeaders, "content-length").some((length) => length !== "0")
+  );
 }

@@ -93,6 +93,8 @@ export class Http2 {
     },
   ): void {
     stream.on("error", ignore);
+    // Reset by what came in the same packet: there is nobody to answer.
+    if (stream.closed || stream.destroyed) return;
     if (headers[":method"] === "CONNECT") {
       stream.respond({ ":status": 405 }, { endStream: true });
       return;

@@ -15,6 +15,7 @@ export class Http2Message extends EventEmitter implements ReadMessage {
   rawTrailers: string[] = [];
   readonly #stream: Http2Stream;
   #complete: boolean;
+  #closed = false;
 
   /** @param bodiless Whether the head is all there is. */
   constructor(
@@ -38,7 +39,10 @@ export class Http2Message extends EventEmitter implements ReadMessage {
       this.#complete = true;
       this.emit("end");
     });
-    stream.once("close", () => this.emit("close"));
+    stream.once("close", () => {
+      this.#closed = true;
+      this.emit("close");
+    });
     stream.on("error", (error) => {
       if (this.listenerCount("error") > 0) this.emit("error", error);
     });
@@ -60,6 +64,11 @@ export class Http2Message extends EventEmitter implements ReadMessage {
     // Chunks go straight to who wants them.
     if (event === "data") this.#stream.on(event, listener);
     else super.on(event, listener);
+    // Who comes late would wait for ever.
+    if (event === "close" && this.#closed)
+      queueMicrotask(() => {
+        listener.call(this);
+      });
     return this;
   }
 

@@ -24,6 +24,8 @@ export interface PassingOn {
   readonly onHead: (status: number) => void;
   /** How long an upgraded connection may be silent. */
   readonly idleMs: number;
+  /** What the upstream was asked with: a plugin may have changed it. */
+  readonly method: string;
 }
 
 /**
@@ -47,6 +49,9 @@ export async function passOn(
   if (!isWellFramed(from)) return giveUp();
   const headers = clientHeaders(client.request, from, options);
   addCookie(headers, begun);
+  // No body follows, whatever length the upstream tells of the one that it keeps back.
+  if (options.method === "HEAD" && client.request.method !== "HEAD")
+    headers.set("Content-Length", "0");
   const head = { status: from.statusCode ?? 502, headers, fromUpstream: true };
   const work = options.plugins.work(head);
   let waiting: "read" | "client" = "read";
@@ -58,16 +63,24 @@ export async function passOn(
   else {
     const passing = await workOnAnswer(work, head, {
       from,
-      bodiless: isBodiless(client.request.method, head.status),
+      bodiless: isBodiless(options.method, head.status),
       filter: options.plugins.filter,
       onProgress: () => {
         begun.watch.wait("read");
       },
     });
+    // Gone while plugins worked: its "close" is over, and nobody else would end this.
+    if (client.response.destroyed || client.response.closed) {
+      giveUp();
+      return true;
+    }
     if (passing.type === "refused") return giveUp();
     if (passing.type === "whole") {
       if (!writeHead(client, passing, from.statusMessage, options))
         return giveUp();
+      // From here on it is for the client to take it.
+      waiting = "client";
+      begun.watch.wait(waiting);
       await sendWhole(passing.body, client.response, from.rawTrailers);
       begun.end();
       return true;

@@ -90,11 +90,24 @@ export async function tryUpstream(
   for (let left = plan.service.retries; ; left--) {
     const next = selection.next();
     const picked = next instanceof Promise ? await next : next;
+    // Gone while the name was looked up: its "close" is over.
+    if (client.response.destroyed || client.response.closed) {
+      if (picked.ok) picked.peer.release();
+      return GONE;
+    }
     if (!picked.ok)
       return { type: "failed", failure: picked.failure, target: "" };
     const { peer } = picked;
     const attempt = new Attempt(client, plan, peer, tools);
-    const failure = await attempt.run();
+    let failure: Failure | undefined;
+    try {
+      failure = await attempt.run();
+    } catch (error) {
+      // Such as a path that a plugin made and that cannot be sent.
+      attempt.end();
+      peer.release();
+      throw error;
+    }
     attempt.tell(failure);
     if (client.response.destroyed || client.response.closed) {
       peer.release();

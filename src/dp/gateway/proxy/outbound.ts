@@ -4,6 +4,7 @@ import type {
 } from "../../plugins/plugin.ts";
 import type { DownstreamRequest } from "../downstream/message.ts";
 import type { Forwarded } from "../headers/forwarded.ts";
+import { isForged } from "./forged-headers.ts";
 import { HeaderBag } from "./header-bag.ts";
 import { endToEnd, tokensOf, valuesOf } from "./hop-by-hop.ts";
 import type { RequestTarget } from "./inbound.ts";
@@ -11,35 +12,6 @@ import type { RequestBody } from "./request-body.ts";
 
 /** How this proxy names itself. */
 export const PRODUCT = "holdfast";
-
-/** What clients send of these is not believed, or is said anew. */
-const NOT_FROM_CLIENTS: ReadonlySet<string> = new Set([
-  "content-length",
-  // node has answered it already.
-  "expect",
-  "host",
-  // Frameworks that turn headers into variables take it for their own proxy setting.
-  "proxy",
-  "x-anonymous-consumer",
-  "x-credential-identifier",
-  "x-forwarded-for",
-  "x-forwarded-host",
-  "x-forwarded-path",
-  "x-forwarded-port",
-  "x-forwarded-prefix",
-  "x-forwarded-proto",
-  "x-holdfast-request-id",
-  "x-kong-request-id",
-  "x-real-ip",
-]);
-
-/** Whether a client's header is left out. Many frameworks take "_" for "-", so that it would pass for the real one. */
-function isForged(lowerName: string): boolean {
-  const name = lowerName.includes("_")
-    ? lowerName.replaceAll("_", "-")
-    : lowerName;
-  return NOT_FROM_CLIENTS.has(name) || name.startsWith("x-consumer-");
-}
 
 /** The request that goes upstream, as plugins change it. */
 export class OutboundRequest implements UpstreamRequest {

@@ -35,6 +35,10 @@ export function relayBody(
 ): Promise<void> {
   return new Promise((resolve) => {
     // Whoever made the request gives it up when the client goes.
+    if (to.closed || to.destroyed) {
+      resolve();
+      return;
+    }
     to.once("close", resolve);
     const whole = change === undefined ? from.takeWhole?.() : undefined;
     if (whole !== undefined) {
@@ -92,6 +96,10 @@ export function sendWhole(
   rawTrailers: readonly string[],
 ): Promise<void> {
   return new Promise((resolve) => {
+    if (to.closed || to.destroyed) {
+      resolve();
+      return;
+    }
     to.once("close", resolve);
     const trailers = trailersOf(rawTrailers);
     if (trailers.length === 0) {

@@ -1,6 +1,7 @@
 import type { Clock } from "../../../runtime/clock.ts";
 import type { Answer } from "../../plugins/plugin.ts";
 import type { DownstreamRequest } from "../downstream/message.ts";
+import { isForged } from "./forged-headers.ts";
 import { hasHeader, trailersOf, valuesOf } from "./hop-by-hop.ts";
 import type { SentRequest } from "./messages.ts";
 
@@ -208,7 +209,9 @@ export class RequestBody {
       onProgress("write");
     };
     const end = (): void => {
-      const trailers = trailersOf(request.rawTrailers);
+      const trailers = trailersOf(request.rawTrailers).filter(
+        ([name]) => !isForged(name.toLowerCase()),
+      );
       if (this.#chunked && trailers.length > 0) upstream.addTrailers(trailers);
       onProgress("write");
       upstream.end();

@@ -9,6 +9,7 @@ import type { PickedPeer } from "./peer.ts";
 /** A peer that an attempt goes to: what becomes of that counts for its health, its load and its latency. */
 export class BalancedPeer implements PickedPeer {
   readonly address: string;
+  readonly port: number;
   readonly #peer: Peer;
   readonly #rules: PassiveRules;
   readonly #tools: BalancingTools & { readonly health: UpstreamHealth };
@@ -16,12 +17,13 @@ export class BalancedPeer implements PickedPeer {
 
   constructor(
     peer: Peer,
-    address: string,
+    { address, port }: { readonly address: string; readonly port: number },
     rules: PassiveRules,
     tools: BalancingTools & { readonly health: UpstreamHealth },
   ) {
     this.#peer = peer;
     this.address = address;
+    this.port = port;
     this.#rules = rules;
     this.#tools = tools;
     peer.state.requests++;
@@ -29,10 +31,6 @@ export class BalancedPeer implements PickedPeer {
 
   get name(): string {
     return this.#peer.name;
-  }
-
-  get port(): number {
-    return this.#peer.port;
   }
 
   answered(status: number, latencyMs: number): void {

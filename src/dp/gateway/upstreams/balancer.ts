@@ -199,12 +199,12 @@ export class Balancer implements PeerSource {
       : this.#pickedNow(peer, answer);
   }
 
-  #picked(peer: Peer, address: string): Picked {
+  #picked(peer: Peer, address: string, port = peer.port): Picked {
     return {
       ok: true,
       peer: new BalancedPeer(
         peer,
-        address,
+        { address, port },
         this.settings.health.passive,
         this.#tools,
       ),
@@ -216,7 +216,12 @@ export class Balancer implements PeerSource {
     if (!answer.ok) return { ok: false, failure: lookupFailure(answer) };
     const { addresses } = answer;
     const at = Math.floor(this.#tools.random() * addresses.length);
-    return this.#picked(peer, addresses[at]?.address ?? peer.name);
+    const found = addresses[at];
+    return this.#picked(
+      peer,
+      found?.address ?? peer.name,
+      found?.service?.port,
+    );
   }
 
   #noPeer(): Failure {

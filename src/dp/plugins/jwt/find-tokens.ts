@@ -18,8 +18,10 @@ export function findTokens(
       if (config.cookieNames.includes(name)) tokens.add(value);
   for (const name of config.headerNames)
     for (const value of request.header(name.toLowerCase())) {
-      const token = /^\s*bearer\s+(\S.*?)\s*$/i.exec(value)?.[1];
-      if (token !== undefined) tokens.add(token);
+      const text = value.trim();
+      // Two steps: one expression for both would try every run of spaces again from each of its spaces.
+      const scheme = /^bearer\s+/i.exec(text)?.[0];
+      if (scheme !== undefined) tokens.add(text.slice(scheme.length));
     }
   tokens.delete("");
   return tokens;

@@ -5,6 +5,8 @@ import type { Usage, UsageStep, UsageStore } from "./usage.ts";
 export interface SyncedUsageOptions {
   readonly clock: Clock;
   readonly everyMs: number;
+  /** Counters that wait to be told, at most; those beyond are counted with the others at once. Default 50,000. */
+  readonly maxCounters?: number;
 }
 
 interface Counter {
@@ -15,7 +17,6 @@ interface Counter {
   readonly expiresMs: number;
 }
 
-/** Counters that wait to be told, at most: with more, each request asks the others again. */
 const MAX_COUNTERS = 50_000;
 /** Counters of one question. */
 const MAX_STEPS = 200;
@@ -27,6 +28,7 @@ const MAX_STEPS = 200;
 export class SyncedUsage implements UsageStore {
   readonly #others: UsageStore;
   readonly #options: SyncedUsageOptions;
+  readonly #maxCounters: number;
   readonly #counters = new Map<string, Counter>();
   /** The first questions for a counter, so that many requests at once ask once. */
   readonly #asking = new Map<string, Promise<Counter>>();
@@ -36,9 +38,12 @@ export class SyncedUsage implements UsageStore {
   constructor(others: UsageStore, options: SyncedUsageOptions) {
     this.#others = others;
     this.#options = options;
+    this.#maxCounters = options.maxCounters ?? MAX_COUNTERS;
   }
 
   async take(steps: readonly UsageStep[]): Promise<Usage> {
+    // What finds no room here is counted where the others count, or it would be counted nowhere.
+    if (!this.#hasRoom(steps)) return this.#others.take(steps);
     const counters = await Promise.all(
       steps.map((step) => {
         const counter = this.#counters.get(step.key);
@@ -69,6 +74,15 @@ export class SyncedUsage implements UsageStore {
     await this.#tell().catch(() => undefined);
   }
 
+  #hasRoom(steps: readonly UsageStep[]): boolean {
+    const taken = this.#counters.size + this.#asking.size;
+    if (taken + steps.length <= this.#maxCounters) return true;
+    const missing = steps.filter(
+      ({ key }) => !this.#counters.has(key) && !this.#asking.has(key),
+    ).length;
+    return missing === 0 || taken + missing <= this.#maxCounters;
+  }
+
   #ask(step: UsageStep): Promise<Counter> {
     let asking = this.#asking.get(step.key);
     if (asking === undefined) {
@@ -76,8 +90,7 @@ export class SyncedUsage implements UsageStore {
         .take([{ ...step, by: 0, limit: Infinity }])
         .then(({ before: [theirs = 0] }) => {
           const counter = { theirs, ours: 0, expiresMs: step.expiresMs };
-          if (this.#counters.size < MAX_COUNTERS)
-            this.#counters.set(step.key, counter);
+          this.#counters.set(step.key, counter);
           return counter;
         })
         .finally(() => this.#asking.delete(step.key));

@@ -11,10 +11,11 @@ export function cacheKey(
   { request, route, consumer }: Exchange,
 ): string {
   const path = ignoreUriCase ? request.rawPath.toLowerCase() : request.rawPath;
-  const names = varyQueryParams.map((name) =>
-    ignoreUriCase ? name.toLowerCase() : name,
-  );
-  const query = [...new URLSearchParams(request.rawQuery ?? "")]
+  const names = varyQueryParams.map((name) => {
+    const bytes = Buffer.from(name, "utf8").toString("latin1");
+    return ignoreUriCase ? bytes.toLowerCase() : bytes;
+  });
+  const query = argumentsOf(request.rawQuery ?? "")
     .map(([name, value]) =>
       ignoreUriCase ? [name.toLowerCase(), value.toLowerCase()] : [name, value],
     )
@@ -38,4 +39,28 @@ export function cacheKey(
       ]),
     )
     .digest("hex");
+}
+
+/** The arguments, byte for byte: decoded as text, those that are no UTF-8 would all look the same. */
+function argumentsOf(rawQuery: string): (readonly [string, string])[] {
+  return rawQuery
+    .split("&")
+    .filter((argument) => argument !== "")
+    .map((argument): readonly [string, string] => {
+      const equals = argument.indexOf("=");
+      return equals < 0
+        ? [bytesOf(argument), ""]
+        : [
+            bytesOf(argument.slice(0, equals)),
+            bytesOf(argument.slice(equals + 1)),
+          ];
+    });
+}
+
+function bytesOf(text: string): string {
+  return Buffer.from(text.replaceAll("+", " "), "utf8")
+    .toString("latin1")
+    .replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    );
 }

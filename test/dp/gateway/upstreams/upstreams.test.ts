@@ -85,6 +85,7 @@ describe("names", () => {
       zoneOf(() => [
         address("a.test", "127.0.0.1"),
         service("_api.test", "a.test", { port: a.port, weight: 3 }),
+        service("_now.test", "a.test", { port: a.port }, 0),
       ]),
     );
     const options = { dnsServers: [dns.address] };
@@ -104,11 +105,15 @@ describe("names", () => {
     });
     await gateway.serve(pool([["_api.test:9", 1]], { useSrvName: true }));
     expect((await gateway.ask("/srv-name")).text).toBe("a");
+    // One that is looked up for each request.
+    await gateway.serve(pool([["_now.test:9", 1]]));
+    expect((await gateway.ask("/srv-now")).text).toBe("a");
     expect(a.state.asked).toEqual([
       `/plain a.test:${a.port}`,
       `/target a.test:${a.port}`,
       `/srv _api.test:${a.port}`,
       `/srv-name a.test:${a.port}`,
+      `/srv-now _now.test:${a.port}`,
     ]);
   });
 

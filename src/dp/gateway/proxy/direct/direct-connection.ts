@@ -104,7 +104,14 @@ export class DirectConnection
 
   /** Begins with a request: nothing is sent before that is written. */
   begin(head: ForwardHead): UpstreamCall {
-    const call = new Call(head, this, this.uses > 0);
+    let call: Call;
+    try {
+      call = new Call(head, this, this.uses > 0);
+    } catch (error) {
+      // What cannot be sent leaves no connection behind that nobody has.
+      this.close(new Error("its request cannot be sent"));
+      throw error;
+    }
     this.uses++;
     this.#call = call;
     this.#parser.begin(head.method);

@@ -130,9 +130,8 @@ export class DirectResponse extends FewListeners implements UpstreamResponse {
     if (this.complete || this.destroyed) return;
     this.destroyed = true;
     this.#broken = error;
-    // What has come before may still be read.
-    if (this.#flowing || (this.#chunks ?? NOTHING).length === 0)
-      this.#emitBroken(error);
+    // Else when somebody listens, after what has come before.
+    if (this.#flowing) this.#emitBroken(error);
   }
 
   /** Not what it was before a listener was called. */

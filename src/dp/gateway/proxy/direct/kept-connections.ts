@@ -101,9 +101,10 @@ export class KeptConnections implements ConnectionOwner {
     const idle = this.#idle.get(connection.name);
     if (idle === undefined) return;
     const at = idle.findIndex((one) => one.connection === connection);
-    if (at < 0) return;
-    idle.splice(at, 1);
-    this.#idleCount--;
+    if (at >= 0) {
+      idle.splice(at, 1);
+      this.#idleCount--;
+    }
     if (idle.length === 0) this.#idle.delete(connection.name);
   }
 

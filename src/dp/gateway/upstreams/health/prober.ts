@@ -132,14 +132,16 @@ class Rounds {
   async #ask(peer: Peer): Promise<void> {
     const { health, clock } = this.#options;
     const { settings, identities } = this.#balancer;
-    const address = peer.address ?? (await this.#addressOf(peer.name));
-    if (address === undefined) return;
+    const place =
+      peer.address === undefined
+        ? await this.#placeOf(peer)
+        : { address: peer.address, port: peer.port };
+    if (place === undefined) return;
     const outcome = await probe(
       {
         rules: this.#rules,
         name: peer.name,
-        address,
-        port: peer.port,
+        ...place,
         hostHeader: settings.hostHeader,
         identities,
       },
@@ -148,9 +150,16 @@ class Rounds {
     if (outcome !== undefined) health.report(peer.state, "active", outcome);
   }
 
-  async #addressOf(name: string): Promise<string | undefined> {
+  /** Where a name that is looked up each time is now: an SRV record tells its port too. */
+  async #placeOf({
+    name,
+    port,
+  }: Peer): Promise<{ address: string; port: number } | undefined> {
     const answer = await this.#options.resolver.lookup(name);
-    return answer.ok ? answer.addresses[0]?.address : undefined;
+    const first = answer.ok ? answer.addresses[0] : undefined;
+    return (
+      first && { address: first.address, port: first.service?.port ?? port }
+    );
   }
 }
 

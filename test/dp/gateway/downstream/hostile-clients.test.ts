@@ -1,0 +1,121 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { expect, test } from "vitest";
+import { api, routePlugin } from "../../../support/api.ts";
+import { TestGateway } from "../../../support/gateway.ts";
+import { FRAME, Http2Frames } from "../../../support/http2-frames.ts";
+import { RawConnection } from "../../../support/raw-http.ts";
+import { Upstream } from "../../../support/upstream.ts";
+
+const UPGRADE =
+  "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n";
+
+/** An upstream that tells what it got, and a gateway before it. */
+async function echo(): Promise<{
+  upstream: Upstream;
+  gateway: TestGateway;
+  got: { url: string; body: string; trailers: string[] }[];
+}> {
+  const got: { url: string; body: string; trailers: string[] }[] = [];
+  const upstream = await Upstream.start((request, response) => {
+    let body = "";
+    request.setEncoding("latin1").on("data", (piece: string) => {
+      body += piece;
+    });
+    request.on("end", () => {
+      got.push({
+        url: request.url ?? "",
+        body,
+        trailers: Object.keys(request.trailers),
+      });
+      response.end("passed");
+    });
+  });
+  return {
+    upstream,
+    gateway: await TestGateway.start(api(upstream.port)),
+    got,
+  };
+}
+
+test("a CONNECT over HTTP/2 that is reset in the packet that it came in ends nothing but itself", async () => {
+  const { upstream, gateway } = await echo();
+  await using _1 = upstream;
+  await using _2 = gateway;
+  const socket = connect(gateway.port, "127.0.0.1");
+  await once(socket, "connect");
+  const client = new Http2Frames(socket);
+  socket.cork();
+  client.begin();
+  client.headers(1, [
+    [":method", "CONNECT"],
+    [":authority", "x:80"],
+  ]);
+  client.write(FRAME.resetStream, 0, 1, Buffer.from([0, 0, 0, 8]));
+  client.write(FRAME.ping, 0, 0, Buffer.alloc(8));
+  socket.uncork();
+  // The answer to the ping comes after all of it was read.
+  expect(await client.next(FRAME.ping)).toBeDefined();
+  expect((await gateway.ask("/api")).text).toBe("passed");
+  socket.destroy();
+});
+
+test.each(["websocket", "h2c"])(
+  "an upgrade to %s sent behind a request whose answer is under way closes that connection and ends nothing else",
+  async (protocol) => {
+    await using upstream = await Upstream.start((_request, response) => {
+      response.writeHead(200).flushHeaders();
+    });
+    await using gateway = await TestGateway.start(api(upstream.port));
+    const client = await RawConnection.open(gateway.host);
+    client.socket.write(
+      `GET /api/slow HTTP/1.1\r\nHost: x\r\n\r\nGET /api/ws HTTP/1.1\r\n${UPGRADE.replace("websocket", protocol)}\r\n`,
+    );
+    await once(client.socket, "close");
+    const { status } = await gateway.ask("/elsewhere");
+    expect(status).toBe(404);
+  },
+);
+
+test("an upgrade with a body is an ordinary request: its body goes with it, and not before the next one", async () => {
+  const { upstream, gateway, got } = await echo();
+  await using _1 = upstream;
+  await using _2 = gateway;
+  const client = await RawConnection.open(gateway.host);
+  await client.write(
+    `GET /api/ws HTTP/1.1\r\n${UPGRADE}Content-Length: 5\r\n\r\nhello`,
+  );
+  await client.until(/passed$/);
+  expect(got).toEqual([{ url: "/ws", body: "hello", trailers: [] }]);
+  client.socket.destroy();
+});
+
+test("trailers do not carry what a client's headers may not", async () => {
+  const { upstream, gateway, got } = await echo();
+  await using _1 = upstream;
+  await using _2 = gateway;
+  const client = await RawConnection.open(gateway.host);
+  await client.write(
+    "POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-Consumer-ID, X-Checksum\r\n\r\n",
+    "2\r\nhi\r\n0\r\nX-Consumer-ID: admin\r\nX_Consumer_ID: admin\r\nX-Checksum: 1\r\n\r\n",
+  );
+  await client.until(/passed$/);
+  expect(got).toEqual([{ url: "/", body: "hi", trailers: ["x-checksum"] }]);
+  client.socket.destroy();
+});
+
+test("a GET that a plugin made a HEAD has no body, whatever length the upstream tells", async () => {
+  await using upstream = await Upstream.start((_request, response) => {
+    response.writeHead(200, { "content-length": "5000" }).end();
+  });
+  await using gateway = await TestGateway.start([
+    ...api(upstream.port),
+    routePlugin(3, "request-transformer", { http_method: "HEAD" }),
+  ]);
+  const { status, headers, text } = await gateway.ask("/api");
+  expect({ status, length: headers["content-length"], text }).toEqual({
+    status: 200,
+    length: "0",
+    text: "",
+  });
+});
