@@ -304,3 +304,37 @@ test("a state that is never served leaves nothing of its plugins behind", async 
     return true;
   }, "what is expected");
 });
+
+test("a state that another is prepared in place of takes none of that one's plugins with it", async () => {
+  const made: string[] = [];
+  const closed: string[] = [];
+  const counted = plugin("counted", 1, (config) => {
+    const { name } = config as { name: string };
+    made.push(name);
+    return {
+      access: () => undefined,
+      close: () => {
+        closed.push(name);
+      },
+    };
+  });
+  await using upstream = await Upstream.start((_request, response) => {
+    response.end("served");
+  });
+  await using gateway = await TestGateway.start([], { plugins: [counted] });
+  const state = (name: string) => [
+    ...api(upstream.port),
+    configured(3, "counted", { config: { name } }),
+    // More than is compiled without a pause.
+    ...Array.from({ length: 500 }, (_, i) =>
+      resource("consumer", { id: id(1_000 + i), username: `user-${i}` }),
+    ),
+  ];
+  const first = gateway.serve(state("first"));
+  const refused = expect(first).rejects.toThrow("a later state is prepared");
+  await gateway.serve(state("second"));
+  await refused;
+  expect((await gateway.ask("/api")).text).toBe("served");
+  expect(made).toContain("second");
+  expect(closed).not.toContain("second");
+});

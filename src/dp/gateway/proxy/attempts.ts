@@ -91,7 +91,7 @@ export async function tryUpstream(
     const next = selection.next();
     const picked = next instanceof Promise ? await next : next;
     // Gone while the name was looked up: its "close" is over.
-    if (client.response.destroyed || client.response.closed) {
+    if (isGone(client)) {
       if (picked.ok) picked.peer.release();
       return GONE;
     }
@@ -109,7 +109,7 @@ export async function tryUpstream(
       throw error;
     }
     attempt.tell(failure);
-    if (client.response.destroyed || client.response.closed) {
+    if (isGone(client)) {
       peer.release();
       if (failure === undefined) attempt.end();
       return GONE;
@@ -324,4 +324,9 @@ function hostOf(
 ): string {
   const name = host.includes(":") ? `[${host}]` : host;
   return port === (isSecure(protocol) ? 443 : 80) ? name : `${name}:${port}`;
+}
+
+/** A function, for the compiler, which takes a client that was there before a wait to be there after it. */
+function isGone({ response }: ClientSide): boolean {
+  return response.destroyed || response.closed;
 }

@@ -10,38 +10,57 @@ import { Upstream } from "../../../support/upstream.ts";
 const UPGRADE =
   "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n";
 
+interface Got {
+  readonly url: string;
+  readonly body: string;
+  readonly trailers: readonly string[];
+}
+
 /** An upstream that tells what it got, and a gateway before it. */
-async function echo(): Promise<{
-  upstream: Upstream;
-  gateway: TestGateway;
-  got: { url: string; body: string; trailers: string[] }[];
-}> {
-  const got: { url: string; body: string; trailers: string[] }[] = [];
-  const upstream = await Upstream.start((request, response) => {
-    let body = "";
-    request.setEncoding("latin1").on("data", (piece: string) => {
-      body += piece;
-    });
-    request.on("end", () => {
-      got.push({
-        url: request.url ?? "",
-        body,
-        trailers: Object.keys(request.trailers),
+class Echo implements AsyncDisposable {
+  readonly upstream: Upstream;
+  readonly gateway: TestGateway;
+  readonly got: readonly Got[];
+
+  private constructor(
+    upstream: Upstream,
+    gateway: TestGateway,
+    got: readonly Got[],
+  ) {
+    this.upstream = upstream;
+    this.gateway = gateway;
+    this.got = got;
+  }
+
+  static async start(): Promise<Echo> {
+    const got: Got[] = [];
+    const upstream = await Upstream.start((request, response) => {
+      let body = "";
+      request.setEncoding("latin1").on("data", (piece: string) => {
+        body += piece;
       });
-      response.end("passed");
+      request.on("end", () => {
+        got.push({
+          url: request.url ?? "",
+          body,
+          trailers: Object.keys(request.trailers),
+        });
+        response.end("passed");
+      });
     });
-  });
-  return {
-    upstream,
-    gateway: await TestGateway.start(api(upstream.port)),
-    got,
-  };
+    const gateway = await TestGateway.start(api(upstream.port));
+    return new Echo(upstream, gateway, got);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.gateway[Symbol.asyncDispose]();
+    await this.upstream[Symbol.asyncDispose]();
+  }
 }
 
 test("a CONNECT over HTTP/2 that is reset in the packet that it came in ends nothing but itself", async () => {
-  const { upstream, gateway } = await echo();
-  await using _1 = upstream;
-  await using _2 = gateway;
+  await using echo = await Echo.start();
+  const { gateway } = echo;
   const socket = connect(gateway.port, "127.0.0.1");
   await once(socket, "connect");
   const client = new Http2Frames(socket);
@@ -78,9 +97,8 @@ test.each(["websocket", "h2c"])(
 );
 
 test("an upgrade with a body is an ordinary request: its body goes with it, and not before the next one", async () => {
-  const { upstream, gateway, got } = await echo();
-  await using _1 = upstream;
-  await using _2 = gateway;
+  await using echo = await Echo.start();
+  const { gateway, got } = echo;
   const client = await RawConnection.open(gateway.host);
   await client.write(
     `GET /api/ws HTTP/1.1\r\n${UPGRADE}Content-Length: 5\r\n\r\nhello`,
@@ -91,9 +109,8 @@ test("an upgrade with a body is an ordinary request: its body goes with it, and 
 });
 
 test("trailers do not carry what a client's headers may not", async () => {
-  const { upstream, gateway, got } = await echo();
-  await using _1 = upstream;
-  await using _2 = gateway;
+  await using echo = await Echo.start();
+  const { gateway, got } = echo;
   const client = await RawConnection.open(gateway.host);
   await client.write(
     "POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-Consumer-ID, X-Checksum\r\n\r\n",
