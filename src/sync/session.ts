@@ -322,8 +322,12 @@ function greet(
   for (const refusal of hello.refused) {
     if (refusal.cursor === undefined) continue;
     if (isLasting(refusal.class)) refusedRoots.add(refusal.cursor.root);
-    // A node that has lost what it was protecting protects nothing.
-    if (refusal.class === NackClass.HELD && hello.have !== undefined)
+    // A node that has lost what it was protecting, or is back in the held epoch (it fell back), protects nothing.
+    if (
+      refusal.class === NackClass.HELD &&
+      hello.have !== undefined &&
+      hello.have.epoch !== refusal.cursor.epoch
+    )
       held = refusal.cursor;
   }
   return {

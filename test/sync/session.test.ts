@@ -584,6 +584,14 @@ describe("rule 6: never backwards by accident", () => {
     ]);
   });
 
+  test("a node that held the head's root back and has fallen back to a state of its epoch is offered it", () => {
+    const head = cursor(2, "content 1");
+    const driver = new Driver(head).greet(A, { held: [A] });
+    expect(driver.send({ type: "snapshotRequested" }).offers).toMatchObject([
+      { to: head },
+    ]);
+  });
+
   test("HELD in spite of a permission uses it up: it is not offered for ever", () => {
     const driver = new Driver(A).greet(foreign, { allowed: true });
     driver.send({ type: "snapshotRequested" }).send({ type: "drained" });

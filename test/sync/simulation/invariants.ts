@@ -153,10 +153,15 @@ export class SessionAudit {
           ),
         ];
         this.#allowed = event.allowed;
-        if (event.hello.have !== undefined)
-          this.#held = event.hello.refused.findLast(
-            (refusal) => refusal.class === NackClass.HELD,
-          )?.cursor;
+        {
+          const { have, refused } = event.hello;
+          if (have !== undefined)
+            this.#held = refused.findLast(
+              (refusal) =>
+                refusal.class === NackClass.HELD &&
+                refusal.cursor?.epoch !== have.epoch,
+            )?.cursor;
+        }
         return;
       case "acked":
         if (event.ack.seq === this.#parked?.seq) this.#parked = undefined;
