@@ -13,6 +13,7 @@ export default defineConfig({
     root,
     pool: "forks",
     maxWorkers: 2,
+    setupFiles: ["test/support/seed-properties.ts"],
     reporters: ["default", "./.config/totals-reporter.ts"],
     coverage: {
       provider: "v8",
