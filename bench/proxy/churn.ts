@@ -1,13 +1,8 @@
 import { CloseStack } from "../../src/runtime/close-stack.ts";
-import type { ProxyGateway } from "../roles/proxy-gateway.ts";
-import type { LoadPlan, LoadResult, ProxyLoad } from "../roles/proxy-load.ts";
-import type { ProxyUpstream } from "../roles/proxy-upstream.ts";
-import { Child } from "../support/child.ts";
+import type { LoadResult } from "../roles/proxy-load.ts";
 import { cpuUs } from "../support/process-figures.ts";
 import { median, short, table } from "../support/statistics.ts";
-import { buildBench } from "./built.ts";
-import { CONNECTIONS } from "./contenders.ts";
-import { proxyRequests } from "./routes.ts";
+import { startRig } from "./rig.ts";
 
 const ROUTES = 10_000;
 const CHANGES_PER_SECOND = 100;
@@ -28,29 +23,10 @@ export async function churn(
   print: (text: string) => void,
   scale: number,
 ): Promise<void> {
-  const built = await buildBench();
   await using stack = new CloseStack();
-  const upstream = stack.use(
-    await Child.start<ProxyUpstream>("proxy-upstream", built),
-  );
-  const load = stack.use(await Child.start<ProxyLoad>("proxy-load", built));
-  const gateway = stack.use(
-    await Child.start<ProxyGateway>("proxy-gateway", built),
-  );
-  const port = await gateway.call("start", {
-    routes: ROUTES,
-    plugins: [],
-    upstreamPort: await upstream.call("start", BODY_BYTES),
-  });
-  const plan: LoadPlan = {
-    port,
-    secure: false,
-    connections: CONNECTIONS,
-    requests: proxyRequests(ROUTES),
-    bodyBytes: BODY_BYTES,
-    durationMs: ROUND_MS * scale,
-    rate: 0,
-  };
+  const rig = await startRig(stack, ROUTES, BODY_BYTES);
+  const { load, gateway } = rig;
+  const plan = rig.plan(ROUND_MS * scale);
   // The first one warms up.
   await load.call("run", plan);
   const rounds: Round[] = [];

@@ -1,13 +1,7 @@
 import { CloseStack } from "../../src/runtime/close-stack.ts";
-import type { ProxyGateway } from "../roles/proxy-gateway.ts";
-import type { ProxyLoad } from "../roles/proxy-load.ts";
-import type { ProxyUpstream } from "../roles/proxy-upstream.ts";
-import { Child } from "../support/child.ts";
 import { residentBytes } from "../support/process-figures.ts";
 import { megabytes, table } from "../support/statistics.ts";
-import { buildBench } from "./built.ts";
-import { CONNECTIONS } from "./contenders.ts";
-import { proxyRequests } from "./routes.ts";
+import { startRig } from "./rig.ts";
 
 const ROUTES = 1_000;
 const MINUTES = 10;
@@ -19,20 +13,8 @@ export async function soak(
   print: (text: string) => void,
   scale: number,
 ): Promise<void> {
-  const built = await buildBench();
   await using stack = new CloseStack();
-  const upstream = stack.use(
-    await Child.start<ProxyUpstream>("proxy-upstream", built),
-  );
-  const load = stack.use(await Child.start<ProxyLoad>("proxy-load", built));
-  const gateway = stack.use(
-    await Child.start<ProxyGateway>("proxy-gateway", built),
-  );
-  const port = await gateway.call("start", {
-    routes: ROUTES,
-    plugins: [],
-    upstreamPort: await upstream.call("start", BODY_BYTES),
-  });
+  const { load, gateway, plan } = await startRig(stack, ROUTES, BODY_BYTES);
   const rows: string[][] = [];
   let requests = 0;
   let failed = 0;
@@ -49,15 +31,7 @@ export async function soak(
     if (minute === MINUTES) break;
     const durationMs = 60_000 * scale;
     const [result] = await Promise.all([
-      load.call("run", {
-        port,
-        secure: false,
-        connections: CONNECTIONS,
-        requests: proxyRequests(ROUTES),
-        bodyBytes: BODY_BYTES,
-        durationMs,
-        rate: 0,
-      }),
+      load.call("run", plan(durationMs)),
       gateway.call("churn", CHANGES_PER_SECOND, durationMs),
     ]);
     requests += result.requests;
