@@ -18,7 +18,10 @@ export async function exportAll({
 }: ControlPlaneClient): Promise<Exported> {
   let cursor: Cursor | undefined;
   const resources: Resource[] = [];
-  for await (const part of config.export({ workspace }, slowCall)) {
+  for await (const part of config.export(
+    { workspace, includeSecrets: true },
+    slowCall,
+  )) {
     cursor ??= part.cursor;
     if (!cursorsEqual(cursor, part.cursor))
       throw new Failure(

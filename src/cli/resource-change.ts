@@ -1,19 +1,8 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import type { ResourceChange } from "../gen/holdfast/admin/v1/config_service_pb.js";
 import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
-import { redact } from "../model/redact.ts";
 import { resourceToJson } from "../model/resource-json.ts";
 import { printable } from "./table.ts";
-
-/** The same change with *** for secrets. */
-export function redactChange(change: ResourceChange): ResourceChange {
-  const { before, after } = change;
-  return {
-    ...change,
-    ...(before === undefined ? {} : { before: redact(before) }),
-    ...(after === undefined ? {} : { after: redact(after) }),
-  };
-}
 
 /** Lines about what happened to a resource: who it is, then each field that is different. */
 export function describeChange({

@@ -6,71 +6,130 @@ import {
 } from "@bufbuild/protobuf";
 import { secret } from "../gen/holdfast/config/v1/options_pb.js";
 import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
+import { KINDS, kindOfResource, schemaOf, type Kind } from "./kinds.ts";
 import { copyOf, reflectKind } from "./messages.ts";
 import { knownPlugin } from "./plugins.ts";
 
 /** What stands for a secret. */
-const REDACTED = "***";
+export const REDACTED = "***";
 
-/** A copy to show to people: secrets are "***". */
+/** The kinds that may hold a secret; a plugin's is in its config. */
+const WITH_SECRETS: ReadonlySet<Kind> = new Set(
+  KINDS.filter(
+    (kind) =>
+      kind === "plugin" ||
+      schemaOf(kind).fields.some((field) => getOption(field, secret)),
+  ),
+);
+
+/** A secret's text, at a path such as "config.redis.password", becomes another. */
+type Replace = (text: string, path: string) => string;
+
+/** The resource to show to people: secrets are "***". It is not copied when it can hold none. */
 export function redact(resource: Resource): Resource {
+  return holdsSecrets(resource)
+    ? withSecrets(resource, () => REDACTED)
+    : resource;
+}
+
+/** The fields that have "***" where a secret belongs: what was read without its secrets and is put again. */
+export function redactedFields(resource: Resource): string[] {
+  const fields: string[] = [];
+  if (holdsSecrets(resource))
+    withSecrets(resource, (text, path) => {
+      if (text === REDACTED) fields.push(path);
+      return text;
+    });
+  return fields;
+}
+
+function holdsSecrets(resource: Resource): boolean {
+  const kind = kindOfResource(resource);
+  return kind !== undefined && WITH_SECRETS.has(kind);
+}
+
+/** A copy with all its secrets replaced. */
+function withSecrets(resource: Resource, replace: Replace): Resource {
   const copy = copyOf(resource);
   const message = reflectKind(copy);
-  for (const field of message?.fields ?? [])
-    if (
-      field.fieldKind === "scalar" &&
-      getOption(field, secret) &&
-      message?.isSet(field) === true
-    )
-      message.set(field, REDACTED);
+  for (const field of message?.fields ?? []) {
+    if (!getOption(field, secret) || message?.isSet(field) !== true) continue;
+    if (field.fieldKind === "scalar")
+      message.set(field, replace(String(message.get(field)), field.name));
+  }
   if (copy.kind.case === "plugin" && copy.kind.value.config !== undefined) {
     const schema = knownPlugin(copy.kind.value.name)?.schema;
+    const { config } = copy.kind.value;
     copy.kind.value.config =
       schema === undefined
-        ? redactUnknown(copy.kind.value.config)
-        : redactKnown(schema, copy.kind.value.config);
+        ? inUnknown(config, "config", replace)
+        : inKnown(schema, config, "config", replace);
   }
   return copy;
 }
 
-function redactKnown(schema: DescMessage, config: JsonObject): JsonObject {
+function inKnown(
+  schema: DescMessage,
+  config: JsonObject,
+  path: string,
+  replace: Replace,
+): JsonObject {
   return Object.fromEntries(
     Object.entries(config).map(([key, value]) => {
       const field = schema.fields.find((f) => f.name === key);
       if (field === undefined) return [key, value];
-      if (getOption(field, secret)) return [key, redactAll(value)];
+      const at = `${path}.${key}`;
+      if (getOption(field, secret)) return [key, inAll(value, at, replace)];
       return field.fieldKind === "message" && isObject(value)
-        ? [key, redactKnown(field.message, value)]
+        ? [key, inKnown(field.message, value, at, replace)]
         : [key, value];
     }),
   );
 }
 
 /** All texts of a value: of a map of headers, say, the names stay. */
-function redactAll(value: JsonValue): JsonValue {
-  if (typeof value === "string") return value === "" ? value : REDACTED;
-  if (Array.isArray(value)) return value.map(redactAll);
+function inAll(value: JsonValue, path: string, replace: Replace): JsonValue {
+  if (typeof value === "string")
+    return value === "" ? value : replace(value, path);
+  if (Array.isArray(value))
+    return value.map((item, i) => inAll(item, `${path}[${i}]`, replace));
   return isObject(value)
     ? Object.fromEntries(
-        Object.entries(value).map(([key, item]) => [key, redactAll(item)]),
+        Object.entries(value).map(([key, item]) => [
+          key,
+          inAll(item, `${path}.${key}`, replace),
+        ]),
       )
     : value;
 }
 
 /** Nobody told us what is secret in it: texts whose key sounds so are. */
-function redactUnknown(config: JsonObject): JsonObject {
+function inUnknown(
+  config: JsonObject,
+  path: string,
+  replace: Replace,
+): JsonObject {
   return Object.fromEntries(
     Object.entries(config).map(([key, value]) => [
       key,
-      redactValue(value, SECRET_KEY.test(key)),
+      inUnknownValue(value, SECRET_KEY.test(key), `${path}.${key}`, replace),
     ]),
   );
 }
 
-function redactValue(value: JsonValue, hide: boolean): JsonValue {
-  if (typeof value === "string") return hide && value !== "" ? REDACTED : value;
-  if (Array.isArray(value)) return value.map((item) => redactValue(item, hide));
-  return isObject(value) ? redactUnknown(value) : value;
+function inUnknownValue(
+  value: JsonValue,
+  hide: boolean,
+  path: string,
+  replace: Replace,
+): JsonValue {
+  if (typeof value === "string")
+    return hide && value !== "" ? replace(value, path) : value;
+  if (Array.isArray(value))
+    return value.map((item, i) =>
+      inUnknownValue(item, hide, `${path}[${i}]`, replace),
+    );
+  return isObject(value) ? inUnknown(value, path, replace) : value;
 }
 
 function isObject(value: JsonValue): value is JsonObject {

@@ -36,6 +36,9 @@ export function putting(
 /** Everything that is configured. */
 export async function exported({ config }: AdminClient): Promise<Resource[]> {
   const all: Resource[] = [];
-  for await (const { resources } of config.export({})) all.push(...resources);
+  for await (const { resources } of config.export({
+    includeSecrets: true,
+  }))
+    all.push(...resources);
   return all;
 }

@@ -1,14 +1,14 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
+import type { ListRequestSchema } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
 import { isUuid } from "../../model/ids.ts";
 import type { Kind } from "../../model/kinds.ts";
-import { redact } from "../../model/redact.ts";
 import { resourceToJson } from "../../model/resource-json.ts";
-import { kindArgument } from "../argument.ts";
+import { kindArgument, resourceKey } from "../argument.ts";
 import { clientFlags, withClient, type ControlPlaneClient } from "../client.ts";
 import { command } from "../command.ts";
-import { list, toggle } from "../flags.ts";
+import { list, optional, toggle } from "../flags.ts";
 import { EXIT } from "../io.ts";
 import { writeValue, yaml } from "../output.ts";
 import { nameReferences } from "../reference-names.ts";
@@ -33,31 +33,49 @@ export const get = command({
   examples: [
     ["holdfast get routes", "All routes"],
     ["holdfast get service echo", "One service with all its fields"],
+    ["holdfast get routes --of service/echo", "The routes of a service"],
     [
       "holdfast get consumers --tag team-a -o json",
       "Consumers with a tag, for a program",
     ],
   ],
   flags: {
-    tag: list(text("TAG"), { summary: "Only resources that have this tag." }),
+    tag: list(text("TAG"), {
+      summary: "Only resources that have this tag; given twice, both.",
+    }),
+    anyTag: list(text("TAG"), {
+      summary: "Only resources that have one of the tags given so.",
+    }),
+    namePrefix: optional(text("TEXT"), {
+      summary: "Only resources whose name begins with this.",
+    }),
+    of: optional(resourceKey, {
+      summary: "Only resources that refer to this one.",
+    }),
     secrets: toggle({ summary: "Show secrets in clear." }),
     ...clientFlags,
   },
   async run({ io }, flags, [word = "", idOrName]) {
     const kind = kindArgument(word);
-    const shown = (resource: Resource) =>
-      flags.secrets ? resource : redact(resource);
+    const { secrets } = flags;
     return withClient(io, flags, async (client) => {
       if (idOrName !== undefined) {
         const found = resourceToJson(
-          shown(await getOne(client, kind, idOrName)),
+          await getOne(client, kind, idOrName, secrets),
         );
         if (flags.output === "table")
           io.stdout.write(yaml(Object.values(found)[0] ?? {}));
         else writeValue(io.stdout, flags.output, found);
         return EXIT.done;
       }
-      const resources = (await listAll(client, kind, flags.tag)).map(shown);
+      const resources = await listAll(client, {
+        kind,
+        tags: [...flags.tag],
+        anyTags: [...flags.anyTag],
+        namePrefix: flags.namePrefix ?? "",
+        ...(flags.of === undefined ? {} : { refersTo: flags.of }),
+        includeSecrets: secrets,
+      });
       if (flags.output === "table") {
         await nameReferences(client, resources);
         const rows = resources.map((resource) => resourceRow(kind, resource));
@@ -76,11 +94,12 @@ async function getOne(
   client: ControlPlaneClient,
   kind: Kind,
   idOrName: string,
+  includeSecrets: boolean,
 ): Promise<Resource> {
   const { workspace } = client;
   const by = async (by: { case: "id" | "name"; value: string }) => {
     const answer = await client.config.get(
-      { workspace, kind, by },
+      { workspace, kind, by, includeSecrets },
       client.call,
     );
     if (answer.resource === undefined)
@@ -100,15 +119,14 @@ async function getOne(
 
 async function listAll(
   client: ControlPlaneClient,
-  kind: Kind,
-  tags: readonly string[],
+  conditions: MessageInitShape<typeof ListRequestSchema>,
 ): Promise<Resource[]> {
   const { workspace } = client;
   const all: Resource[] = [];
   let pageToken = "";
   do {
     const page = await client.config.list(
-      { workspace, kind, tags: [...tags], pageSize: PAGE_SIZE, pageToken },
+      { ...conditions, workspace, pageSize: PAGE_SIZE, pageToken },
       client.call,
     );
     for (const resource of page.resources) all.push(resource);

@@ -2,7 +2,6 @@ import { create } from "@bufbuild/protobuf";
 import {
   GetRevisionResponseSchema,
   ListRevisionsResponseSchema,
-  type ResourceChange,
   type Revision,
 } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import { argument } from "../argument.ts";
@@ -12,7 +11,7 @@ import { command } from "../command.ts";
 import { flag, toggle } from "../flags.ts";
 import { EXIT } from "../io.ts";
 import { json, listJson, timeText, writeValue } from "../output.ts";
-import { describeChange, redactChange } from "../resource-change.ts";
+import { describeChange } from "../resource-change.ts";
 import { printable, table } from "../table.ts";
 import { integer, revision as revisionType } from "../value-types.ts";
 
@@ -44,8 +43,6 @@ export const history = command({
   async run({ io }, flags, [word]) {
     const wanted =
       word === undefined ? undefined : argument("REVISION", revisionType, word);
-    const shown = (change: ResourceChange) =>
-      flags.secrets ? change : redactChange(change);
     return withClient(io, flags, async (client) => {
       if (wanted === undefined) {
         const answer = await newest(client, flags.limit);
@@ -62,10 +59,13 @@ export const history = command({
         return EXIT.done;
       }
       const answer = await client.config.getRevision(
-        { workspace: client.workspace, revision: wanted },
+        {
+          workspace: client.workspace,
+          revision: wanted,
+          includeSecrets: flags.secrets,
+        },
         client.call,
       );
-      answer.changes = answer.changes.map(shown);
       if (flags.output !== "table") {
         writeValue(
           io.stdout,

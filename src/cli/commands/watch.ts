@@ -8,7 +8,7 @@ import { command } from "../command.ts";
 import { optional, toggle } from "../flags.ts";
 import { follow } from "../follow.ts";
 import { json, writeEvent } from "../output.ts";
-import { describeChange, redactChange } from "../resource-change.ts";
+import { describeChange } from "../resource-change.ts";
 import { revision } from "../value-types.ts";
 import { revisionHeadline } from "./history.ts";
 
@@ -38,9 +38,6 @@ export const watch = command({
     let seen = flags.after;
     let epoch = "";
     const print = (event: RevisionEvent) => {
-      const changes = flags.secrets
-        ? event.changes
-        : event.changes.map(redactChange);
       if (flags.output === "table") {
         const headline =
           event.revision === undefined
@@ -48,14 +45,14 @@ export const watch = command({
             : [revisionHeadline(event.revision)];
         const lines = [
           ...headline,
-          ...changes.flatMap(describeChange).map((line) => `  ${line}`),
+          ...event.changes.flatMap(describeChange).map((line) => `  ${line}`),
           "",
         ];
         io.stdout.write(lines.join("\n"));
         return;
       }
       const answer = create(WatchResponseSchema, {
-        event: { case: "revision", value: { ...event, changes } },
+        event: { case: "revision", value: event },
       });
       writeEvent(io.stdout, flags.output, json(WatchResponseSchema, answer));
     };
@@ -67,6 +64,7 @@ export const watch = command({
           client.config.watch(
             {
               workspace: client.workspace,
+              includeSecrets: flags.secrets,
               ...(seen === undefined ? {} : { afterRevision: seen, epoch }),
             },
             { signal },

@@ -19,6 +19,7 @@ import type {
 } from "../catalog/operation.ts";
 import { decodeResource } from "../catalog/resource.ts";
 import { Room } from "./room.ts";
+import type { Show } from "./secrets.ts";
 
 /** What a revision may take of an answer that has its changes in full beside it. */
 const REVISION_BYTES = 512 << 10;
@@ -26,15 +27,22 @@ const REVISION_BYTES = 512 << 10;
 /** A write's answer may list this much of either; the rest is left out and said so. */
 const WRITE_BYTES = 3 << 19;
 
-/** What every write answers. A list too long for one message is cut, and a warning says so: the write is done. */
-export function writeAnswer(
+/** What every write answers. */
+export interface WriteAnswer {
+  revision: bigint;
+  changes: Change[];
+  warnings: Warning[];
+}
+
+/** The answer to a write. A list too long for one message is cut, and a warning says so: the write is done. */
+export async function writeAnswer(
   result: TransactResult,
   call: HandlerContext,
-): { revision: bigint; changes: Change[]; warnings: Warning[] } {
+): Promise<WriteAnswer> {
   const { revision } = result;
   const all = result.changes;
-  const changes = fitChanges(all, call);
-  const shown = new Room(call, WRITE_BYTES).fit(
+  const changes = await fitChanges(all, call);
+  const shown = await new Room(call, WRITE_BYTES).fitInTurns(
     WarningSchema,
     mapped(result.warnings, warningOf),
   );
@@ -53,13 +61,16 @@ export function writeAnswer(
 }
 
 /** As many of the changes as there is room for. Deletions first when that is not all: whoever is asked about them sees some. */
-function fitChanges(
+async function fitChanges(
   all: readonly ChangeInfo[],
   call: HandlerContext,
-): Change[] {
+): Promise<Change[]> {
   const fit = (some: readonly ChangeInfo[]) =>
-    new Room(call, WRITE_BYTES).fit(ChangeSchema, mapped(some, changeOf));
-  const changes = fit(all);
+    new Room(call, WRITE_BYTES).fitInTurns(
+      ChangeSchema,
+      mapped(some, changeOf),
+    );
+  const changes = await fit(all);
   if (changes.length === all.length) return changes;
   const isDeletion = ({ action }: ChangeInfo) => action === "delete";
   return fit([
@@ -69,13 +80,16 @@ function fitChanges(
 }
 
 /** A revision with as many of its changes as it lists and there is room for. */
-export function revisionOf(info: RevisionInfo, call: HandlerContext): Revision {
+export async function revisionOf(
+  info: RevisionInfo,
+  call: HandlerContext,
+): Promise<Revision> {
   return create(RevisionSchema, {
     cursor: info.cursor,
     time: timestampFromMs(info.timeMs),
     author: info.author,
     message: info.message,
-    changes: new Room(call, REVISION_BYTES).fit(
+    changes: await new Room(call, REVISION_BYTES).fitInTurns(
       ChangeSchema,
       mapped(info.changes, changeOf),
     ),
@@ -84,12 +98,15 @@ export function revisionOf(info: RevisionInfo, call: HandlerContext): Revision {
 }
 
 /** A change with the resource before and after it. */
-export function resourceChangeOf(detail: ChangeDetail): ResourceChange {
+export function resourceChangeOf(
+  detail: ChangeDetail,
+  show: Show,
+): ResourceChange {
   const { change, before, after } = detail;
   return create(ResourceChangeSchema, {
     change: changeOf(change),
-    ...(before === undefined ? {} : { before: decodeResource(before) }),
-    ...(after === undefined ? {} : { after: decodeResource(after) }),
+    ...(before === undefined ? {} : { before: show(decodeResource(before)) }),
+    ...(after === undefined ? {} : { after: show(decodeResource(after)) }),
   });
 }
 

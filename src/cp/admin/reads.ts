@@ -27,6 +27,7 @@ import { mapped, resourceChangeOf, revisionOf } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import { RequestForm, workspaceOf } from "./request-form.ts";
 import { Room } from "./room.ts";
+import { showing } from "./secrets.ts";
 
 /** Reads one resource. */
 export async function getResource(
@@ -39,7 +40,7 @@ export async function getResource(
   const by = form.by(request.by);
   form.check();
   const { resource, revision } = await catalog.get(kind, by);
-  return { resource, revision };
+  return { resource: showing(request)(resource), revision };
 }
 
 /** Reads a page of the resources of a kind; a shorter one than asked for when they are large. */
@@ -52,17 +53,37 @@ export async function listResources(
   const form = new RequestForm();
   const kind = form.kind(request.kind);
   const pageSize = form.pageSize(request.pageSize);
+  const { namePrefix, pageToken } = request;
+  const tags = form.tags("tags", request.tags);
+  const anyTags = form.tags("any_tags", request.anyTags);
+  const refersTo =
+    request.refersTo === undefined
+      ? undefined
+      : {
+          kind: form.kind(request.refersTo.kind, "refers_to.kind"),
+          ...form.by(request.refersTo.by, "refers_to"),
+        };
   form.check();
-  const { tags, pageToken } = request;
-  const page = await catalog.list({ kind, tags, pageSize, pageToken });
-  const resources = new Room(call).fit(ResourceSchema, page.resources);
+  const page = await catalog.list({
+    kind,
+    tags,
+    anyTags,
+    namePrefix,
+    ...(refersTo === undefined ? {} : { refersTo }),
+    pageSize,
+    pageToken,
+  });
+  const resources = await new Room(call).fitInTurns(
+    ResourceSchema,
+    mapped(page.resources, showing(request)),
+  );
   const last = resources.at(-1);
   const isCut = resources.length < page.resources.length;
   return {
     resources,
     nextPageToken:
       isCut && last !== undefined
-        ? encodePageToken(kind, idOf(last))
+        ? page.tokenAfter(idOf(last))
         : page.nextPageToken,
   };
 }
@@ -76,10 +97,14 @@ export async function* exportAll(
   workspaceOf(request, catalog.workspace);
   for await (const { cursor, resources } of catalog.export()) {
     call.signal.throwIfAborted();
+    const show = showing(request);
     let left: readonly Resource[] = resources;
     do {
       // The first always fits: a value is at most 256 KiB.
-      const fitted = new Room(call).fit(ResourceSchema, left);
+      const fitted = await new Room(call).fitInTurns(
+        ResourceSchema,
+        mapped(left, show),
+      );
       yield { cursor, resources: fitted };
       left = left.slice(Math.max(1, fitted.length));
     } while (left.length > 0);
@@ -98,10 +123,13 @@ export async function listRevisions(
   form.check();
   const { pageToken } = request;
   const page = await catalog.history({ pageSize, pageToken });
-  const revisions: Revision[] = new Room(call).fit(
-    RevisionSchema,
-    mapped(page.revisions, (info) => revisionOf(info, call)),
-  );
+  const room = new Room(call);
+  const revisions: Revision[] = [];
+  for (const info of page.revisions) {
+    const revision = await revisionOf(info, call);
+    if (!room.take(RevisionSchema, revision)) break;
+    revisions.push(revision);
+  }
   const last = revisions.at(-1)?.cursor;
   const isCut = revisions.length < page.revisions.length;
   return {
@@ -121,11 +149,12 @@ export async function getRevision(
 ): Promise<MessageInitShape<typeof GetRevisionResponseSchema>> {
   workspaceOf(request, catalog.workspace);
   const { revision, changes } = await catalog.revision(request.revision);
+  const show = showing(request);
   return {
-    revision: revisionOf(revision, call),
-    changes: new Room(call).fit(
+    revision: await revisionOf(revision, call),
+    changes: await new Room(call).fitInTurns(
       ResourceChangeSchema,
-      mapped(changes, resourceChangeOf),
+      mapped(changes, (change) => resourceChangeOf(change, show)),
     ),
   };
 }
@@ -141,12 +170,13 @@ export async function diffRevisions(
     request.fromRevision,
     request.toRevision,
   );
+  const show = showing(request);
   return {
     from,
     to,
-    changes: new Room(call).fit(
+    changes: await new Room(call).fitInTurns(
       ResourceChangeSchema,
-      mapped(changes, resourceChangeOf),
+      mapped(changes, (change) => resourceChangeOf(change, show)),
     ),
     changeCount: changes.length,
   };

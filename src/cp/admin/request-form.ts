@@ -71,6 +71,13 @@ export class RequestForm {
     return text;
   }
 
+  /** Tags, of which none is empty. */
+  tags(field: string, tags: readonly string[]): readonly string[] {
+    for (const [i, tag] of tags.entries())
+      if (tag === "") this.refuse(`${field}[${i}]`, "is empty");
+    return tags;
+  }
+
   /** What is kept in the history of a change. */
   note(request: { readonly author: string; readonly message: string }): {
     readonly author: string;

@@ -5,6 +5,8 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
+import { runSlices, type Slices } from "../../model/slices.ts";
+import { driveSlices } from "../../runtime/slices.ts";
 
 /** How much an answer holds of what may be much. The limit of a message is 4 MiB, with all around it. */
 export const ANSWER_BYTES = 3 << 20;
@@ -32,10 +34,26 @@ export class Room {
     schema: T,
     messages: Iterable<MessageShape<T>>,
   ): MessageShape<T>[] {
+    return runSlices(this.#fitSlices(schema, messages));
+  }
+
+  /** As {@link fit} does, and others get the event loop in between. */
+  fitInTurns<T extends DescMessage>(
+    schema: T,
+    messages: Iterable<MessageShape<T>>,
+  ): Promise<MessageShape<T>[]> {
+    return driveSlices(this.#fitSlices(schema, messages));
+  }
+
+  *#fitSlices<T extends DescMessage>(
+    schema: T,
+    messages: Iterable<MessageShape<T>>,
+  ): Slices<MessageShape<T>[]> {
     const fitted: MessageShape<T>[] = [];
     for (const message of messages) {
       if (!this.take(schema, message)) break;
       fitted.push(message);
+      yield MESSAGE_WEIGHT;
     }
     return fitted;
   }
@@ -48,6 +66,9 @@ export class Room {
       : toBinary(schema, message).length;
   }
 }
+
+/** Making a message and measuring it costs about as much as handling this many entries. */
+const MESSAGE_WEIGHT = 16;
 
 /** A tag and a length, or a comma. */
 const AROUND = 8;

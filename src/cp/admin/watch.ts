@@ -2,18 +2,18 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import {
   ResourceChangeSchema,
-  type ResourceChange,
   type WatchRequest,
   type WatchResponseSchema,
 } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import { ConfigError } from "../../model/violation.ts";
 import { describeChange, describeRecord } from "../catalog/history.ts";
 import { HISTORY_REVISIONS, type RevisionRecord } from "../store/store.ts";
-import { resourceChangeOf, revisionOf } from "./answers.ts";
+import { mapped, resourceChangeOf, revisionOf } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import { followed } from "./follow.ts";
 import { workspaceOf } from "./request-form.ts";
 import { ANSWER_BYTES, Room } from "./room.ts";
+import { showing, type Show } from "./secrets.ts";
 
 /** After this long without a revision the head is told. */
 const HEARTBEAT_MS = 10_000;
@@ -49,6 +49,7 @@ export async function* watch(
       "after_revision",
       `there is no revision ${told} yet: the newest is ${newest}`,
     );
+  const show = showing(request);
   let toldEpoch = epoch;
   // Before the first answer, so that no commit can fall in between.
   const bell = followed(call.signal, (ring) => catalog.onCommit(ring));
@@ -58,7 +59,7 @@ export async function* watch(
     const { revision } = catalog.head.cursor;
     for await (const record of catalog.records(told + 1n, revision)) {
       if (record.cursor.revision !== told + 1n) throw gone(told + 1n);
-      for (const event of eventsOf(record, call)) {
+      for await (const event of eventsOf(record, call, show)) {
         call.signal.throwIfAborted();
         yield event;
       }
@@ -86,31 +87,29 @@ export async function* watch(
   }
 }
 
-/** The messages of one revision. Their changes are described one at a time: there may be very many. */
-function* eventsOf(
+/** The messages of one revision, made one at a time and in slices: its changes may be very many. */
+async function* eventsOf(
   record: RevisionRecord,
   call: HandlerContext,
-): Generator<WatchEvent, void, undefined> {
-  const revision = revisionOf(describeRecord(record), call);
-  let room = new Room(call, ANSWER_BYTES - REVISION_BYTES);
-  let changes: ResourceChange[] = [];
-  for (const change of record.changes) {
-    const next = resourceChangeOf(describeChange(change));
-    if (!room.take(ResourceChangeSchema, next) && changes.length > 0) {
-      yield event(true);
-      changes = [];
-      room = new Room(call, ANSWER_BYTES - REVISION_BYTES);
-      room.take(ResourceChangeSchema, next);
-    }
-    changes.push(next);
-  }
-  yield event(false);
-
-  function event(more: boolean): WatchEvent {
-    return {
-      event: { case: "revision", value: { revision, changes, more } },
+  show: Show,
+): AsyncGenerator<WatchEvent, void, undefined> {
+  const revision = await revisionOf(describeRecord(record), call);
+  let left = record.changes;
+  do {
+    const room = new Room(call, ANSWER_BYTES - REVISION_BYTES);
+    // The first always fits: a value is at most 256 KiB.
+    const changes = await room.fitInTurns(
+      ResourceChangeSchema,
+      mapped(left, (change) => resourceChangeOf(describeChange(change), show)),
+    );
+    left = left.slice(changes.length);
+    yield {
+      event: {
+        case: "revision",
+        value: { revision, changes, more: left.length > 0 },
+      },
     };
-  }
+  } while (left.length > 0);
 }
 
 function gone(revision: bigint): ConfigError {

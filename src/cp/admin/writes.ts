@@ -10,16 +10,14 @@ import {
   type TransactRequest,
 } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
-import { parseKey } from "../../model/kinds.ts";
+import { keyOf, parseKey } from "../../model/kinds.ts";
 import type { Operation, TransactResult } from "../catalog/operation.ts";
 import { decodeResource } from "../catalog/resource.ts";
-import { writeAnswer } from "./answers.ts";
+import { writeAnswer, type WriteAnswer } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import type { FileParser } from "./parse-files.ts";
 import { RequestForm, workspaceOf } from "./request-form.ts";
-
-/** What every write answers. */
-type WriteAnswer = ReturnType<typeof writeAnswer>;
+import { showing } from "./secrets.ts";
 
 /** Creates or wholly replaces one resource. */
 export async function putResource(
@@ -33,8 +31,11 @@ export async function putResource(
   form.check();
   const result = await catalog.transact([operation], {});
   return {
-    ...writeAnswer(result, call),
-    resource: await stored(catalog, result),
+    ...(await writeAnswer(result, call)),
+    resource: showing({
+      // What was made up is told this once.
+      includeSecrets: request.includeSecrets || isCreated(result),
+    })(await stored(catalog, result)),
   };
 }
 
@@ -102,6 +103,7 @@ export async function apply(
   const form = new RequestForm();
   const { files, prune, dryRun, allowMassDelete, expectedRevision } = request;
   if (files.length === 0) form.refuse("files", "is empty: give at least one");
+  form.tags("select_tags", request.selectTags);
   const note = form.note(request);
   form.check();
   const parsed = await parser.parse(files, call.signal);
@@ -110,6 +112,7 @@ export async function apply(
     ...note,
     ...(expectedRevision === undefined ? {} : { expectedRevision }),
     prune,
+    selectTags: request.selectTags,
     dryRun,
     allowMassDelete,
   });
@@ -147,6 +150,12 @@ function put(
     'is missing: give a resource by its kind, such as {"service": {"name": "pay", "host": "pay.internal"}}',
   );
   return { type: "delete", kind: "service" };
+}
+
+function isCreated({ keys: [key], changes }: TransactResult): boolean {
+  return changes.some(
+    ({ kind, id, action }) => action === "create" && keyOf(kind, id) === key,
+  );
 }
 
 /** What was put, as it is in the state that the put led to. */

@@ -1,18 +1,23 @@
+import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
 import type {
   ParsedDeclarative,
   Position,
   Problem,
 } from "../../model/declarative/parsed.ts";
+import { copyOf } from "../../model/messages.ts";
 import type { Slices } from "../../model/slices.ts";
 import { ConfigError } from "../../model/violation.ts";
 import type { Job } from "./job.ts";
 import type { ApplyOptions, Operation, WarningInfo } from "./operation.ts";
 
 /** The operations that bring declarative files in. */
-export function applyOperations(parsed: ParsedDeclarative): Operation[] {
+export function applyOperations(
+  parsed: ParsedDeclarative,
+  selectTags: readonly string[] = [],
+): Operation[] {
   return parsed.entities.map(({ resource, idIfNew, position }) => ({
     type: "put",
-    resource,
+    resource: withTags(resource, selectTags),
     idIfNew,
     at: describePosition(position),
     fromFile: true,
@@ -28,7 +33,7 @@ export function applyJob(
   return {
     options,
     warnings: parsed.warnings.map(warningOf),
-    plan: (planner) => run(planner, operations, options.prune),
+    plan: (planner) => run(planner, operations, options),
   };
 }
 
@@ -49,10 +54,20 @@ export function refuseProblems(parsed: ParsedDeclarative): void {
 function* run(
   planner: Parameters<Job["plan"]>[0],
   operations: readonly Operation[],
-  prune: boolean,
+  { prune, selectTags = [] }: ApplyOptions,
 ): Slices<void> {
   yield* planner.run(operations);
-  if (prune) yield* planner.prune();
+  if (prune) yield* planner.prune(selectTags);
+}
+
+/** A resource that has these tags beside its own. */
+function withTags(resource: Resource, tags: readonly string[]): Resource {
+  const { value } = resource.kind;
+  const missing = tags.filter((tag) => value?.tags.includes(tag) === false);
+  if (value === undefined || missing.length === 0) return resource;
+  const copy = copyOf(resource);
+  copy.kind.value?.tags.push(...missing);
+  return copy;
 }
 
 function warningOf(problem: Problem): WarningInfo {

@@ -47,6 +47,8 @@ export interface TransactOptions {
 export interface ApplyOptions extends TransactOptions {
   /** Whether what the file does not name is deleted. */
   readonly prune: boolean;
+  /** Everything in the file gets these tags, and only what has all of them is deleted. Default: none. */
+  readonly selectTags?: readonly string[];
 }
 
 /** What happened to one resource. */

@@ -1,4 +1,5 @@
 import { keyOf } from "../../model/kinds.ts";
+import { REDACTED } from "../../model/redact.ts";
 import { uniqueKeys } from "../../model/unique.ts";
 import {
   hashPassword,
@@ -53,6 +54,8 @@ function hasClearPassword(operation: Operation): boolean {
   const { password } = kind.value;
   return (
     password !== "" &&
+    // What a secret is shown as: putting it is refused, as it stands.
+    password !== REDACTED &&
     password.length <= MAX_CLEAR_LENGTH &&
     !isStoredPassword(password)
   );

@@ -103,11 +103,19 @@ export class Planner {
     if (key !== undefined) yield* this.#remove(key);
   }
 
-  /** Deletes everything that no operation has put. What is put and refers to it keeps the transaction from being done. */
-  *prune(): Slices<void> {
+  /**
+   * Deletes everything that no operation has put, of what has all of these tags. What is put and refers to it keeps the
+   * transaction from being done.
+   */
+  *prune(tags: readonly string[] = []): Slices<void> {
     for (const key of this.#below.keys()) {
       yield 1;
       if (this.#causes.has(key)) continue;
+      if (tags.length > 0) {
+        yield OPERATION_WEIGHT;
+        const has = this.#resource(key).kind.value?.tags ?? [];
+        if (!tags.every((tag) => has.includes(tag))) continue;
+      }
       this.#layer.set(key, undefined);
       this.#note(key, undefined, true);
       yield OPERATION_WEIGHT;

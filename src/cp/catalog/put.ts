@@ -19,6 +19,7 @@ import {
   withResolved,
   type ResourceReference,
 } from "../../model/references.ts";
+import { REDACTED, redactedFields } from "../../model/redact.ts";
 import { checkResource } from "../../model/rules.ts";
 import { naturalKey, nameOf } from "../../model/unique.ts";
 import type { Violation } from "../../model/violation.ts";
@@ -76,6 +77,16 @@ export class Put {
     const { resource, key, violations } = this.#prepare(kind, operation);
     for (const violation of violations)
       refusals.add("invalid_argument", violation, at);
+    for (const field of redactedFields(operation.resource))
+      refusals.add(
+        "invalid_argument",
+        {
+          ...labelOf(resource),
+          field,
+          reason: `is "${REDACTED}", which stands for a secret that was not shown: read the resource with include_secrets, or leave the field out of update_mask`,
+        },
+        at,
+      );
     for (const violation of this.#missingReferences(resource))
       refusals.add("failed_precondition", violation, at);
     if (parseKey(key) === undefined) return [];

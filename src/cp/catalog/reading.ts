@@ -6,6 +6,7 @@ import { lookupKey } from "../../model/unique.ts";
 import { ConfigError } from "../../model/violation.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Store } from "../store/store.ts";
+import { filterName, keysToRead, passes, type ListFilter } from "./listing.ts";
 import { ownerOfName } from "./names.ts";
 import { decodePageToken, encodePageToken, pageSizeOf } from "./pages.ts";
 import { decodeResource, fillTimes } from "./resource.ts";
@@ -38,10 +39,8 @@ export interface GetResult {
 }
 
 /** Which resources to list, and from where on. */
-export interface ListOptions {
+export interface ListOptions extends ListFilter {
   readonly kind: Kind;
-  /** Only resources that have all of these. Default: all. */
-  readonly tags?: readonly string[];
   /** Resources in a page. 0: 100. At most 1000. Default: 100. */
   readonly pageSize?: number;
   /** `nextPageToken` of the page before. Default: from the start. */
@@ -53,6 +52,8 @@ export interface ListResult {
   readonly resources: readonly Resource[];
   /** Empty after the last page. */
   readonly nextPageToken: string;
+  /** The token of the page after one of these, for a page that is cut short. */
+  readonly tokenAfter: (id: string) => string;
 }
 
 /** A part of an export. The cursor is the same in all. */
@@ -68,16 +69,25 @@ export async function getResource(
   kind: Kind,
   by: ById,
 ): Promise<GetResult> {
-  const { id = "", name = "" } = by;
   const { snapshot, cursor } = state.head;
-  const key = id === "" ? ownerOfName(state.view, kind, name) : keyOf(kind, id);
-  const value = key === undefined ? undefined : snapshot.get(key);
-  if (key === undefined || value === undefined) throw notFound(kind, id, name);
+  const { key, value } = findEntry(state, kind, by);
   const [resource] = await withTimes(context, snapshot.workspace, [
     { key, value },
   ]);
-  if (resource === undefined) throw notFound(kind, id, name);
+  if (resource === undefined) throw new TypeError(`"${key}" was not read`);
   return { key, resource, revision: cursor.revision };
+}
+
+/** @throws ConfigError when there is none. */
+function findEntry(
+  state: State,
+  kind: Kind,
+  { id = "", name = "" }: ById,
+): { readonly key: string; readonly value: Uint8Array } {
+  const key = id === "" ? ownerOfName(state.view, kind, name) : keyOf(kind, id);
+  const value = key === undefined ? undefined : state.head.snapshot.get(key);
+  if (key === undefined || value === undefined) throw notFound(kind, id, name);
+  return { key, value };
 }
 
 /** Reads a page of the resources of a kind. */
@@ -86,24 +96,24 @@ export async function listResources(
   state: State,
   options: ListOptions,
 ): Promise<ListResult> {
-  const { kind } = options;
+  const { kind, refersTo } = options;
   const size = pageSizeOf(options.pageSize);
   const prefix = `${kind}/`;
+  const listed = filterName(kind, options);
+  const tokenAfter = (id: string): string => encodePageToken(listed, id);
+  const after = `${prefix}${decodePageToken(listed, options.pageToken)}`;
+  const referred =
+    refersTo === undefined
+      ? undefined
+      : findEntry(state, refersTo.kind, refersTo).key;
   const { page, last } = await context.drive(
-    pageSlices(
-      state,
-      prefix,
-      `${prefix}${decodePageToken(kind, options.pageToken)}`,
-      size,
-      options.tags ?? [],
-    ),
+    pageSlices(state, { prefix, after, size, referred }, options),
   );
   return {
     resources: await withTimes(context, state.head.snapshot.workspace, page),
     nextPageToken:
-      last === undefined
-        ? ""
-        : encodePageToken(kind, last.slice(prefix.length)),
+      last === undefined ? "" : tokenAfter(last.slice(prefix.length)),
+    tokenAfter,
   };
 }
 
@@ -142,28 +152,30 @@ interface Found {
   readonly resource?: Resource;
 }
 
-/** Decodes no more than it must: without tags nothing, with tags until the page is full. */
+interface Page {
+  readonly prefix: string;
+  readonly after: string;
+  readonly size: number;
+  /** Only what refers to this entry. */
+  readonly referred: string | undefined;
+}
+
+/** Decodes no more than it must: without conditions nothing, with some until the page is full. */
 function* pageSlices(
   state: State,
-  prefix: string,
-  after: string,
-  size: number,
-  tags: readonly string[],
+  { prefix, after, size, referred }: Page,
+  filter: ListFilter,
 ): Slices<{ readonly page: Found[]; readonly last: string | undefined }> {
   const page: Found[] = [];
   let last: string | undefined;
-  for (const key of state.keys.after(after, prefix)) {
+  for (const key of yield* keysToRead(state, prefix, after, referred)) {
     if (page.length === size) return { page, last };
     const value = valueOf(state, key);
-    if (tags.length === 0) page.push({ key, value });
-    else {
-      const resource = decodeResource(value);
-      const has = resource.kind.value?.tags ?? [];
-      if (tags.every((tag) => has.includes(tag)))
-        page.push({ key, value, resource });
-      // Decoding costs about as much as handling this many entries.
-      yield 8;
-    }
+    const resource = passes(value, filter);
+    if (resource === true) page.push({ key, value });
+    else if (resource !== false) page.push({ key, value, resource });
+    // Decoding costs about as much as handling this many entries.
+    if (resource !== true) yield 8;
     last = key;
   }
   return { page, last: undefined };

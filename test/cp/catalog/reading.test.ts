@@ -79,7 +79,7 @@ describe("listing", () => {
       pageToken = page.nextPageToken;
     } while (pageToken !== "");
     expect(pages).toEqual([["s1", "s2"], ["s3", "s4"], ["s5"]]);
-    expect(await catalog.list({ kind: "consumer" })).toEqual({
+    expect(await catalog.list({ kind: "consumer" })).toMatchObject({
       resources: [],
       nextPageToken: "",
     });

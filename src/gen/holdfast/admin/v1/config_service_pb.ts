@@ -15,12 +15,15 @@
 //   OUT_OF_RANGE         history does not go back that far
 //   UNAVAILABLE          the store is down
 //   RESOURCE_EXHAUSTED   the disk is full, or a message is too large
+//
+// Secrets (API keys, passwords, private keys, what plugins count as such) are "***" in answers unless a request sets
+// include_secrets. A resource with "***" in place of a secret cannot be put.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Cursor } from "../../config/v1/cursor_pb.js";
 import { file_holdfast_config_v1_cursor } from "../../config/v1/cursor_pb.js";
 import type { Resource } from "../../config/v1/resource_pb.js";
@@ -31,7 +34,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/admin/v1/config_service.proto.
  */
 export const file_holdfast_admin_v1_config_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZob2xkZmFzdC9hZG1pbi92MS9jb25maWdfc2VydmljZS5wcm90bxIRaG9sZGZhc3QuYWRtaW4udjEiQAoGQ2hhbmdlEgwKBGtpbmQYASABKAkSCgoCaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIOCgZhY3Rpb24YBCABKAkicgoHV2FybmluZxIMCgRraW5kGAEgASgJEgoKAmlkGAIgASgJEgwKBG5hbWUYAyABKAkSDQoFZmllbGQYBCABKAkSDwoHbWVzc2FnZRgFIAEoCRINCgVub2RlcxgGIAMoCRIQCghwb3NpdGlvbhgHIAEoCSJPCgpQdXRSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIuCghyZXNvdXJjZRgCIAEoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5SZXNvdXJjZSKpAQoLUHV0UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSKgoHY2hhbmdlcxgCIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgh3YXJuaW5ncxgDIAMoCzIaLmhvbGRmYXN0LmFkbWluLnYxLldhcm5pbmcSLgoIcmVzb3VyY2UYBCABKAsyHC5ob2xkZmFzdC5jb25maWcudjEuUmVzb3VyY2UiWAoKR2V0UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgJpZBgDIAEoCUgAEg4KBG5hbWUYBCABKAlIAEILCgJieRIFukgCCAEiTwoLR2V0UmVzcG9uc2USLgoIcmVzb3VyY2UYASABKAsyHC5ob2xkZmFzdC5jb25maWcudjEuUmVzb3VyY2USEAoIcmV2aXNpb24YAiABKAQibwoLTGlzdFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEdGFncxgDIAMoCRIdCglwYWdlX3NpemUYBCABKAVCCrpIBxoFGOgHKAASEgoKcGFnZV90b2tlbhgFIAEoCSJYCgxMaXN0UmVzcG9uc2USLwoJcmVzb3VyY2VzGAEgAygLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ2Cg1EZWxldGVSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIMCgRraW5kGAIgASgJEgwKAmlkGAMgASgJSAASDgoEbmFtZRgEIAEoCUgAEhkKEWFsbG93X21hc3NfZGVsZXRlGAUgASgIQgsKAmJ5EgW6SAIIASJ8Cg5EZWxldGVSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIqCgdjaGFuZ2VzGAIgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2hhbmdlEiwKCHdhcm5pbmdzGAMgAygLMhouaG9sZGZhc3QuYWRtaW4udjEuV2FybmluZyJ7CglPcGVyYXRpb24SKwoDcHV0GAEgASgLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlSAASLQoGZGVsZXRlGAIgASgLMhsuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRpb25IAEISCglvcGVyYXRpb24SBbpIAggBIkMKCERlbGV0aW9uEgwKBGtpbmQYASABKAkSDAoCaWQYAiABKAlIABIOCgRuYW1lGAMgASgJSABCCwoCYnkSBbpIAggBIpACCg9UcmFuc2FjdFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEjAKCm9wZXJhdGlvbnMYAiADKAsyHC5ob2xkZmFzdC5hZG1pbi52MS5PcGVyYXRpb24SHgoRZXhwZWN0ZWRfcmV2aXNpb24YAyABKARIAIgBARIhCg9pZGVtcG90ZW5jeV9rZXkYBCABKAlCCLpIBXIDGIABEg8KB2RyeV9ydW4YBSABKAgSGQoRYWxsb3dfbWFzc19kZWxldGUYBiABKAgSGAoGYXV0aG9yGAcgASgJQgi6SAVyAxiAAhIZCgdtZXNzYWdlGAggASgJQgi6SAVyAxiAIEIUChJfZXhwZWN0ZWRfcmV2aXNpb24ifgoQVHJhbnNhY3RSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIqCgdjaGFuZ2VzGAIgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2hhbmdlEiwKCHdhcm5pbmdzGAMgAygLMhouaG9sZGZhc3QuYWRtaW4udjEuV2FybmluZyIlChVUcmFuc2FjdFN0cmVhbVJlcXVlc3QSDAoEZGF0YRgBIAEoDCKEAQoWVHJhbnNhY3RTdHJlYW1SZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIqCgdjaGFuZ2VzGAIgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2hhbmdlEiwKCHdhcm5pbmdzGAMgAygLMhouaG9sZGZhc3QuYWRtaW4udjEuV2FybmluZyIlCgRGaWxlEgwKBG5hbWUYASABKAkSDwoHY29udGVudBgCIAEoCSL5AQoMQXBwbHlSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIwCgVmaWxlcxgCIAMoCzIXLmhvbGRmYXN0LmFkbWluLnYxLkZpbGVCCLpIBZIBAggBEg0KBXBydW5lGAMgASgIEg8KB2RyeV9ydW4YBCABKAgSGQoRYWxsb3dfbWFzc19kZWxldGUYBSABKAgSGAoGYXV0aG9yGAYgASgJQgi6SAVyAxiAAhIZCgdtZXNzYWdlGAcgASgJQgi6SAVyAxiAIBIeChFleHBlY3RlZF9yZXZpc2lvbhgIIAEoBEgAiAEBQhQKEl9leHBlY3RlZF9yZXZpc2lvbiJ7Cg1BcHBseVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEioKB2NoYW5nZXMYAiADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USLAoId2FybmluZ3MYAyADKAsyGi5ob2xkZmFzdC5hZG1pbi52MS5XYXJuaW5nIiIKEkFwcGx5U3RyZWFtUmVxdWVzdBIMCgRkYXRhGAEgASgMIoEBChNBcHBseVN0cmVhbVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEioKB2NoYW5nZXMYAiADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USLAoId2FybmluZ3MYAyADKAsyGi5ob2xkZmFzdC5hZG1pbi52MS5XYXJuaW5nIiIKDUV4cG9ydFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJIm0KDkV4cG9ydFJlc3BvbnNlEioKBmN1cnNvchgBIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISLwoJcmVzb3VyY2VzGAIgAygLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlIsMBCghSZXZpc2lvbhIqCgZjdXJzb3IYASABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmF1dGhvchgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEioKB2NoYW5nZXMYBSADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USFAoMY2hhbmdlX2NvdW50GAYgASgNIlwKFExpc3RSZXZpc2lvbnNSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIdCglwYWdlX3NpemUYAiABKAVCCrpIBxoFGOgHKAASEgoKcGFnZV90b2tlbhgDIAEoCSJgChVMaXN0UmV2aXNpb25zUmVzcG9uc2USLgoJcmV2aXNpb25zGAEgAygLMhsuaG9sZGZhc3QuYWRtaW4udjEuUmV2aXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjkKEkdldFJldmlzaW9uUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSEAoIcmV2aXNpb24YAiABKAQilgEKDlJlc291cmNlQ2hhbmdlEikKBmNoYW5nZRgBIAEoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgZiZWZvcmUYAiABKAsyHC5ob2xkZmFzdC5jb25maWcudjEuUmVzb3VyY2USKwoFYWZ0ZXIYAyABKAsyHC5ob2xkZmFzdC5jb25maWcudjEuUmVzb3VyY2UieAoTR2V0UmV2aXNpb25SZXNwb25zZRItCghyZXZpc2lvbhgBIAEoCzIbLmhvbGRmYXN0LmFkbWluLnYxLlJldmlzaW9uEjIKB2NoYW5nZXMYAiADKAsyIS5ob2xkZmFzdC5hZG1pbi52MS5SZXNvdXJjZUNoYW5nZSJhCgtEaWZmUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSFQoNZnJvbV9yZXZpc2lvbhgCIAEoBBIYCgt0b19yZXZpc2lvbhgDIAEoBEgAiAEBQg4KDF90b19yZXZpc2lvbiKqAQoMRGlmZlJlc3BvbnNlEigKBGZyb20YASABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEiYKAnRvGAIgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIyCgdjaGFuZ2VzGAMgAygLMiEuaG9sZGZhc3QuYWRtaW4udjEuUmVzb3VyY2VDaGFuZ2USFAoMY2hhbmdlX2NvdW50GAQgASgNIs0BCg9Sb2xsYmFja1JlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEh4KEWV4cGVjdGVkX3JldmlzaW9uGAMgASgESACIAQESDwoHZHJ5X3J1bhgEIAEoCBIZChFhbGxvd19tYXNzX2RlbGV0ZRgFIAEoCBIYCgZhdXRob3IYBiABKAlCCLpIBXIDGIACEhkKB21lc3NhZ2UYByABKAlCCLpIBXIDGIAgQhQKEl9leHBlY3RlZF9yZXZpc2lvbiJ+ChBSb2xsYmFja1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEioKB2NoYW5nZXMYAiADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USLAoId2FybmluZ3MYAyADKAsyGi5ob2xkZmFzdC5hZG1pbi52MS5XYXJuaW5nImAKDFdhdGNoUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSGwoOYWZ0ZXJfcmV2aXNpb24YAiABKARIAIgBARINCgVlcG9jaBgDIAEoCUIRCg9fYWZ0ZXJfcmV2aXNpb24ifwoNV2F0Y2hSZXNwb25zZRI0CghyZXZpc2lvbhgBIAEoCzIgLmhvbGRmYXN0LmFkbWluLnYxLlJldmlzaW9uRXZlbnRIABIvCgloZWFydGJlYXQYAiABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29ySABCBwoFZXZlbnQigAEKDVJldmlzaW9uRXZlbnQSLQoIcmV2aXNpb24YASABKAsyGy5ob2xkZmFzdC5hZG1pbi52MS5SZXZpc2lvbhIyCgdjaGFuZ2VzGAIgAygLMiEuaG9sZGZhc3QuYWRtaW4udjEuUmVzb3VyY2VDaGFuZ2USDAoEbW9yZRgDIAEoCCJpChZXYWl0Rm9yUmV2aXNpb25SZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIq4BChdXYWl0Rm9yUmV2aXNpb25SZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIMCgRkb25lGAIgASgIEg8KB3NlcnZpbmcYAyABKA0SDQoFdG90YWwYBCABKA0SLwoHbWlzc2luZxgFIAMoCzIeLmhvbGRmYXN0LmFkbWluLnYxLk1pc3NpbmdOb2RlEg8KB3JlZnVzZWQYBiABKAgSEQoJdGltZWRfb3V0GAcgASgIImgKC01pc3NpbmdOb2RlEgoKAmlkGAEgASgJEhAKCGhvc3RuYW1lGAIgASgJEisKB3NlcnZpbmcYAyABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEg4KBnJlYXNvbhgEIAEoCSIwCgxBZG9wdFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEg0KBWVwb2NoGAIgASgJIlEKDUFkb3B0UmVzcG9uc2USKgoGY3Vyc29yGAEgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIUCgxwcmVkZWNlc3NvcnMYAiADKAky/AoKDUNvbmZpZ1NlcnZpY2USRAoDUHV0Eh0uaG9sZGZhc3QuYWRtaW4udjEuUHV0UmVxdWVzdBoeLmhvbGRmYXN0LmFkbWluLnYxLlB1dFJlc3BvbnNlEkkKA0dldBIdLmhvbGRmYXN0LmFkbWluLnYxLkdldFJlcXVlc3QaHi5ob2xkZmFzdC5hZG1pbi52MS5HZXRSZXNwb25zZSIDkAIBEkwKBExpc3QSHi5ob2xkZmFzdC5hZG1pbi52MS5MaXN0UmVxdWVzdBofLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RSZXNwb25zZSIDkAIBEk0KBkRlbGV0ZRIgLmhvbGRmYXN0LmFkbWluLnYxLkRlbGV0ZVJlcXVlc3QaIS5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVSZXNwb25zZRJTCghUcmFuc2FjdBIiLmhvbGRmYXN0LmFkbWluLnYxLlRyYW5zYWN0UmVxdWVzdBojLmhvbGRmYXN0LmFkbWluLnYxLlRyYW5zYWN0UmVzcG9uc2USZwoOVHJhbnNhY3RTdHJlYW0SKC5ob2xkZmFzdC5hZG1pbi52MS5UcmFuc2FjdFN0cmVhbVJlcXVlc3QaKS5ob2xkZmFzdC5hZG1pbi52MS5UcmFuc2FjdFN0cmVhbVJlc3BvbnNlKAESSgoFQXBwbHkSHy5ob2xkZmFzdC5hZG1pbi52MS5BcHBseVJlcXVlc3QaIC5ob2xkZmFzdC5hZG1pbi52MS5BcHBseVJlc3BvbnNlEl4KC0FwcGx5U3RyZWFtEiUuaG9sZGZhc3QuYWRtaW4udjEuQXBwbHlTdHJlYW1SZXF1ZXN0GiYuaG9sZGZhc3QuYWRtaW4udjEuQXBwbHlTdHJlYW1SZXNwb25zZSgBElQKBkV4cG9ydBIgLmhvbGRmYXN0LmFkbWluLnYxLkV4cG9ydFJlcXVlc3QaIS5ob2xkZmFzdC5hZG1pbi52MS5FeHBvcnRSZXNwb25zZSIDkAIBMAESZwoNTGlzdFJldmlzaW9ucxInLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RSZXZpc2lvbnNSZXF1ZXN0GiguaG9sZGZhc3QuYWRtaW4udjEuTGlzdFJldmlzaW9uc1Jlc3BvbnNlIgOQAgESYQoLR2V0UmV2aXNpb24SJS5ob2xkZmFzdC5hZG1pbi52MS5HZXRSZXZpc2lvblJlcXVlc3QaJi5ob2xkZmFzdC5hZG1pbi52MS5HZXRSZXZpc2lvblJlc3BvbnNlIgOQAgESTAoERGlmZhIeLmhvbGRmYXN0LmFkbWluLnYxLkRpZmZSZXF1ZXN0Gh8uaG9sZGZhc3QuYWRtaW4udjEuRGlmZlJlc3BvbnNlIgOQAgESUwoIUm9sbGJhY2sSIi5ob2xkZmFzdC5hZG1pbi52MS5Sb2xsYmFja1JlcXVlc3QaIy5ob2xkZmFzdC5hZG1pbi52MS5Sb2xsYmFja1Jlc3BvbnNlEkoKBUFkb3B0Eh8uaG9sZGZhc3QuYWRtaW4udjEuQWRvcHRSZXF1ZXN0GiAuaG9sZGZhc3QuYWRtaW4udjEuQWRvcHRSZXNwb25zZRJRCgVXYXRjaBIfLmhvbGRmYXN0LmFkbWluLnYxLldhdGNoUmVxdWVzdBogLmhvbGRmYXN0LmFkbWluLnYxLldhdGNoUmVzcG9uc2UiA5ACATABEm8KD1dhaXRGb3JSZXZpc2lvbhIpLmhvbGRmYXN0LmFkbWluLnYxLldhaXRGb3JSZXZpc2lvblJlcXVlc3QaKi5ob2xkZmFzdC5hZG1pbi52MS5XYWl0Rm9yUmV2aXNpb25SZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_holdfast_config_v1_cursor, file_holdfast_config_v1_resource]);
+  fileDesc("CiZob2xkZmFzdC9hZG1pbi92MS9jb25maWdfc2VydmljZS5wcm90bxIRaG9sZGZhc3QuYWRtaW4udjEiQAoGQ2hhbmdlEgwKBGtpbmQYASABKAkSCgoCaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIOCgZhY3Rpb24YBCABKAkicgoHV2FybmluZxIMCgRraW5kGAEgASgJEgoKAmlkGAIgASgJEgwKBG5hbWUYAyABKAkSDQoFZmllbGQYBCABKAkSDwoHbWVzc2FnZRgFIAEoCRINCgVub2RlcxgGIAMoCRIQCghwb3NpdGlvbhgHIAEoCSK4AgoKUHV0UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSLgoIcmVzb3VyY2UYAiABKAsyHC5ob2xkZmFzdC5jb25maWcudjEuUmVzb3VyY2USLwoLdXBkYXRlX21hc2sYAyABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEh4KEWV4cGVjdGVkX3JldmlzaW9uGAQgASgESACIAQESIQoPaWRlbXBvdGVuY3lfa2V5GAUgASgJQgi6SAVyAxiAARIPCgdkcnlfcnVuGAYgASgIEhgKBmF1dGhvchgHIAEoCUIIukgFcgMYgAISGQoHbWVzc2FnZRgIIAEoCUIIukgFcgMYgCASFwoPaW5jbHVkZV9zZWNyZXRzGAkgASgIQhQKEl9leHBlY3RlZF9yZXZpc2lvbiKpAQoLUHV0UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSKgoHY2hhbmdlcxgCIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgh3YXJuaW5ncxgDIAMoCzIaLmhvbGRmYXN0LmFkbWluLnYxLldhcm5pbmcSLgoIcmVzb3VyY2UYBCABKAsyHC5ob2xkZmFzdC5jb25maWcudjEuUmVzb3VyY2UicQoKR2V0UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgJpZBgDIAEoCUgAEg4KBG5hbWUYBCABKAlIABIXCg9pbmNsdWRlX3NlY3JldHMYBSABKAhCCwoCYnkSBbpIAggBIk8KC0dldFJlc3BvbnNlEi4KCHJlc291cmNlGAEgASgLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlEhAKCHJldmlzaW9uGAIgASgEIkYKC1Jlc291cmNlS2V5EgwKBGtpbmQYASABKAkSDAoCaWQYAiABKAlIABIOCgRuYW1lGAMgASgJSABCCwoCYnkSBbpIAggBIuIBCgtMaXN0UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgR0YWdzGAMgAygJEh0KCXBhZ2Vfc2l6ZRgEIAEoBUIKukgHGgUY6AcoABISCgpwYWdlX3Rva2VuGAUgASgJEhAKCGFueV90YWdzGAYgAygJEhMKC25hbWVfcHJlZml4GAcgASgJEjEKCXJlZmVyc190bxgIIAEoCzIeLmhvbGRmYXN0LmFkbWluLnYxLlJlc291cmNlS2V5EhcKD2luY2x1ZGVfc2VjcmV0cxgJIAEoCCJYCgxMaXN0UmVzcG9uc2USLwoJcmVzb3VyY2VzGAEgAygLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKVAgoNRGVsZXRlUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgJpZBgDIAEoCUgAEg4KBG5hbWUYBCABKAlIABIZChFhbGxvd19tYXNzX2RlbGV0ZRgFIAEoCBIeChFleHBlY3RlZF9yZXZpc2lvbhgGIAEoBEgBiAEBEiEKD2lkZW1wb3RlbmN5X2tleRgHIAEoCUIIukgFcgMYgAESDwoHZHJ5X3J1bhgIIAEoCBIYCgZhdXRob3IYCSABKAlCCLpIBXIDGIACEhkKB21lc3NhZ2UYCiABKAlCCLpIBXIDGIAgQgsKAmJ5EgW6SAIIAUIUChJfZXhwZWN0ZWRfcmV2aXNpb24ifAoORGVsZXRlUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSKgoHY2hhbmdlcxgCIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgh3YXJuaW5ncxgDIAMoCzIaLmhvbGRmYXN0LmFkbWluLnYxLldhcm5pbmcirAEKCU9wZXJhdGlvbhIrCgNwdXQYASABKAsyHC5ob2xkZmFzdC5jb25maWcudjEuUmVzb3VyY2VIABItCgZkZWxldGUYAiABKAsyGy5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGlvbkgAEi8KC3VwZGF0ZV9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0ISCglvcGVyYXRpb24SBbpIAggBIkMKCERlbGV0aW9uEgwKBGtpbmQYASABKAkSDAoCaWQYAiABKAlIABIOCgRuYW1lGAMgASgJSABCCwoCYnkSBbpIAggBIpACCg9UcmFuc2FjdFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEjAKCm9wZXJhdGlvbnMYAiADKAsyHC5ob2xkZmFzdC5hZG1pbi52MS5PcGVyYXRpb24SHgoRZXhwZWN0ZWRfcmV2aXNpb24YAyABKARIAIgBARIhCg9pZGVtcG90ZW5jeV9rZXkYBCABKAlCCLpIBXIDGIABEg8KB2RyeV9ydW4YBSABKAgSGQoRYWxsb3dfbWFzc19kZWxldGUYBiABKAgSGAoGYXV0aG9yGAcgASgJQgi6SAVyAxiAAhIZCgdtZXNzYWdlGAggASgJQgi6SAVyAxiAIEIUChJfZXhwZWN0ZWRfcmV2aXNpb24ifgoQVHJhbnNhY3RSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIqCgdjaGFuZ2VzGAIgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2hhbmdlEiwKCHdhcm5pbmdzGAMgAygLMhouaG9sZGZhc3QuYWRtaW4udjEuV2FybmluZyIlChVUcmFuc2FjdFN0cmVhbVJlcXVlc3QSDAoEZGF0YRgBIAEoDCKEAQoWVHJhbnNhY3RTdHJlYW1SZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIqCgdjaGFuZ2VzGAIgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2hhbmdlEiwKCHdhcm5pbmdzGAMgAygLMhouaG9sZGZhc3QuYWRtaW4udjEuV2FybmluZyIlCgRGaWxlEgwKBG5hbWUYASABKAkSDwoHY29udGVudBgCIAEoCSKxAgoMQXBwbHlSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIwCgVmaWxlcxgCIAMoCzIXLmhvbGRmYXN0LmFkbWluLnYxLkZpbGVCCLpIBZIBAggBEg0KBXBydW5lGAMgASgIEg8KB2RyeV9ydW4YBCABKAgSGQoRYWxsb3dfbWFzc19kZWxldGUYBSABKAgSGAoGYXV0aG9yGAYgASgJQgi6SAVyAxiAAhIZCgdtZXNzYWdlGAcgASgJQgi6SAVyAxiAIBIeChFleHBlY3RlZF9yZXZpc2lvbhgIIAEoBEgAiAEBEiEKD2lkZW1wb3RlbmN5X2tleRgJIAEoCUIIukgFcgMYgAESEwoLc2VsZWN0X3RhZ3MYCiADKAlCFAoSX2V4cGVjdGVkX3JldmlzaW9uInsKDUFwcGx5UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSKgoHY2hhbmdlcxgCIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgh3YXJuaW5ncxgDIAMoCzIaLmhvbGRmYXN0LmFkbWluLnYxLldhcm5pbmciIgoSQXBwbHlTdHJlYW1SZXF1ZXN0EgwKBGRhdGEYASABKAwigQEKE0FwcGx5U3RyZWFtUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSKgoHY2hhbmdlcxgCIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgh3YXJuaW5ncxgDIAMoCzIaLmhvbGRmYXN0LmFkbWluLnYxLldhcm5pbmciOwoNRXhwb3J0UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSFwoPaW5jbHVkZV9zZWNyZXRzGAIgASgIIm0KDkV4cG9ydFJlc3BvbnNlEioKBmN1cnNvchgBIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISLwoJcmVzb3VyY2VzGAIgAygLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlIsMBCghSZXZpc2lvbhIqCgZjdXJzb3IYASABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmF1dGhvchgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEioKB2NoYW5nZXMYBSADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USFAoMY2hhbmdlX2NvdW50GAYgASgNIlwKFExpc3RSZXZpc2lvbnNSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIdCglwYWdlX3NpemUYAiABKAVCCrpIBxoFGOgHKAASEgoKcGFnZV90b2tlbhgDIAEoCSJgChVMaXN0UmV2aXNpb25zUmVzcG9uc2USLgoJcmV2aXNpb25zGAEgAygLMhsuaG9sZGZhc3QuYWRtaW4udjEuUmV2aXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIoIBChJHZXRSZXZpc2lvblJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEhcKD2luY2x1ZGVfc2VjcmV0cxgDIAEoCBIaCglwYWdlX3NpemUYBCABKAVCB7pIBBoCKAASEgoKcGFnZV90b2tlbhgFIAEoCSKWAQoOUmVzb3VyY2VDaGFuZ2USKQoGY2hhbmdlGAEgASgLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2hhbmdlEiwKBmJlZm9yZRgCIAEoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5SZXNvdXJjZRIrCgVhZnRlchgDIAEoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5SZXNvdXJjZSKRAQoTR2V0UmV2aXNpb25SZXNwb25zZRItCghyZXZpc2lvbhgBIAEoCzIbLmhvbGRmYXN0LmFkbWluLnYxLlJldmlzaW9uEjIKB2NoYW5nZXMYAiADKAsyIS5ob2xkZmFzdC5hZG1pbi52MS5SZXNvdXJjZUNoYW5nZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiqgEKC0RpZmZSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIVCg1mcm9tX3JldmlzaW9uGAIgASgEEhgKC3RvX3JldmlzaW9uGAMgASgESACIAQESFwoPaW5jbHVkZV9zZWNyZXRzGAQgASgIEhoKCXBhZ2Vfc2l6ZRgFIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAYgASgJQg4KDF90b19yZXZpc2lvbiLDAQoMRGlmZlJlc3BvbnNlEigKBGZyb20YASABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEiYKAnRvGAIgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIyCgdjaGFuZ2VzGAMgAygLMiEuaG9sZGZhc3QuYWRtaW4udjEuUmVzb3VyY2VDaGFuZ2USFAoMY2hhbmdlX2NvdW50GAQgASgNEhcKD25leHRfcGFnZV90b2tlbhgFIAEoCSLwAQoPUm9sbGJhY2tSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoBEgAiAEBEg8KB2RyeV9ydW4YBCABKAgSGQoRYWxsb3dfbWFzc19kZWxldGUYBSABKAgSGAoGYXV0aG9yGAYgASgJQgi6SAVyAxiAAhIZCgdtZXNzYWdlGAcgASgJQgi6SAVyAxiAIBIhCg9pZGVtcG90ZW5jeV9rZXkYCCABKAlCCLpIBXIDGIABQhQKEl9leHBlY3RlZF9yZXZpc2lvbiJ+ChBSb2xsYmFja1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEioKB2NoYW5nZXMYAiADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USLAoId2FybmluZ3MYAyADKAsyGi5ob2xkZmFzdC5hZG1pbi52MS5XYXJuaW5nInkKDFdhdGNoUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSGwoOYWZ0ZXJfcmV2aXNpb24YAiABKARIAIgBARINCgVlcG9jaBgDIAEoCRIXCg9pbmNsdWRlX3NlY3JldHMYBCABKAhCEQoPX2FmdGVyX3JldmlzaW9uIn8KDVdhdGNoUmVzcG9uc2USNAoIcmV2aXNpb24YASABKAsyIC5ob2xkZmFzdC5hZG1pbi52MS5SZXZpc2lvbkV2ZW50SAASLwoJaGVhcnRiZWF0GAIgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvckgAQgcKBWV2ZW50IoABCg1SZXZpc2lvbkV2ZW50Ei0KCHJldmlzaW9uGAEgASgLMhsuaG9sZGZhc3QuYWRtaW4udjEuUmV2aXNpb24SMgoHY2hhbmdlcxgCIAMoCzIhLmhvbGRmYXN0LmFkbWluLnYxLlJlc291cmNlQ2hhbmdlEgwKBG1vcmUYAyABKAgiaQoWV2FpdEZvclJldmlzaW9uUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSEAoIcmV2aXNpb24YAiABKAQSKgoHdGltZW91dBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKuAQoXV2FpdEZvclJldmlzaW9uUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSDAoEZG9uZRgCIAEoCBIPCgdzZXJ2aW5nGAMgASgNEg0KBXRvdGFsGAQgASgNEi8KB21pc3NpbmcYBSADKAsyHi5ob2xkZmFzdC5hZG1pbi52MS5NaXNzaW5nTm9kZRIPCgdyZWZ1c2VkGAYgASgIEhEKCXRpbWVkX291dBgHIAEoCCJoCgtNaXNzaW5nTm9kZRIKCgJpZBgBIAEoCRIQCghob3N0bmFtZRgCIAEoCRIrCgdzZXJ2aW5nGAMgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIOCgZyZWFzb24YBCABKAkiMAoMQWRvcHRSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRINCgVlcG9jaBgCIAEoCSJRCg1BZG9wdFJlc3BvbnNlEioKBmN1cnNvchgBIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISFAoMcHJlZGVjZXNzb3JzGAIgAygJMvwKCg1Db25maWdTZXJ2aWNlEkQKA1B1dBIdLmhvbGRmYXN0LmFkbWluLnYxLlB1dFJlcXVlc3QaHi5ob2xkZmFzdC5hZG1pbi52MS5QdXRSZXNwb25zZRJJCgNHZXQSHS5ob2xkZmFzdC5hZG1pbi52MS5HZXRSZXF1ZXN0Gh4uaG9sZGZhc3QuYWRtaW4udjEuR2V0UmVzcG9uc2UiA5ACARJMCgRMaXN0Eh4uaG9sZGZhc3QuYWRtaW4udjEuTGlzdFJlcXVlc3QaHy5ob2xkZmFzdC5hZG1pbi52MS5MaXN0UmVzcG9uc2UiA5ACARJNCgZEZWxldGUSIC5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVSZXF1ZXN0GiEuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlUmVzcG9uc2USUwoIVHJhbnNhY3QSIi5ob2xkZmFzdC5hZG1pbi52MS5UcmFuc2FjdFJlcXVlc3QaIy5ob2xkZmFzdC5hZG1pbi52MS5UcmFuc2FjdFJlc3BvbnNlEmcKDlRyYW5zYWN0U3RyZWFtEiguaG9sZGZhc3QuYWRtaW4udjEuVHJhbnNhY3RTdHJlYW1SZXF1ZXN0GikuaG9sZGZhc3QuYWRtaW4udjEuVHJhbnNhY3RTdHJlYW1SZXNwb25zZSgBEkoKBUFwcGx5Eh8uaG9sZGZhc3QuYWRtaW4udjEuQXBwbHlSZXF1ZXN0GiAuaG9sZGZhc3QuYWRtaW4udjEuQXBwbHlSZXNwb25zZRJeCgtBcHBseVN0cmVhbRIlLmhvbGRmYXN0LmFkbWluLnYxLkFwcGx5U3RyZWFtUmVxdWVzdBomLmhvbGRmYXN0LmFkbWluLnYxLkFwcGx5U3RyZWFtUmVzcG9uc2UoARJUCgZFeHBvcnQSIC5ob2xkZmFzdC5hZG1pbi52MS5FeHBvcnRSZXF1ZXN0GiEuaG9sZGZhc3QuYWRtaW4udjEuRXhwb3J0UmVzcG9uc2UiA5ACATABEmcKDUxpc3RSZXZpc2lvbnMSJy5ob2xkZmFzdC5hZG1pbi52MS5MaXN0UmV2aXNpb25zUmVxdWVzdBooLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RSZXZpc2lvbnNSZXNwb25zZSIDkAIBEmEKC0dldFJldmlzaW9uEiUuaG9sZGZhc3QuYWRtaW4udjEuR2V0UmV2aXNpb25SZXF1ZXN0GiYuaG9sZGZhc3QuYWRtaW4udjEuR2V0UmV2aXNpb25SZXNwb25zZSIDkAIBEkwKBERpZmYSHi5ob2xkZmFzdC5hZG1pbi52MS5EaWZmUmVxdWVzdBofLmhvbGRmYXN0LmFkbWluLnYxLkRpZmZSZXNwb25zZSIDkAIBElMKCFJvbGxiYWNrEiIuaG9sZGZhc3QuYWRtaW4udjEuUm9sbGJhY2tSZXF1ZXN0GiMuaG9sZGZhc3QuYWRtaW4udjEuUm9sbGJhY2tSZXNwb25zZRJKCgVBZG9wdBIfLmhvbGRmYXN0LmFkbWluLnYxLkFkb3B0UmVxdWVzdBogLmhvbGRmYXN0LmFkbWluLnYxLkFkb3B0UmVzcG9uc2USUQoFV2F0Y2gSHy5ob2xkZmFzdC5hZG1pbi52MS5XYXRjaFJlcXVlc3QaIC5ob2xkZmFzdC5hZG1pbi52MS5XYXRjaFJlc3BvbnNlIgOQAgEwARJvCg9XYWl0Rm9yUmV2aXNpb24SKS5ob2xkZmFzdC5hZG1pbi52MS5XYWl0Rm9yUmV2aXNpb25SZXF1ZXN0GiouaG9sZGZhc3QuYWRtaW4udjEuV2FpdEZvclJldmlzaW9uUmVzcG9uc2UiA5ACATABYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_holdfast_config_v1_cursor, file_holdfast_config_v1_resource]);
 
 /**
  * Change says what happened to one resource.
@@ -137,6 +140,59 @@ export type PutRequest = Message<"holdfast.admin.v1.PutRequest"> & {
    * @generated from field: holdfast.config.v1.Resource resource = 2;
    */
   resource?: Resource | undefined;
+
+  /**
+   * The fields to change, relative to the resource's kind: "host", "healthchecks.active.timeout", a plugin's
+   * "config.minute". They get the value they have in resource, and their default when they have none there; all others
+   * stay. Lists, maps and references are changed as a whole. The resource must be there. Absent or "*": the whole
+   * resource is replaced. JSON writes a mask as one text in lowerCamelCase: "host,connectTimeout".
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 3;
+   */
+  updateMask?: FieldMask | undefined;
+
+  /**
+   * The revision the caller has seen: refused with ABORTED when it is not the head.
+   *
+   * @generated from field: optional uint64 expected_revision = 4;
+   */
+  expectedRevision?: bigint | undefined;
+
+  /**
+   * A repeated call with the same key and body gets the first answer instead of a second revision, for 24 hours. The keys
+   * of all calls that change something are of one kind: a key that was used for another request is refused.
+   *
+   * @generated from field: string idempotency_key = 5;
+   */
+  idempotencyKey: string;
+
+  /**
+   * Answers what would happen and changes nothing.
+   *
+   * @generated from field: bool dry_run = 6;
+   */
+  dryRun: boolean;
+
+  /**
+   * Kept in the history.
+   *
+   * @generated from field: string author = 7;
+   */
+  author: string;
+
+  /**
+   * Kept in the history.
+   *
+   * @generated from field: string message = 8;
+   */
+  message: string;
+
+  /**
+   * Shows secrets in the answer. Those of a resource that this call creates are shown in any case: one may be made up.
+   *
+   * @generated from field: bool include_secrets = 9;
+   */
+  includeSecrets: boolean;
 };
 
 /**
@@ -168,7 +224,7 @@ export type PutResponse = Message<"holdfast.admin.v1.PutResponse"> & {
   warnings: Warning[];
 
   /**
-   * The resource as it is stored.
+   * The resource as it is stored, or with dry_run would be. Absent when a repeated call finds it deleted.
    *
    * @generated from field: holdfast.config.v1.Resource resource = 4;
    */
@@ -216,6 +272,13 @@ export type GetRequest = Message<"holdfast.admin.v1.GetRequest"> & {
     value: string;
     case: "name";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Shows secrets.
+   *
+   * @generated from field: bool include_secrets = 5;
+   */
+  includeSecrets: boolean;
 };
 
 /**
@@ -250,6 +313,49 @@ export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
   messageDesc(file_holdfast_admin_v1_config_service, 5);
 
 /**
+ * ResourceKey names one resource.
+ *
+ * @generated from message holdfast.admin.v1.ResourceKey
+ */
+export type ResourceKey = Message<"holdfast.admin.v1.ResourceKey"> & {
+  /**
+   * "service", "route" …; the plural is read too.
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * @generated from oneof holdfast.admin.v1.ResourceKey.by
+   */
+  by: {
+    /**
+     * @generated from field: string id = 2;
+     */
+    value: string;
+    case: "id";
+  } | {
+    /**
+     * The key of the kind.
+     *
+     * @generated from field: string name = 3;
+     */
+    value: string;
+    case: "name";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message holdfast.admin.v1.ResourceKey.
+ * Use `create(ResourceKeySchema)` to create a new message.
+ */
+export const ResourceKeySchema: GenMessage<ResourceKey> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_config_service, 6);
+
+/**
+ * A list has what meets all of the conditions. What is there from its first page to its last is on exactly one of them,
+ * whatever is written meanwhile.
+ *
  * @generated from message holdfast.admin.v1.ListRequest
  */
 export type ListRequest = Message<"holdfast.admin.v1.ListRequest"> & {
@@ -280,11 +386,39 @@ export type ListRequest = Message<"holdfast.admin.v1.ListRequest"> & {
   pageSize: number;
 
   /**
-   * next_page_token of the page before.
+   * next_page_token of the page before. The conditions must be the same as there.
    *
    * @generated from field: string page_token = 5;
    */
   pageToken: string;
+
+  /**
+   * Only resources that have at least one of these.
+   *
+   * @generated from field: repeated string any_tags = 6;
+   */
+  anyTags: string[];
+
+  /**
+   * Only resources whose key (a service's name, a consumer's username …) begins with this.
+   *
+   * @generated from field: string name_prefix = 7;
+   */
+  namePrefix: string;
+
+  /**
+   * Only resources that refer to this one: the routes of a service, the plugins of a consumer.
+   *
+   * @generated from field: holdfast.admin.v1.ResourceKey refers_to = 8;
+   */
+  refersTo?: ResourceKey | undefined;
+
+  /**
+   * Shows secrets.
+   *
+   * @generated from field: bool include_secrets = 9;
+   */
+  includeSecrets: boolean;
 };
 
 /**
@@ -292,7 +426,7 @@ export type ListRequest = Message<"holdfast.admin.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 6);
+  messageDesc(file_holdfast_admin_v1_config_service, 7);
 
 /**
  * @generated from message holdfast.admin.v1.ListResponse
@@ -316,7 +450,7 @@ export type ListResponse = Message<"holdfast.admin.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 7);
+  messageDesc(file_holdfast_admin_v1_config_service, 8);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteRequest
@@ -359,6 +493,41 @@ export type DeleteRequest = Message<"holdfast.admin.v1.DeleteRequest"> & {
    * @generated from field: bool allow_mass_delete = 5;
    */
   allowMassDelete: boolean;
+
+  /**
+   * The revision the caller has seen: refused with ABORTED when it is not the head.
+   *
+   * @generated from field: optional uint64 expected_revision = 6;
+   */
+  expectedRevision?: bigint | undefined;
+
+  /**
+   * As in PutRequest.
+   *
+   * @generated from field: string idempotency_key = 7;
+   */
+  idempotencyKey: string;
+
+  /**
+   * Answers what would happen and changes nothing.
+   *
+   * @generated from field: bool dry_run = 8;
+   */
+  dryRun: boolean;
+
+  /**
+   * Kept in the history.
+   *
+   * @generated from field: string author = 9;
+   */
+  author: string;
+
+  /**
+   * Kept in the history.
+   *
+   * @generated from field: string message = 10;
+   */
+  message: string;
 };
 
 /**
@@ -366,7 +535,7 @@ export type DeleteRequest = Message<"holdfast.admin.v1.DeleteRequest"> & {
  * Use `create(DeleteRequestSchema)` to create a new message.
  */
 export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 8);
+  messageDesc(file_holdfast_admin_v1_config_service, 9);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteResponse
@@ -395,7 +564,7 @@ export type DeleteResponse = Message<"holdfast.admin.v1.DeleteResponse"> & {
  * Use `create(DeleteResponseSchema)` to create a new message.
  */
 export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 9);
+  messageDesc(file_holdfast_admin_v1_config_service, 10);
 
 /**
  * @generated from message holdfast.admin.v1.Operation
@@ -417,6 +586,13 @@ export type Operation = Message<"holdfast.admin.v1.Operation"> & {
     value: Deletion;
     case: "delete";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * The fields that a put changes, as in PutRequest.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 3;
+   */
+  updateMask?: FieldMask | undefined;
 };
 
 /**
@@ -424,7 +600,7 @@ export type Operation = Message<"holdfast.admin.v1.Operation"> & {
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 10);
+  messageDesc(file_holdfast_admin_v1_config_service, 11);
 
 /**
  * @generated from message holdfast.admin.v1.Deletion
@@ -462,7 +638,7 @@ export type Deletion = Message<"holdfast.admin.v1.Deletion"> & {
  * Use `create(DeletionSchema)` to create a new message.
  */
 export const DeletionSchema: GenMessage<Deletion> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 11);
+  messageDesc(file_holdfast_admin_v1_config_service, 12);
 
 /**
  * @generated from message holdfast.admin.v1.TransactRequest
@@ -488,7 +664,8 @@ export type TransactRequest = Message<"holdfast.admin.v1.TransactRequest"> & {
   expectedRevision?: bigint | undefined;
 
   /**
-   * A repeated call with the same key and body gets the first answer instead of a second revision.
+   * A repeated call with the same key and body gets the first answer instead of a second revision, for 24 hours; another
+   * body under the same key is refused.
    *
    * @generated from field: string idempotency_key = 4;
    */
@@ -528,7 +705,7 @@ export type TransactRequest = Message<"holdfast.admin.v1.TransactRequest"> & {
  * Use `create(TransactRequestSchema)` to create a new message.
  */
 export const TransactRequestSchema: GenMessage<TransactRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 12);
+  messageDesc(file_holdfast_admin_v1_config_service, 13);
 
 /**
  * @generated from message holdfast.admin.v1.TransactResponse
@@ -555,7 +732,7 @@ export type TransactResponse = Message<"holdfast.admin.v1.TransactResponse"> & {
  * Use `create(TransactResponseSchema)` to create a new message.
  */
 export const TransactResponseSchema: GenMessage<TransactResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 13);
+  messageDesc(file_holdfast_admin_v1_config_service, 14);
 
 /**
  * @generated from message holdfast.admin.v1.TransactStreamRequest
@@ -574,7 +751,7 @@ export type TransactStreamRequest = Message<"holdfast.admin.v1.TransactStreamReq
  * Use `create(TransactStreamRequestSchema)` to create a new message.
  */
 export const TransactStreamRequestSchema: GenMessage<TransactStreamRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 14);
+  messageDesc(file_holdfast_admin_v1_config_service, 15);
 
 /**
  * @generated from message holdfast.admin.v1.TransactStreamResponse
@@ -601,7 +778,7 @@ export type TransactStreamResponse = Message<"holdfast.admin.v1.TransactStreamRe
  * Use `create(TransactStreamResponseSchema)` to create a new message.
  */
 export const TransactStreamResponseSchema: GenMessage<TransactStreamResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 15);
+  messageDesc(file_holdfast_admin_v1_config_service, 16);
 
 /**
  * File is a declarative file in Kong's format, YAML or JSON.
@@ -627,7 +804,7 @@ export type File = Message<"holdfast.admin.v1.File"> & {
  * Use `create(FileSchema)` to create a new message.
  */
 export const FileSchema: GenMessage<File> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 16);
+  messageDesc(file_holdfast_admin_v1_config_service, 17);
 
 /**
  * @generated from message holdfast.admin.v1.ApplyRequest
@@ -684,6 +861,20 @@ export type ApplyRequest = Message<"holdfast.admin.v1.ApplyRequest"> & {
    * @generated from field: optional uint64 expected_revision = 8;
    */
   expectedRevision?: bigint | undefined;
+
+  /**
+   * As in PutRequest.
+   *
+   * @generated from field: string idempotency_key = 9;
+   */
+  idempotencyKey: string;
+
+  /**
+   * Everything in the files gets these tags, and prune deletes only what has all of them.
+   *
+   * @generated from field: repeated string select_tags = 10;
+   */
+  selectTags: string[];
 };
 
 /**
@@ -691,7 +882,7 @@ export type ApplyRequest = Message<"holdfast.admin.v1.ApplyRequest"> & {
  * Use `create(ApplyRequestSchema)` to create a new message.
  */
 export const ApplyRequestSchema: GenMessage<ApplyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 17);
+  messageDesc(file_holdfast_admin_v1_config_service, 18);
 
 /**
  * @generated from message holdfast.admin.v1.ApplyResponse
@@ -718,7 +909,7 @@ export type ApplyResponse = Message<"holdfast.admin.v1.ApplyResponse"> & {
  * Use `create(ApplyResponseSchema)` to create a new message.
  */
 export const ApplyResponseSchema: GenMessage<ApplyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 18);
+  messageDesc(file_holdfast_admin_v1_config_service, 19);
 
 /**
  * @generated from message holdfast.admin.v1.ApplyStreamRequest
@@ -737,7 +928,7 @@ export type ApplyStreamRequest = Message<"holdfast.admin.v1.ApplyStreamRequest">
  * Use `create(ApplyStreamRequestSchema)` to create a new message.
  */
 export const ApplyStreamRequestSchema: GenMessage<ApplyStreamRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 19);
+  messageDesc(file_holdfast_admin_v1_config_service, 20);
 
 /**
  * @generated from message holdfast.admin.v1.ApplyStreamResponse
@@ -764,7 +955,7 @@ export type ApplyStreamResponse = Message<"holdfast.admin.v1.ApplyStreamResponse
  * Use `create(ApplyStreamResponseSchema)` to create a new message.
  */
 export const ApplyStreamResponseSchema: GenMessage<ApplyStreamResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 20);
+  messageDesc(file_holdfast_admin_v1_config_service, 21);
 
 /**
  * @generated from message holdfast.admin.v1.ExportRequest
@@ -774,6 +965,13 @@ export type ExportRequest = Message<"holdfast.admin.v1.ExportRequest"> & {
    * @generated from field: string workspace = 1;
    */
   workspace: string;
+
+  /**
+   * Shows secrets. What is exported without it cannot be put again.
+   *
+   * @generated from field: bool include_secrets = 2;
+   */
+  includeSecrets: boolean;
 };
 
 /**
@@ -781,7 +979,7 @@ export type ExportRequest = Message<"holdfast.admin.v1.ExportRequest"> & {
  * Use `create(ExportRequestSchema)` to create a new message.
  */
 export const ExportRequestSchema: GenMessage<ExportRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 21);
+  messageDesc(file_holdfast_admin_v1_config_service, 22);
 
 /**
  * @generated from message holdfast.admin.v1.ExportResponse
@@ -807,7 +1005,7 @@ export type ExportResponse = Message<"holdfast.admin.v1.ExportResponse"> & {
  * Use `create(ExportResponseSchema)` to create a new message.
  */
 export const ExportResponseSchema: GenMessage<ExportResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 22);
+  messageDesc(file_holdfast_admin_v1_config_service, 23);
 
 /**
  * Revision is one entry of the history.
@@ -853,7 +1051,7 @@ export type Revision = Message<"holdfast.admin.v1.Revision"> & {
  * Use `create(RevisionSchema)` to create a new message.
  */
 export const RevisionSchema: GenMessage<Revision> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 23);
+  messageDesc(file_holdfast_admin_v1_config_service, 24);
 
 /**
  * @generated from message holdfast.admin.v1.ListRevisionsRequest
@@ -884,7 +1082,7 @@ export type ListRevisionsRequest = Message<"holdfast.admin.v1.ListRevisionsReque
  * Use `create(ListRevisionsRequestSchema)` to create a new message.
  */
 export const ListRevisionsRequestSchema: GenMessage<ListRevisionsRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 24);
+  messageDesc(file_holdfast_admin_v1_config_service, 25);
 
 /**
  * @generated from message holdfast.admin.v1.ListRevisionsResponse
@@ -908,7 +1106,7 @@ export type ListRevisionsResponse = Message<"holdfast.admin.v1.ListRevisionsResp
  * Use `create(ListRevisionsResponseSchema)` to create a new message.
  */
 export const ListRevisionsResponseSchema: GenMessage<ListRevisionsResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 25);
+  messageDesc(file_holdfast_admin_v1_config_service, 26);
 
 /**
  * @generated from message holdfast.admin.v1.GetRevisionRequest
@@ -923,6 +1121,27 @@ export type GetRevisionRequest = Message<"holdfast.admin.v1.GetRevisionRequest">
    * @generated from field: uint64 revision = 2;
    */
   revision: bigint;
+
+  /**
+   * Shows secrets.
+   *
+   * @generated from field: bool include_secrets = 3;
+   */
+  includeSecrets: boolean;
+
+  /**
+   * Changes in one answer. Default: as many as 3 MiB hold.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
 };
 
 /**
@@ -930,7 +1149,7 @@ export type GetRevisionRequest = Message<"holdfast.admin.v1.GetRevisionRequest">
  * Use `create(GetRevisionRequestSchema)` to create a new message.
  */
 export const GetRevisionRequestSchema: GenMessage<GetRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 26);
+  messageDesc(file_holdfast_admin_v1_config_service, 27);
 
 /**
  * ResourceChange is a Change with the resource before and after it.
@@ -963,7 +1182,7 @@ export type ResourceChange = Message<"holdfast.admin.v1.ResourceChange"> & {
  * Use `create(ResourceChangeSchema)` to create a new message.
  */
 export const ResourceChangeSchema: GenMessage<ResourceChange> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 27);
+  messageDesc(file_holdfast_admin_v1_config_service, 28);
 
 /**
  * @generated from message holdfast.admin.v1.GetRevisionResponse
@@ -980,6 +1199,13 @@ export type GetRevisionResponse = Message<"holdfast.admin.v1.GetRevisionResponse
    * @generated from field: repeated holdfast.admin.v1.ResourceChange changes = 2;
    */
   changes: ResourceChange[];
+
+  /**
+   * Empty after the last page.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -987,7 +1213,7 @@ export type GetRevisionResponse = Message<"holdfast.admin.v1.GetRevisionResponse
  * Use `create(GetRevisionResponseSchema)` to create a new message.
  */
 export const GetRevisionResponseSchema: GenMessage<GetRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 28);
+  messageDesc(file_holdfast_admin_v1_config_service, 29);
 
 /**
  * @generated from message holdfast.admin.v1.DiffRequest
@@ -1009,6 +1235,27 @@ export type DiffRequest = Message<"holdfast.admin.v1.DiffRequest"> & {
    * @generated from field: optional uint64 to_revision = 3;
    */
   toRevision?: bigint | undefined;
+
+  /**
+   * Shows secrets.
+   *
+   * @generated from field: bool include_secrets = 4;
+   */
+  includeSecrets: boolean;
+
+  /**
+   * Changes in one answer. Default: as many as 3 MiB hold.
+   *
+   * @generated from field: int32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before: it goes on comparing the same two revisions.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
 };
 
 /**
@@ -1016,7 +1263,7 @@ export type DiffRequest = Message<"holdfast.admin.v1.DiffRequest"> & {
  * Use `create(DiffRequestSchema)` to create a new message.
  */
 export const DiffRequestSchema: GenMessage<DiffRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 29);
+  messageDesc(file_holdfast_admin_v1_config_service, 30);
 
 /**
  * @generated from message holdfast.admin.v1.DiffResponse
@@ -1045,6 +1292,13 @@ export type DiffResponse = Message<"holdfast.admin.v1.DiffResponse"> & {
    * @generated from field: uint32 change_count = 4;
    */
   changeCount: number;
+
+  /**
+   * Empty after the last page.
+   *
+   * @generated from field: string next_page_token = 5;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -1052,7 +1306,7 @@ export type DiffResponse = Message<"holdfast.admin.v1.DiffResponse"> & {
  * Use `create(DiffResponseSchema)` to create a new message.
  */
 export const DiffResponseSchema: GenMessage<DiffResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 30);
+  messageDesc(file_holdfast_admin_v1_config_service, 31);
 
 /**
  * @generated from message holdfast.admin.v1.RollbackRequest
@@ -1104,6 +1358,13 @@ export type RollbackRequest = Message<"holdfast.admin.v1.RollbackRequest"> & {
    * @generated from field: string message = 7;
    */
   message: string;
+
+  /**
+   * As in PutRequest.
+   *
+   * @generated from field: string idempotency_key = 8;
+   */
+  idempotencyKey: string;
 };
 
 /**
@@ -1111,7 +1372,7 @@ export type RollbackRequest = Message<"holdfast.admin.v1.RollbackRequest"> & {
  * Use `create(RollbackRequestSchema)` to create a new message.
  */
 export const RollbackRequestSchema: GenMessage<RollbackRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 31);
+  messageDesc(file_holdfast_admin_v1_config_service, 32);
 
 /**
  * @generated from message holdfast.admin.v1.RollbackResponse
@@ -1138,7 +1399,7 @@ export type RollbackResponse = Message<"holdfast.admin.v1.RollbackResponse"> & {
  * Use `create(RollbackResponseSchema)` to create a new message.
  */
 export const RollbackResponseSchema: GenMessage<RollbackResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 32);
+  messageDesc(file_holdfast_admin_v1_config_service, 33);
 
 /**
  * @generated from message holdfast.admin.v1.WatchRequest
@@ -1162,6 +1423,13 @@ export type WatchRequest = Message<"holdfast.admin.v1.WatchRequest"> & {
    * @generated from field: string epoch = 3;
    */
   epoch: string;
+
+  /**
+   * Shows secrets.
+   *
+   * @generated from field: bool include_secrets = 4;
+   */
+  includeSecrets: boolean;
 };
 
 /**
@@ -1169,7 +1437,7 @@ export type WatchRequest = Message<"holdfast.admin.v1.WatchRequest"> & {
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 33);
+  messageDesc(file_holdfast_admin_v1_config_service, 34);
 
 /**
  * @generated from message holdfast.admin.v1.WatchResponse
@@ -1202,7 +1470,7 @@ export type WatchResponse = Message<"holdfast.admin.v1.WatchResponse"> & {
  * Use `create(WatchResponseSchema)` to create a new message.
  */
 export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 34);
+  messageDesc(file_holdfast_admin_v1_config_service, 35);
 
 /**
  * @generated from message holdfast.admin.v1.RevisionEvent
@@ -1231,7 +1499,7 @@ export type RevisionEvent = Message<"holdfast.admin.v1.RevisionEvent"> & {
  * Use `create(RevisionEventSchema)` to create a new message.
  */
 export const RevisionEventSchema: GenMessage<RevisionEvent> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 35);
+  messageDesc(file_holdfast_admin_v1_config_service, 36);
 
 /**
  * @generated from message holdfast.admin.v1.WaitForRevisionRequest
@@ -1262,7 +1530,7 @@ export type WaitForRevisionRequest = Message<"holdfast.admin.v1.WaitForRevisionR
  * Use `create(WaitForRevisionRequestSchema)` to create a new message.
  */
 export const WaitForRevisionRequestSchema: GenMessage<WaitForRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 36);
+  messageDesc(file_holdfast_admin_v1_config_service, 37);
 
 /**
  * @generated from message holdfast.admin.v1.WaitForRevisionResponse
@@ -1321,7 +1589,7 @@ export type WaitForRevisionResponse = Message<"holdfast.admin.v1.WaitForRevision
  * Use `create(WaitForRevisionResponseSchema)` to create a new message.
  */
 export const WaitForRevisionResponseSchema: GenMessage<WaitForRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 37);
+  messageDesc(file_holdfast_admin_v1_config_service, 38);
 
 /**
  * MissingNode does not serve the revision waited for.
@@ -1357,7 +1625,7 @@ export type MissingNode = Message<"holdfast.admin.v1.MissingNode"> & {
  * Use `create(MissingNodeSchema)` to create a new message.
  */
 export const MissingNodeSchema: GenMessage<MissingNode> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 38);
+  messageDesc(file_holdfast_admin_v1_config_service, 39);
 
 /**
  * @generated from message holdfast.admin.v1.AdoptRequest
@@ -1381,7 +1649,7 @@ export type AdoptRequest = Message<"holdfast.admin.v1.AdoptRequest"> & {
  * Use `create(AdoptRequestSchema)` to create a new message.
  */
 export const AdoptRequestSchema: GenMessage<AdoptRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 39);
+  messageDesc(file_holdfast_admin_v1_config_service, 40);
 
 /**
  * @generated from message holdfast.admin.v1.AdoptResponse
@@ -1407,7 +1675,7 @@ export type AdoptResponse = Message<"holdfast.admin.v1.AdoptResponse"> & {
  * Use `create(AdoptResponseSchema)` to create a new message.
  */
 export const AdoptResponseSchema: GenMessage<AdoptResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 40);
+  messageDesc(file_holdfast_admin_v1_config_service, 41);
 
 /**
  * ConfigService reads and changes the configuration of a workspace. No message is larger than 4 MiB.
@@ -1416,7 +1684,8 @@ export const AdoptResponseSchema: GenMessage<AdoptResponse> = /*@__PURE__*/
  */
 export const ConfigService: GenService<{
   /**
-   * Put creates or wholly replaces one resource, found by id, else by the key of its kind.
+   * Put creates or wholly replaces one resource, found by id, else by the key of its kind. With update_mask it changes some
+   * fields of one that is there.
    *
    * @generated from rpc holdfast.admin.v1.ConfigService.Put
    */
