@@ -184,6 +184,9 @@ export default defineConfig(
     "coverage/",
     "holdfast-data/",
     "src/gen/",
+    // Made where the examples are tried.
+    "examples/clients/*/gen/",
+    "examples/clients/*/.venv/",
     // Packages of their own.
     "examples/plugin/",
   ]),
