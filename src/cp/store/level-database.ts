@@ -1,4 +1,6 @@
 import { Level } from "level";
+import { findTableDamage } from "../../runtime/leveldb-check/check.ts";
+import { damaged } from "./level-errors.ts";
 
 /** Files kept open, and mapped into memory, at a time: of 2 MiB each. LevelDB takes ten of these for others, and has 64 at least. */
 const OPEN_FILES = 74;
@@ -15,6 +17,19 @@ export async function openDatabase(directory: string): Promise<LevelDatabase> {
   });
   await database.open();
   return database;
+}
+
+/**
+ * Opens the database in a directory after a look at all of its tables.
+ *
+ * @throws ConfigError when one of them is damaged: LevelDB would end the process.
+ */
+export async function openProvenDatabase(
+  directory: string,
+): Promise<LevelDatabase> {
+  const damage = await findTableDamage(directory);
+  if (damage !== undefined) throw damaged(directory, damage);
+  return openDatabase(directory);
 }
 
 /** The value of a key. The declarations of `level` leave out that it may be missing. */

@@ -9,6 +9,7 @@ import { nextHead, writeCommits } from "./level-commit.ts";
 import {
   getValue,
   openDatabase,
+  openProvenDatabase,
   type LevelDatabase,
 } from "./level-database.ts";
 import { adoptedHead, firstHead, writeAdoption } from "./level-epoch.ts";
@@ -93,7 +94,7 @@ export class LevelStore implements Store {
     let database: LevelDatabase | undefined;
     try {
       await openPrivateDirectory(directory, isDatabaseFile);
-      database = await openDatabase(directory);
+      database = await openProvenDatabase(directory);
       await checkFormat(database, directory);
     } catch (error) {
       await database?.close();
@@ -310,16 +311,16 @@ export class LevelStore implements Store {
     await this.#attempt("read", async () => {
       // On a disk that is still full the database could not be opened again, and then not even be read.
       await this.#probe();
-      await this.#openAgain();
+      await this.#openAgain(openProvenDatabase);
     });
     this.#suspect = false;
     this.#heads.clear();
     this.#logger.info("store.reopened", { directory: this.directory });
   }
 
-  async #openAgain(): Promise<void> {
+  async #openAgain(open = openDatabase): Promise<void> {
     await this.#database.close();
-    this.#database = await openDatabase(this.directory);
+    this.#database = await open(this.directory);
   }
 
   /** Fails when the disk takes no write. */

@@ -2,6 +2,7 @@ import { Level } from "level";
 import { mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { findTableDamage } from "../../runtime/leveldb-check/check.ts";
 import type { Database } from "./format.ts";
 
 /** A database that is read where nothing can be written. Closing it leaves nothing behind. */
@@ -17,6 +18,8 @@ export interface ReadOnlyView extends AsyncDisposable {
 export async function openReadOnlyView(
   directory: string,
 ): Promise<ReadOnlyView> {
+  const damage = await findTableDamage(directory);
+  if (damage !== undefined) throw new Error(damage);
   let failure: unknown;
   // The second is in memory, where a disk that is full does not matter.
   for (const place of new Set([tmpdir(), "/dev/shm"]))

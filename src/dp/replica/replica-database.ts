@@ -12,6 +12,7 @@ import {
 import { describeCursor } from "../../model/cursor.ts";
 import { Snapshot, type Entry } from "../../model/snapshot.ts";
 import { SLICE_ENTRIES } from "../../model/slices.ts";
+import { findTableDamage } from "../../runtime/leveldb-check/check.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import {
   isDatabaseFile,
@@ -77,7 +78,7 @@ export class ReplicaError extends Error {
   override readonly name = "ReplicaError";
 }
 
-/** The disk, or its rights, are in the way: nothing can be stored for now. */
+/** The disk, or its rights, are in the way: nothing can be stored while they are. */
 export class DiskError extends Error {
   override readonly name = "DiskError";
 }
@@ -139,6 +140,8 @@ export async function openReplicaDatabase(
 async function openAndRead(options: DatabaseOptions): Promise<Found> {
   const { directory } = options;
   const isNew = await isEmpty(directory);
+  const damage = await findTableDamage(directory);
+  if (damage !== undefined) throw new DamagedError(damage);
   const db: Database = new Level(directory, { valueEncoding: "view" });
   try {
     // LevelDB takes a directory without CURRENT for a new database, and removes the files of the old one.
