@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { ANNOUNCEMENT, breakingBase } from "./breaking-base.mjs";
 import { answer, fail, run, top } from "./steps.mjs";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "holdfast-check-"));
@@ -13,7 +14,7 @@ generatedCodeIsCurrent();
 run("prettier", "--check", "--log-level", "warn", ".");
 run("buf", "lint");
 run("buf", "format", "proto", "--diff", "--exit-code");
-nothingBreaksSinceTheLastTag();
+nothingBreaks();
 run("tsc", "--noEmit");
 run("npm", "run", "--silent", "lint");
 run("knip");
@@ -35,27 +36,26 @@ function generatedCodeIsCurrent() {
   }
 }
 
-/** The tag is read through git archive, which works in a shallow clone and in a worktree alike. */
-function nothingBreaksSinceTheLastTag() {
-  const tag = answer(
-    "git",
-    "for-each-ref",
-    "--sort=-creatordate",
-    "--count=1",
-    "--format=%(refname:short)",
-    "refs/tags",
+/** The base is read through git archive, which works in a worktree too. */
+function nothingBreaks() {
+  const base = breakingBase();
+  if (typeof base === "string") {
+    console.log(`> buf breaking: skipped, ${base}`);
+    return;
+  }
+  const { commit, what, announced } = base;
+  if (announced !== undefined) {
+    console.log(`> buf breaking: announced by ${announced}`);
+    return;
+  }
+  console.log(`> buf breaking: compared with ${what}`);
+  const archive = path.join(scratch, "base.tar");
+  run("git", "archive", "--format=tar", `--output=${archive}`, commit);
+  if (answer("buf", "breaking", "--against", archive) !== undefined) return;
+  console.log(
+    `If it is meant, a line "${ANNOUNCEMENT} why" in a commit's message says so:`,
   );
-  if (!tag) {
-    console.log("> buf breaking: skipped, there is no git tag to compare with");
-    return;
-  }
-  if (answer("git", "cat-file", "-e", `${tag}:buf.yaml`) === undefined) {
-    console.log(`> buf breaking: skipped, tag ${tag} has no buf.yaml`);
-    return;
-  }
-  const base = path.join(scratch, "base.tar");
-  run("git", "archive", "--format=tar", `--output=${base}`, tag);
-  run("buf", "breaking", "--against", base);
+  run("buf", "breaking", "--against", archive);
 }
 
 /**
