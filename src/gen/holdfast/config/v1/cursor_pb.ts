@@ -35,7 +35,7 @@ export type Cursor = Message<"holdfast.config.v1.Cursor"> & {
   revision: bigint;
 
   /**
-   * The hash over the workspace's name and its whole content (see Manifest in holdfast/sync/v1/sync.proto), 64
+   * The hash over the workspace's name and its whole content (see the head of holdfast/sync/v1/sync.proto), 64
    * lower-case hexadecimal digits.
    *
    * @generated from field: string root = 3;

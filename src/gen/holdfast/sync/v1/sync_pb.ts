@@ -24,6 +24,32 @@
 // empty; [a-z0-9-]{1,63}); hashes are the 32 raw bytes. An empty snapshot has no buckets. Revision 0 is the empty state
 // and has that root: 9279dac11bf13b4ecdf9bc331422c3ec023ed3387b9a3abad95d550929211ec8 for "default". Vectors to check an
 // implementation against are in proto/testdata/.
+//
+// Transport. gRPC over HTTP/2, without compression of its own. Unless both ends are loopback addresses it goes over mutual
+// TLS, 1.2 or newer. The node verifies that the CP's certificate is for the host it dialled; the CP takes the node for
+// the one that its certificate names, by a URI "holdfast:node:ID", else by its common name. (Where all have the same
+// self-signed certificate, each verifies instead that the other's is the same.)
+//
+// What a node does. Whatever it is sent, it serves one state at a time, whole, and changes nothing before a new one is
+// proved, prepared and durable; its disk it believes after a restart only when the root is right.
+//   - Hello and SnapshotRequest go out at once, within 10 s. Only Welcome or Goodbye may come first.
+//   - Silence of 30 s means that the other side is gone. The CP says something every 10 s; the node's Report does it here.
+//   - seq only ascends; a Manifest or Delta that does not, sizes or offsets that are not as announced, data that cannot be
+//     unpacked, buckets that nobody asked for: the node hangs up and connects again, as RetryPolicy says.
+//   - A Manifest or Delta may come before the last one is answered: the CP no longer keeps that state. It is taken up in
+//     its place. Pieces of buckets with an earlier seq are ignored; buckets that are whole may be used for the new one.
+//   - A Manifest: which of its buckets are at hand, by their hash? The others are asked for, BucketRequest by
+//     BucketRequest. A Delta: is its from what is served? Then the root: ROOT_MISMATCH when it is not as announced. Then
+//     the order: STALE or HELD, see there. Then, when it is durable and served, Ack. A state whose content is served
+//     already is acknowledged as well: its cursor is new.
+//   - Data is gunzipped only up to the announced size, and the announced sizes are checked before anything is allocated.
+//   - Unknown messages, fields and enumerators are of a newer CP: a sign of life, and no more.
+//
+// Features. A state needs: "kind/K" in version 1 for each kind K that it has an entry of (K is the field's name in
+// Resource); "plugin/NAME" for each enabled plugin of that name, in version 1 unless the plugin's message in
+// holdfast/plugin/v1 says otherwise. A node that lacks one is not sent the state. What a node may have besides:
+// "config/fail-route", version 1: it is sent states whose plugins it lacks, and answers 503 to requests that such a plugin
+// would have seen, never passing them on; "sync/bucket-batch", version 1: see BucketBatch.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -257,7 +283,7 @@ export const NodeInfoSchema: GenMessage<NodeInfo> = /*@__PURE__*/
  */
 export type Feature = Message<"holdfast.sync.v1.Feature"> & {
   /**
-   * "kind/route", "plugin/key-auth", "config/re2" …
+   * "kind/route", "plugin/key-auth", "config/fail-route" …: see the head of this file.
    *
    * @generated from field: string name = 1;
    */
@@ -309,6 +335,7 @@ export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
 
 /**
  * SnapshotRequest asks for the full snapshot: sent exactly once on each stream, after Hello. The Manifest makes it cheap.
+ * No Welcome has to be waited for.
  *
  * @generated from message holdfast.sync.v1.SnapshotRequest
  */
@@ -334,8 +361,9 @@ export type BucketRequest = Message<"holdfast.sync.v1.BucketRequest"> & {
   seq: bigint;
 
   /**
-   * At most 4 MiB of plain bytes may be asked for and not have come.
-   * Each bucket once for a Manifest.
+   * At most 4 MiB of plain bytes, by the sizes in the Manifest, may be asked for and not have come; a bucket larger than
+   * that is asked for alone, when nothing else is outstanding. Each bucket once for a Manifest. Index and hash are as in
+   * the Manifest, size is left out.
    *
    * @generated from field: repeated holdfast.sync.v1.BucketDigest buckets = 2;
    */
@@ -835,7 +863,8 @@ export type Manifest = Message<"holdfast.sync.v1.Manifest"> & {
   cursor?: Cursor | undefined;
 
   /**
-   * The buckets that are not empty, ascending. None when the node already has this root, and when the state is empty.
+   * The buckets that are not empty, ascending. None when the node already has this root (totals says that there are some),
+   * and when the state is empty.
    *
    * @generated from field: repeated holdfast.sync.v1.BucketDigest buckets = 3;
    */
@@ -910,7 +939,8 @@ export const TotalsSchema: GenMessage<Totals> = /*@__PURE__*/
   messageDesc(file_holdfast_sync_v1_sync, 21);
 
 /**
- * BucketChunk is a piece of a bucket that was asked for. A bucket's pieces come in order. At most 256 KiB of plain bytes.
+ * BucketChunk is a piece of a bucket that was asked for. A bucket's pieces come in order, those of different buckets may
+ * alternate. At most 256 KiB of plain bytes.
  *
  * @generated from message holdfast.sync.v1.BucketChunk
  */
@@ -1231,29 +1261,34 @@ export const NackClass = {
   UNSUPPORTED: 2,
 
   /**
-   * The node could not write it (disk full …). The node tries again by itself, 1 s doubling to 60 s.
+   * The node could not write it (disk full …). The node tries again by itself, 1 s doubling to 60 s, and sends an Ack with
+   * the same seq when it has worked. A newer state may be sent meanwhile, and takes its place.
    *
    * @generated from enum value: NACK_CLASS_LOCAL_IO = 3;
    */
   LOCAL_IO: 3,
 
   /**
-   * The node does not get the root that was announced, or does not serve the Delta's from. Answered with a Manifest.
+   * The node does not get the root that was announced (a bucket with another hash, or with bytes that are no bucket,
+   * included), or does not serve the Delta's from. Answered with a Manifest; the second time in a row with one whose
+   * buckets must all be fetched; the third time with Goodbye.
    *
    * @generated from enum value: NACK_CLASS_ROOT_MISMATCH = 4;
    */
   ROOT_MISMATCH: 4,
 
   /**
-   * A lower revision of the served epoch, or the same revision with another root.
+   * A lower revision of the served epoch, or the same revision with another root. It says nothing of the state and is not
+   * remembered as a refusal.
    *
    * @generated from enum value: NACK_CLASS_STALE = 5;
    */
   STALE: 5,
 
   /**
-   * The state is of an epoch that is neither the served one nor has replaced it, and would remove more than half of the
-   * node's entries. Not offered again until somebody allows it.
+   * The state is of an epoch that is neither the served one nor has replaced it (Manifest.predecessors), is not allowed
+   * (Manifest.allowed), and would remove more than half of the node's entries: keys that are served and that it does not
+   * have. Not offered again until somebody allows it.
    *
    * @generated from enum value: NACK_CLASS_HELD = 6;
    */
@@ -1297,6 +1332,8 @@ export const Codec = {
   IDENTITY: 1,
 
   /**
+   * RFC 1952, one member.
+   *
    * @generated from enum value: CODEC_GZIP = 2;
    */
   GZIP: 2,
