@@ -2,6 +2,7 @@ import { Registry } from "prom-client";
 import type { Resource } from "../../src/gen/holdfast/config/v1/resource_pb.js";
 import { Catalog } from "../../src/cp/catalog/catalog.ts";
 import { Distributor } from "../../src/cp/distributor/distributor.ts";
+import { Reception } from "../../src/cp/distributor/reception.ts";
 import { LevelStore } from "../../src/cp/store/level-store.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { CloseStack } from "../../src/runtime/close-stack.ts";
@@ -64,16 +65,24 @@ export class BenchControlPlane implements AsyncDisposable {
     );
     const openedMs = performance.now();
     const acks = new Acks();
-    const distributor = stack.use(
-      await Distributor.open({
-        catalog,
-        store,
+    const reception = stack.use(
+      new Reception({
         clock: systemClock,
         logger: acks.logger,
         metrics: new Registry(),
         build: "bench",
       }),
     );
+    const distributor = stack.use(
+      await Distributor.open({
+        catalog,
+        store,
+        clock: systemClock,
+        logger: acks.logger,
+        reception,
+      }),
+    );
+    reception.open("default", distributor);
     const openTimes = {
       storeAndCatalogMs: openedMs - startedMs,
       distributorMs: performance.now() - openedMs,
@@ -82,7 +91,7 @@ export class BenchControlPlane implements AsyncDisposable {
       const server = stack.use(
         await GrpcServer.listen(
           { host: "127.0.0.1", port: 0 },
-          [distributor.service],
+          [reception.service],
           {
             onFailure: (error) => {
               throw error;

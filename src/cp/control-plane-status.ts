@@ -1,55 +1,67 @@
+import type { JsonValue } from "@bufbuild/protobuf";
+import type { Cursor } from "../gen/holdfast/config/v1/cursor_pb.js";
 import type { Clock } from "../runtime/clock.ts";
 import type { StatusSource } from "../runtime/status.ts";
-import type { Catalog } from "./catalog/catalog.ts";
-import type { Nodes } from "./distributor/nodes.ts";
+import { Workspace } from "./workspaces/workspace.ts";
+import type { Workspaces } from "./workspaces/workspaces.ts";
 
-/** What a control plane says about itself at /status. */
+/** What a control plane says about itself at /status: of each workspace. */
 export function controlPlaneStatus(of: {
-  readonly catalog: Catalog;
-  readonly nodes: Nodes;
+  readonly workspaces: Workspaces;
   readonly clock: Clock;
   readonly build: string;
 }): StatusSource {
   const startedMs = of.clock.monotonic();
-  const { catalog } = of;
+  const unavailable = (): JsonValue[] =>
+    of.workspaces
+      .list()
+      .flatMap((one) =>
+        one instanceof Workspace
+          ? []
+          : [{ workspace: one.name, unavailable: one.reason }],
+      );
+  const each = (describe: (of: Workspace) => Record<string, JsonValue>) => ({
+    workspaces: of.workspaces
+      .list()
+      .map((one): JsonValue =>
+        one instanceof Workspace
+          ? { workspace: one.name, ...describe(one) }
+          : { workspace: one.name, unavailable: one.reason },
+      ),
+  });
   return {
-    status() {
-      const nodes = of.nodes.list(catalog.workspace);
-      const { cursor } = catalog.head;
-      return {
-        role: "cp",
-        build: of.build,
-        uptime_seconds: seconds(of.clock.monotonic() - startedMs),
-        workspace: catalog.workspace,
-        head: {
-          epoch: cursor.epoch,
-          revision: String(cursor.revision),
-          root: cursor.root,
-        },
-        entries: catalog.head.snapshot.entryCount,
-        nodes: {
-          known: nodes.length,
-          connected: nodes.filter((node) => node.connected).length,
-          in_sync: nodes.filter((node) => node.inSync).length,
-        },
-      };
-    },
-    // It listens only once its store is open and proved.
+    status: () => ({
+      role: "cp",
+      build: of.build,
+      uptime_seconds: seconds(of.clock.monotonic() - startedMs),
+      ...each(({ catalog: { head }, nodes }) => {
+        const { figures } = nodes;
+        return {
+          head: cursorJson(head.cursor),
+          entries: head.snapshot.entryCount,
+          nodes: {
+            known: figures.nodes.known,
+            connected: figures.sessions,
+            in_sync: figures.nodes.inSync,
+          },
+        };
+      }),
+    }),
+    // It listens only once its store is open and proved, but for workspaces whose trouble is their own.
     notReady: () => undefined,
-    config() {
-      const { cursor, snapshot } = catalog.head;
-      return {
-        cursor: {
-          epoch: cursor.epoch,
-          revision: String(cursor.revision),
-          root: cursor.root,
-        },
-        entries: snapshot.entryCount,
-        bytes: snapshot.byteCount,
+    readyBut: unavailable,
+    config: () =>
+      each(({ catalog: { head } }) => ({
+        cursor: cursorJson(head.cursor),
+        entries: head.snapshot.entryCount,
+        bytes: head.snapshot.byteCount,
         source: "store",
-      };
-    },
+      })),
   };
+}
+
+function cursorJson({ epoch, revision, root }: Cursor) {
+  return { epoch, revision: String(revision), root };
 }
 
 function seconds(milliseconds: number): number {

@@ -13,16 +13,12 @@ import { ClusterTls } from "../runtime/tls/cluster-tls.ts";
 import type { ClusterTlsFiles } from "../runtime/tls/material.ts";
 import { LIMITS } from "../sync/limits.ts";
 import { startAdmin } from "./admin/admin.ts";
-import { Catalog } from "./catalog/catalog.ts";
-import { DEFAULT_WORKSPACE, STORE_DIRECTORY } from "./control-plane-files.ts";
+import { STORE_DIRECTORY } from "./control-plane-files.ts";
 import { controlPlaneStatus } from "./control-plane-status.ts";
-import { Expiry } from "./catalog/expiry.ts";
-import { Distributor } from "./distributor/distributor.ts";
-import {
-  SnapshotPublisher,
-  type PublishOptions,
-} from "./snapshot-publisher.ts";
+import { Reception } from "./distributor/reception.ts";
+import { openPublishing, type PublishOptions } from "./snapshot-publisher.ts";
 import { LevelStore } from "./store/level-store.ts";
+import { Workspaces } from "./workspaces/workspaces.ts";
 
 /** How long writes that are under way at a stop may take, and then nodes that are told of it. */
 const DRAIN_WRITES_MS = 2_500;
@@ -83,49 +79,22 @@ export async function startControlPlane(
       logger,
     }),
   );
-  // The catalog asks the distributor which nodes lack something, and the distributor follows the catalog.
-  const late: { distributor?: Distributor } = {};
-  const catalog = await Catalog.open({
-    workspace: DEFAULT_WORKSPACE,
-    store,
-    clock,
-    logger,
-    nodeWarnings: (features) =>
-      late.distributor?.unsupportedBy(DEFAULT_WORKSPACE, features) ?? [],
-  });
-  stack.use(catalog);
-  const distributor = stack.use(
-    await Distributor.open({
-      catalog,
+  const publishing =
+    options.publish && (await openPublishing(options.publish, metrics));
+  const reception = stack.use(new Reception({ clock, logger, metrics, build }));
+  const workspaces = stack.use(
+    await Workspaces.open({
       store,
       clock,
       logger,
-      metrics,
-      build,
+      reception,
+      ...(publishing === undefined ? {} : { publishing }),
     }),
   );
-  late.distributor = distributor;
-  // After those who follow the catalog: a credential may be over at once.
-  stack.use(await Expiry.start({ catalog, store, clock, logger }));
-  if (options.publish !== undefined)
-    stack.use(
-      await SnapshotPublisher.start({
-        ...options.publish,
-        catalog,
-        clock,
-        logger,
-        metrics,
-      }),
-    );
-  const status = controlPlaneStatus({
-    catalog,
-    nodes: distributor,
-    clock,
-    build,
-  });
+  const status = controlPlaneStatus({ workspaces, clock, build });
   const sync = await GrpcServer.listen(
     options.syncListen,
-    [distributor.service],
+    [reception.service],
     {
       maxReceiveBytes: LIMITS.nodeMessageBytes,
       tls,
@@ -158,8 +127,7 @@ export async function startControlPlane(
   const admin = stack.use(
     await startAdmin({
       listen: options.adminListen,
-      catalog,
-      nodes: distributor,
+      workspaces,
       clock,
       logger,
       metrics,
@@ -176,7 +144,7 @@ export async function startControlPlane(
       statusListener?.close(),
     ]),
   );
-  stack.defer(() => atMost(DRAIN_NODES_MS, "nodes", distributor.drain()));
+  stack.defer(() => atMost(DRAIN_NODES_MS, "nodes", reception.drain()));
   stack.defer(() => atMost(DRAIN_WRITES_MS, "writes", admin.drain()));
   const owned = stack.move();
   return {

@@ -21,17 +21,65 @@ export interface PublishOptions {
   readonly keyFile: string;
 }
 
+/** What the publishers of a process have together. */
+export interface Publishing {
+  readonly directory: string;
+  readonly key: KeyObject;
+  readonly failures: Counter<"workspace">;
+  readonly revision: Gauge<"workspace">;
+}
+
+/**
+ * Makes ready to publish.
+ *
+ * @throws ConfigError when the key cannot be read or is none.
+ */
+export async function openPublishing(
+  { directory, keyFile }: PublishOptions,
+  metrics: Registry,
+): Promise<Publishing> {
+  const pem = await readFile(keyFile, "utf8").catch((error: unknown) => {
+    throw new ConfigError(
+      "failed_precondition",
+      `cannot read --snapshot-key ${keyFile}: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
+  });
+  const key = readSigningKey(pem);
+  if (typeof key === "string")
+    throw new ConfigError(
+      "failed_precondition",
+      `--snapshot-key ${keyFile} ${key}`,
+    );
+  return {
+    directory,
+    key,
+    failures: new Counter({
+      name: "holdfast_cp_snapshot_publish_failures_total",
+      help: "How often the snapshot file could not be written.",
+      labelNames: ["workspace"],
+      registers: [metrics],
+    }),
+    revision: new Gauge({
+      name: "holdfast_cp_snapshot_published_revision",
+      help: "The revision in the snapshot file; -1 before the first.",
+      labelNames: ["workspace"],
+      registers: [metrics],
+    }),
+  };
+}
+
 /** A state, as a file holds it. */
 type Published = Pick<Head, "cursor" | "snapshot">;
 
-export interface SnapshotPublisherOptions extends PublishOptions {
+export interface SnapshotPublisherOptions {
+  readonly publishing: Publishing;
   readonly catalog: Pick<Catalog, "workspace"> & {
     readonly head: Published;
     onCommit(listener: () => void): () => void;
   };
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly metrics: Registry;
 }
 
 /** The file is written at most this often. */
@@ -47,9 +95,7 @@ const RETRY_MAX_MS = 5 * 60_000;
  */
 export class SnapshotPublisher implements AsyncDisposable {
   readonly #options: SnapshotPublisherOptions;
-  readonly #key: KeyObject;
   readonly #file: string;
-  readonly #failed: Counter;
   readonly #unfollow: () => void;
   #published: Cursor | undefined;
   #publishedMs = -Infinity;
@@ -58,67 +104,47 @@ export class SnapshotPublisher implements AsyncDisposable {
   #writing: Promise<void> = Promise.resolve();
   #closing = false;
 
-  private constructor(options: SnapshotPublisherOptions, key: KeyObject) {
+  /** Publishes what is the newest now, soon, and every change after that. */
+  constructor(options: SnapshotPublisherOptions) {
     this.#options = options;
-    this.#key = key;
-    const { catalog, metrics } = options;
-    this.#file = path.join(options.directory, `${catalog.workspace}.hfs`);
-    this.#failed = new Counter({
-      name: "holdfast_cp_snapshot_publish_failures_total",
-      help: "How often the snapshot file could not be written.",
-      registers: [metrics],
-    });
-    const published = (): Cursor | undefined => this.#published;
-    new Gauge({
-      name: "holdfast_cp_snapshot_published_revision",
-      help: "The revision in the snapshot file; -1 before the first.",
-      registers: [metrics],
-      collect() {
-        const revision = published()?.revision;
-        this.set(revision === undefined ? -1 : Number(revision));
-      },
-    });
+    const { catalog, publishing } = options;
+    const { workspace } = catalog;
+    this.#file = path.join(publishing.directory, `${workspace}.hfs`);
+    publishing.failures.inc({ workspace }, 0);
+    publishing.revision.set({ workspace }, -1);
     this.#unfollow = catalog.onCommit(() => {
       if (this.#failures === 0) this.#schedule(0);
     });
     this.#schedule(0);
   }
 
-  /**
-   * Publishes what is the newest now, soon, and every change after that.
-   *
-   * @throws ConfigError when the key cannot be read or is none.
-   */
-  static async start(
-    options: SnapshotPublisherOptions,
-  ): Promise<SnapshotPublisher> {
-    const { keyFile } = options;
-    const pem = await readFile(keyFile, "utf8").catch((error: unknown) => {
-      throw new ConfigError(
-        "failed_precondition",
-        `cannot read --snapshot-key ${keyFile}: ${error instanceof Error ? error.message : String(error)}`,
-        { cause: error },
-      );
-    });
-    const key = readSigningKey(pem);
-    if (typeof key === "string")
-      throw new ConfigError(
-        "failed_precondition",
-        `--snapshot-key ${keyFile} ${key}`,
-      );
-    return new SnapshotPublisher(options, key);
+  /** The workspace was deleted: ends, writes nothing more, and leaves the file to those who start from it. */
+  async forget(): Promise<void> {
+    this.#end();
+    await this.#writing;
+    const { catalog, publishing } = this.#options;
+    const { workspace } = catalog;
+    publishing.failures.remove({ workspace });
+    publishing.revision.remove({ workspace });
   }
 
   /** Writes what is not written yet, once, and ends. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#closing) {
-      this.#closing = true;
-      this.#unfollow();
-      this.#timer?.cancel();
-      if (!cursorsEqual(this.#published, this.#options.catalog.head.cursor))
-        this.#write();
-    }
+    if (
+      this.#end() &&
+      !cursorsEqual(this.#published, this.#options.catalog.head.cursor)
+    )
+      this.#write();
     await this.#writing;
+  }
+
+  /** False when it has ended already. */
+  #end(): boolean {
+    if (this.#closing) return false;
+    this.#closing = true;
+    this.#unfollow();
+    this.#timer?.cancel();
+    return true;
   }
 
   #schedule(afterMs: number): void {
@@ -136,7 +162,7 @@ export class SnapshotPublisher implements AsyncDisposable {
   }
 
   #write(): void {
-    const { catalog, clock, logger } = this.#options;
+    const { catalog, clock, logger, publishing } = this.#options;
     this.#writing = this.#writing
       .then(async () => {
         const { head } = catalog;
@@ -156,7 +182,7 @@ export class SnapshotPublisher implements AsyncDisposable {
         );
       })
       .catch((error: unknown) => {
-        this.#failed.inc();
+        publishing.failures.inc({ workspace: catalog.workspace });
         const retryMs = Math.min(
           RETRY_MIN_MS * 2 ** this.#failures++,
           RETRY_MAX_MS,
@@ -176,15 +202,17 @@ export class SnapshotPublisher implements AsyncDisposable {
   }
 
   async #replace({ cursor, snapshot }: Published): Promise<void> {
-    const { clock, directory } = this.#options;
+    const { clock, publishing, catalog } = this.#options;
+    const { directory, key, revision } = publishing;
     await mkdir(directory, { recursive: true, mode: 0o700 });
     // Known already but for the first time: what is hashed is kept with the buckets.
     await driveSlices(snapshot.hashSlices());
     await writeFileDurably(
       this.#file,
       writeSnapshotFile(cursor, snapshot, clock.now(), {
-        signingKey: this.#key,
+        signingKey: key,
       }),
     );
+    revision.set({ workspace: catalog.workspace }, Number(cursor.revision));
   }
 }

@@ -11,6 +11,8 @@ export interface StatusSource {
   status(): JsonValue;
   /** Why it cannot do its work yet, for `/status/ready`. Undefined: it can. */
   notReady(): string | undefined;
+  /** Parts of its work that it cannot do, though it is ready for the rest: shown with `/status/ready`. */
+  readyBut?(): readonly JsonValue[];
   /** The configuration it has: `/status/config`. */
   config(): JsonValue;
   /** How upstreams and their targets are doing: `/status/upstreams`. Absent: it proxies nothing. */
@@ -39,9 +41,12 @@ export function statusHandler(
       "/status/ready",
       () => {
         const reason = source.notReady();
-        return reason === undefined
-          ? json(200, { ready: true })
-          : json(503, { ready: false, reason });
+        if (reason !== undefined) return json(503, { ready: false, reason });
+        const but = source.readyBut?.() ?? [];
+        return json(200, {
+          ready: true,
+          ...(but.length === 0 ? {} : { but: [...but] }),
+        });
       },
     ],
     ["/status/config", () => json(200, source.config())],

@@ -2,7 +2,10 @@ import { generateKeyPairSync } from "node:crypto";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { Registry } from "prom-client";
 import { expect, test } from "vitest";
-import { SnapshotPublisher } from "../../src/cp/snapshot-publisher.ts";
+import {
+  openPublishing,
+  SnapshotPublisher,
+} from "../../src/cp/snapshot-publisher.ts";
 import { readStateFile, type State } from "../../src/dp/replica/last-good.ts";
 import { verifySnapshot } from "../../src/model/snapshot-signature.ts";
 import { eventually } from "../support/eventually.ts";
@@ -37,14 +40,15 @@ async function start(dir: TempDir) {
   const logger = new RecordingLogger();
   const metrics = new Registry();
   const heads = new Heads();
-  const publisher = await SnapshotPublisher.start({
-    directory: dir.join("published"),
-    keyFile,
+  const publisher = new SnapshotPublisher({
+    publishing: await openPublishing(
+      { directory: dir.join("published"), keyFile },
+      metrics,
+    ),
     // Only the parts of a catalog that it looks at.
     catalog: heads,
     clock,
     logger,
-    metrics,
   });
   const published = (): Promise<State | undefined> =>
     readStateFile(dir.join("published", "default.hfs"), (header) =>
@@ -97,8 +101,12 @@ test("what cannot be written is said and counted, tried again, and said when it 
   await until(filled(1, 5));
   await eventually(() => logger.last("snapshot.published"), "word of success");
   const text = await metrics.metrics();
-  expect(text).toContain("holdfast_cp_snapshot_publish_failures_total 1");
-  expect(text).toContain("holdfast_cp_snapshot_published_revision 1");
+  expect(text).toContain(
+    'holdfast_cp_snapshot_publish_failures_total{workspace="default"} 1',
+  );
+  expect(text).toContain(
+    'holdfast_cp_snapshot_published_revision{workspace="default"} 1',
+  );
   await publisher[Symbol.asyncDispose]();
 });
 

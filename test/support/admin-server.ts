@@ -22,6 +22,7 @@ import {
   type Logger,
 } from "../../src/runtime/logger.ts";
 import { FakeNodes } from "./fake-nodes.ts";
+import { onlyWorkspace } from "./only-workspace.ts";
 
 /** The ways to call the same methods. */
 export const PROTOCOLS = [
@@ -87,8 +88,7 @@ export async function startAdminServer(
   };
   const admin = await startAdmin({
     listen: { host: "127.0.0.1", port: 0 },
-    catalog,
-    nodes,
+    workspaces: onlyWorkspace(catalog, nodes),
     clock,
     logger,
     metrics,

@@ -1,6 +1,7 @@
 import type {
   Commit,
   EntryTimes,
+  FirstRevision,
   IdempotentAnswer,
   LoadedWorkspace,
   NodeRecord,
@@ -39,6 +40,29 @@ export class FailingStore implements Store {
 
   load(workspace: string): Promise<LoadedWorkspace> {
     return this.#inner.load(workspace);
+  }
+
+  workspaces(): Promise<readonly string[]> {
+    return this.#inner.workspaces();
+  }
+
+  create(workspace: string, first?: FirstRevision): Promise<StoredHead> {
+    return this.#inner.create(workspace, first);
+  }
+
+  async remove(workspace: string): Promise<void> {
+    const failure = this.failures.shift();
+    if (failure !== "lost") await this.#inner.remove(workspace);
+    if (failure !== undefined)
+      throw new ConfigError("unavailable", "the disk has failed");
+  }
+
+  removed(): Promise<readonly string[]> {
+    return this.#inner.removed();
+  }
+
+  reclaim(workspace: string): Promise<void> {
+    return this.#inner.reclaim(workspace);
   }
 
   async commit(workspace: string, commits: readonly Commit[]): Promise<void> {

@@ -7,6 +7,7 @@ import {
 import type { Cursor } from "../../src/gen/holdfast/config/v1/cursor_pb.js";
 import { Catalog } from "../../src/cp/catalog/catalog.ts";
 import { Distributor } from "../../src/cp/distributor/distributor.ts";
+import { Reception } from "../../src/cp/distributor/reception.ts";
 import { LevelStore } from "../../src/cp/store/level-store.ts";
 import { ReplicaStore } from "../../src/dp/replica/replica-store.ts";
 import type { State } from "../../src/dp/replica/last-good.ts";
@@ -47,6 +48,7 @@ export function service(name: string, port = 80): Resource {
 export class TestControlPlane implements AsyncDisposable {
   readonly catalog: Catalog;
   readonly nodes: Distributor;
+  readonly reception: Reception;
   readonly address: HostPort;
   readonly metrics: Registry;
   readonly #stack: CloseStack;
@@ -54,12 +56,14 @@ export class TestControlPlane implements AsyncDisposable {
   private constructor(
     catalog: Catalog,
     nodes: Distributor,
+    reception: Reception,
     address: HostPort,
     metrics: Registry,
     stack: CloseStack,
   ) {
     this.catalog = catalog;
     this.nodes = nodes;
+    this.reception = reception;
     this.address = address;
     this.metrics = metrics;
     this.#stack = stack;
@@ -84,27 +88,35 @@ export class TestControlPlane implements AsyncDisposable {
       }),
     );
     const metrics = new Registry();
+    const reception = stack.use(
+      new Reception({ clock, logger: silentLogger, metrics, build: "test" }),
+    );
     const nodes = stack.use(
       await Distributor.open({
         catalog,
         store,
         clock,
         logger: silentLogger,
-        metrics,
-        build: "test",
+        reception,
       }),
     );
+    reception.open("default", nodes);
     const server = stack.use(
-      await GrpcServer.listen({ host: "127.0.0.1", port }, [nodes.service], {
-        onFailure: (error) => {
-          throw error;
+      await GrpcServer.listen(
+        { host: "127.0.0.1", port },
+        [reception.service],
+        {
+          onFailure: (error) => {
+            throw error;
+          },
         },
-      }),
+      ),
     );
-    stack.defer(() => nodes.drain());
+    stack.defer(() => reception.drain());
     return new TestControlPlane(
       catalog,
       nodes,
+      reception,
       server.address,
       metrics,
       stack.move(),

@@ -20,12 +20,12 @@ import {
   type StatusSource,
 } from "../../runtime/status.ts";
 import { configService } from "./config-service.ts";
-import type { AdminDeps } from "./deps.ts";
+import type { AdminContext } from "./deps.ts";
 import { measureCalls, translateErrors } from "./interceptors.ts";
 import { nodeService } from "./node-service.ts";
 import { WriteGate } from "./write-gate.ts";
 
-export interface AdminOptions extends AdminDeps {
+export interface AdminOptions extends AdminContext {
   readonly listen: HostPort;
   readonly metrics: Registry;
   /** What `/status` and the pages below it show. */

@@ -1,7 +1,8 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ConfigService } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import { adopt } from "./adopt.ts";
-import type { AdminDeps } from "./deps.ts";
+import type { AdminContext } from "./deps.ts";
+import { depsFor, streamFor } from "./in-workspace.ts";
 import { FileParser } from "./parse-files.ts";
 import {
   diffRevisions,
@@ -24,27 +25,34 @@ import {
 
 /** The handlers of ConfigService. */
 export function configService(
-  deps: AdminDeps,
+  context: AdminContext,
 ): Required<ServiceImpl<typeof ConfigService>> {
   const parser = new FileParser();
+  const of = (request: { readonly workspace: string }) =>
+    depsFor(context, request);
   return {
-    put: (request, call) => putResource(deps, request, call),
-    get: (request) => getResource(deps, request),
-    list: (request, call) => listResources(deps, request, call),
-    delete: (request, call) => deleteResource(deps, request, call),
-    transact: (request, call) => transact(deps, request, call),
-    transactStream: async (parts, call) =>
-      transact(deps, await transactRequestOf(parts, call.signal), call),
-    apply: (request, call) => apply(deps, parser, request, call),
-    applyStream: async (parts, call) =>
-      apply(deps, parser, await applyRequestOf(parts), call),
-    export: (request, call) => exportAll(deps, request, call),
-    listRevisions: (request, call) => listRevisions(deps, request, call),
-    getRevision: (request, call) => getRevision(deps, request, call),
-    diff: (request, call) => diffRevisions(deps, request, call),
-    rollback: (request, call) => rollback(deps, request, call),
-    adopt: (request) => adopt(deps, request),
-    watch: (request, call) => watch(deps, request, call),
-    waitForRevision: (request, call) => waitForRevision(deps, request, call),
+    put: (request, call) => putResource(of(request), request, call),
+    get: (request) => getResource(of(request), request),
+    list: (request, call) => listResources(of(request), request, call),
+    delete: (request, call) => deleteResource(of(request), request, call),
+    transact: (request, call) => transact(of(request), request, call),
+    transactStream: async (parts, call) => {
+      const request = await transactRequestOf(parts, call.signal);
+      return transact(of(request), request, call);
+    },
+    apply: (request, call) => apply(of(request), parser, request, call),
+    applyStream: async (parts, call) => {
+      const request = await applyRequestOf(parts);
+      return apply(of(request), parser, request, call);
+    },
+    export: (request, call) => streamFor(context, request, call, exportAll),
+    listRevisions: (request, call) => listRevisions(of(request), request, call),
+    getRevision: (request, call) => getRevision(of(request), request, call),
+    diff: (request, call) => diffRevisions(of(request), request, call),
+    rollback: (request, call) => rollback(of(request), request, call),
+    adopt: (request) => adopt(of(request), request),
+    watch: (request, call) => streamFor(context, request, call, watch),
+    waitForRevision: (request, call) =>
+      streamFor(context, request, call, waitForRevision),
   };
 }

@@ -13,7 +13,8 @@ import { ConfigError } from "../../model/violation.ts";
 import { Doorbell } from "../../runtime/doorbell.ts";
 import { decodePageToken, encodePageToken } from "../catalog/pages.ts";
 import type { NodePlace } from "../distributor/nodes.ts";
-import type { AdminDeps } from "./deps.ts";
+import type { AdminContext, AdminDeps } from "./deps.ts";
+import { depsFor, streamFor } from "./in-workspace.ts";
 import { RequestForm, workspaceOf } from "./request-form.ts";
 import { Room } from "./room.ts";
 import { listUpstreamHealth } from "./upstream-health.ts";
@@ -25,33 +26,35 @@ const MAX_PAGE = 2_000;
 
 /** The handlers of NodeService. */
 export function nodeService(
-  deps: AdminDeps,
+  context: AdminContext,
 ): Required<ServiceImpl<typeof NodeService>> {
-  const { catalog, nodes } = deps;
+  const of = (request: { readonly workspace: string }) =>
+    depsFor(context, request);
   return {
-    listNodes: (request, call) => listNodes(deps, request, call),
+    listNodes: (request, call) => listNodes(of(request), request, call),
     getNode: (request) => {
-      const workspace = workspaceOf(request, catalog.workspace);
+      const { catalog, nodes } = of(request);
       const id = idOf(request);
-      return { node: found(nodes.get(workspace, id), id) };
+      return { node: found(nodes.get(catalog.workspace, id), id) };
     },
-    watchNodes: (request, call) => watchNodes(deps, request, call),
+    watchNodes: (request, call) =>
+      streamFor(context, request, call, watchNodes),
     listUpstreamHealth: (request, call) =>
-      listUpstreamHealth(deps, request, call),
+      listUpstreamHealth(of(request), request, call),
     retry: (request) => {
-      const workspace = workspaceOf(request, catalog.workspace);
+      const { catalog, nodes } = of(request);
       const id = idOf(request);
-      return { node: found(nodes.retry(workspace, id), id) };
+      return { node: found(nodes.retry(catalog.workspace, id), id) };
     },
     allow: (request) => {
-      const workspace = workspaceOf(request, catalog.workspace);
+      const { catalog, nodes } = of(request);
       const id = idOf(request);
-      return { node: found(nodes.allow(workspace, id), id) };
+      return { node: found(nodes.allow(catalog.workspace, id), id) };
     },
     forget: (request) => {
-      const workspace = workspaceOf(request, catalog.workspace);
+      const { catalog, nodes } = of(request);
       const id = idOf(request);
-      const outcome = nodes.forget(workspace, id);
+      const outcome = nodes.forget(catalog.workspace, id);
       if (outcome === undefined) throw notFound(id);
       if (outcome === "connected")
         throw ConfigError.of("failed_precondition", [

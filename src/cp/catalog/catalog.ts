@@ -253,6 +253,16 @@ export class Catalog implements AsyncDisposable {
     return this.#writer.onCommit(listener);
   }
 
+  /**
+   * Removes the workspace from the store, after the transactions before. Those after it, and all from then on, are refused
+   * as being about a workspace that was deleted.
+   *
+   * @param check Throws when the state, the last there is, must not go.
+   */
+  retire(check: (head: Head) => void): Promise<void> {
+    return this.#writer.retire(check);
+  }
+
   /** Ends after what is being written. What waits behind that is refused. */
   close(): Promise<void> {
     return this.#writer.close();

@@ -50,7 +50,8 @@ export class Writer {
   #running: Promise<void> | undefined;
   /** Whether a commit failed in a way that may have left it on disk. */
   #uncertain = false;
-  #closed = false;
+  /** Why nothing is taken any more. */
+  #closed: ConfigError | undefined;
 
   private constructor(
     context: BatchContext,
@@ -99,7 +100,7 @@ export class Writer {
 
   /** Does a job when its turn comes. */
   submit(job: Job): Promise<TransactResult> {
-    if (this.#closed) return Promise.reject(closedError());
+    if (this.#closed !== undefined) return Promise.reject(this.#closed);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ job, resolve, reject });
       this.#running ??= this.#run();
@@ -111,7 +112,7 @@ export class Writer {
    * to be replaced was already.
    */
   adopt(epoch: string | undefined): Promise<Head> {
-    if (this.#closed) return Promise.reject(closedError());
+    if (this.#closed !== undefined) return Promise.reject(this.#closed);
     return new Promise((resolve, reject) => {
       const run = (): Promise<void> => this.#adopt(epoch).then(resolve, reject);
       this.#waiting.push({ run, reject });
@@ -119,11 +120,30 @@ export class Writer {
     });
   }
 
+  /**
+   * Removes the workspace from the store, after the transactions before; those after it are refused.
+   *
+   * @param check Throws when the state must not go.
+   */
+  retire(check: (head: Head) => void): Promise<void> {
+    if (this.#closed !== undefined) return Promise.reject(this.#closed);
+    return new Promise((resolve, reject) => {
+      const run = (): Promise<void> =>
+        this.#retire(check).then(resolve, reject);
+      this.#waiting.push({ run, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
   /** Ends after the batch that is being written; what waits behind it is refused. */
   async close(): Promise<void> {
-    this.#closed = true;
-    for (const { reject } of this.#waiting.splice(0)) reject(closedError());
+    this.#refuseAll(closedError());
     await this.#running;
+  }
+
+  #refuseAll(reason: ConfigError): void {
+    this.#closed ??= reason;
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#closed);
   }
 
   async #run(): Promise<void> {
@@ -177,6 +197,38 @@ export class Writer {
     const next = { ...stored, snapshot: head.snapshot };
     await this.#moveTo(new Layer(view), keys, [next], [], () => undefined);
     return next;
+  }
+
+  async #retire(check: (head: Head) => void): Promise<void> {
+    const { store, logger } = this.#context;
+    const { workspace } = this.#state.head.snapshot;
+    const gone = new ConfigError(
+      "not_found",
+      `workspace "${workspace}" was deleted: nothing was changed`,
+    );
+    // When not, an earlier removal that had failed was written all the same.
+    if (await this.#isThere()) {
+      check(this.#state.head);
+      try {
+        await store.remove(workspace);
+      } catch (error) {
+        this.#uncertain = true;
+        logger.error("catalog.retire_failed", { workspace, err: error });
+        throw error;
+      }
+    }
+    this.#refuseAll(gone);
+  }
+
+  async #isThere(): Promise<boolean> {
+    try {
+      await this.#catchUp();
+      return true;
+    } catch (error) {
+      if (error instanceof ConfigError && error.code === "not_found")
+        return false;
+      throw error;
+    }
   }
 
   async #runBatch(waiting: readonly Waiting[]): Promise<void> {

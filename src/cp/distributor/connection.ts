@@ -11,6 +11,7 @@ import {
   type Hello,
   type SyncService,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
+import { cursorOf } from "../../model/cursor.ts";
 import type { Bucket, Snapshot } from "../../model/snapshot.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import {
@@ -42,16 +43,28 @@ type Published = Pick<
   "head" | "needs"
 >;
 
-/** What a connection needs of the control plane around it. */
-export interface ConnectionHost {
+/** What a connection needs of the process, whatever its node's workspace is. */
+export interface ConnectionDesk {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly build: string;
-  readonly frames: Frames;
   /** All frames that are written and not drained. */
   readonly budget: WriteBudget;
   /** Those of them that are pieces of snapshots. */
   readonly snapshotBudget: WriteBudget;
+  /** Finds the host of a node by its Hello. */
+  route(hello: Hello): Routing;
+  /** A message came or went. */
+  counted(direction: "in" | "out", type: string, bytes: number): void;
+}
+
+/** Who takes care of a node, or why nobody does. */
+export type Routing =
+  { readonly ok: true; readonly host: ConnectionHost } | Refusal;
+
+/** What a connection needs of its node's workspace. */
+export interface ConnectionHost {
+  readonly frames: Frames;
   readonly pins: Pins;
   /** The state that nodes should serve. */
   published(): Published & { readonly predecessors: readonly string[] };
@@ -59,14 +72,24 @@ export interface ConnectionHost {
   snapshot(cursor: Cursor): Snapshot | undefined;
   /** Whether a node serves a state of this epoch that this history does not have. */
   isForked(have: Cursor | undefined): boolean | Promise<boolean>;
+  /** The connection is this host's from now on, whatever becomes of its node. */
+  enter(connection: Connection): void;
   /** Takes a node in by its Hello. Says what to tell it instead when it may not come in. */
   admit(connection: Connection, hello: Hello): Admission;
   /** Somebody should look at the node. */
   alarmed(): void;
-  /** A message came or went. */
-  counted(direction: "in" | "out", type: string, bytes: number): void;
   /** The session has moved on. */
   moved(connection: Connection, before: Session, event: SessionEvent): void;
+  /** The stream is over. */
+  left(connection: Connection): void;
+}
+
+/** What a node is told that may not come in. */
+export interface Refusal {
+  readonly ok: false;
+  readonly reason: GoodbyeReason;
+  readonly message: string;
+  readonly retryAfterMs?: number;
 }
 
 /** Whether a node may come in. */
@@ -76,12 +99,7 @@ export type Admission =
       readonly refusedRoots: readonly string[];
       readonly allowed: boolean;
     }
-  | {
-      readonly ok: false;
-      readonly reason: GoodbyeReason;
-      readonly message: string;
-      readonly retryAfterMs?: number;
-    };
+  | Refusal;
 
 type MessageInit = NonNullable<
   MessageInitShape<typeof ConnectResponseSchema>["message"]
@@ -92,7 +110,9 @@ export class Connection implements Puller {
   readonly id: string;
   readonly peer: Peer;
   readonly #call: Call;
-  readonly #host: ConnectionHost;
+  readonly #desk: ConnectionDesk;
+  /** Known with the Hello: before it nothing of a workspace is said. */
+  #place: ConnectionHost | undefined;
   readonly #gone: AbortSignal;
   readonly #logger: Logger;
   readonly #ending = new AbortController();
@@ -121,7 +141,7 @@ export class Connection implements Puller {
     call: Call,
     gone: AbortSignal,
     peer: Peer,
-    host: ConnectionHost,
+    desk: ConnectionDesk,
   ) {
     this.id = id;
     this.peer = peer;
@@ -129,12 +149,11 @@ export class Connection implements Puller {
     this.#gone = gone;
     this.#stop = AbortSignal.any([gone, this.#ending.signal]);
     this.#writer = new MessageWriter(call, this.#stop);
-    this.#host = host;
-    this.#logger = host.logger.child({ session: id, peer: peer.address });
-    const { head, needs } = host.published();
-    const nowMs = host.clock.monotonic();
+    this.#desk = desk;
+    this.#logger = desk.logger.child({ session: id, peer: peer.address });
+    const nowMs = desk.clock.monotonic();
     this.#intake = new Intake(nowMs);
-    this.#session = openSession(head, needs, nowMs);
+    this.#session = openSession(NOWHERE, [], nowMs);
   }
 
   get session(): Session {
@@ -151,7 +170,8 @@ export class Connection implements Puller {
     }
     await this.#ended;
     this.dispatch({ type: "disconnected" });
-    this.#host.pins.release(this);
+    this.#place?.pins.release(this);
+    this.#place?.left(this);
     this.peer.settled();
   }
 
@@ -179,12 +199,12 @@ export class Connection implements Puller {
   ): void {
     const stamped = {
       ...event,
-      nowMs: this.#host.clock.monotonic(),
+      nowMs: this.#desk.clock.monotonic(),
     } as SessionEvent;
     const before = this.#session;
     const step = stepSession(before, stamped);
     this.#session = step.session;
-    if (step.session !== before) this.#host.moved(this, before, stamped);
+    if (step.session !== before) this.#place?.moved(this, before, stamped);
     this.#letGo();
     for (const effect of step.effects) this.#perform(effect);
   }
@@ -207,8 +227,8 @@ export class Connection implements Puller {
       const receiving = this.#receive(message);
       if (receiving !== undefined) await receiving;
       // Not read from meanwhile: a node that says too much holds up itself.
-      const waitMs = this.#intake.take(this.#host.clock.monotonic());
-      if (waitMs > 0) await this.#host.clock.sleep(waitMs, this.#stop);
+      const waitMs = this.#intake.take(this.#desk.clock.monotonic());
+      if (waitMs > 0) await this.#desk.clock.sleep(waitMs, this.#stop);
     }
   }
 
@@ -216,7 +236,7 @@ export class Connection implements Puller {
   #receive(request: ConnectRequest): Promise<void> | undefined {
     const { message } = request;
     const type = messageName(message.case);
-    this.#host.counted("in", type, 0);
+    this.#desk.counted("in", type, 0);
     this.#logger.debug("sync.received", { type });
     const flaw = flawOf(request);
     if (flaw !== undefined) {
@@ -273,9 +293,17 @@ export class Connection implements Puller {
       this.dispatch({ type: "broke", message: "Hello was sent twice" });
       return;
     }
+    const routing = this.#desk.route(hello);
+    if (!routing.ok) {
+      this.#refuse(routing);
+      return;
+    }
+    this.#place = routing.host;
+    this.#place.enter(this);
+    this.dispatch({ type: "published", ...this.#place.published() });
     let forked: boolean;
     try {
-      forked = await this.#host.isForked(hello.have);
+      forked = await this.#place.isForked(hello.have);
     } catch (error) {
       this.#logger.error("session.history_unreadable", { err: error });
       this.dispatch({
@@ -288,19 +316,27 @@ export class Connection implements Puller {
     }
     // The stream may have ended meanwhile.
     if (this.#isOver()) return;
-    const admission = this.#host.admit(this, hello);
+    const admission = this.#place.admit(this, hello);
     if (admission.ok) {
       const { refusedRoots, allowed } = admission;
       this.dispatch({ type: "greeted", hello, refusedRoots, forked, allowed });
-    } else {
-      const { reason, message, retryAfterMs } = admission;
-      this.dispatch({
-        type: "dismissed",
-        reason,
-        message,
-        ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-      });
-    }
+    } else this.#refuse(admission);
+  }
+
+  #refuse({ reason, message, retryAfterMs }: Refusal): void {
+    this.dispatch({
+      type: "dismissed",
+      reason,
+      message,
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    });
+  }
+
+  /** What follows a Hello only. */
+  get #host(): ConnectionHost {
+    if (this.#place === undefined)
+      throw new TypeError("a session without a Hello has no workspace");
+    return this.#place;
   }
 
   /** For the compiler, which takes a session that was opening before a wait to be so after it. */
@@ -357,7 +393,7 @@ export class Connection implements Puller {
         this.#enqueue(() => this.#writeBuckets(effect.seq, effect.indexes));
         return;
       case "alarm":
-        this.#host.alarmed();
+        this.#place?.alarmed();
         this.#logger.error("node.alarm", {
           node: this.#session.hello?.node?.id,
           reason: effect.message,
@@ -403,13 +439,13 @@ export class Connection implements Puller {
 
   async #send(
     message: Uint8Array | ConnectResponse,
-    budget = this.#host.budget,
+    budget = this.#desk.budget,
   ): Promise<void> {
     const bytes = message instanceof Uint8Array ? message.length : 0;
     if (!budget.take(bytes))
       await budget.wait(bytes, this.#stop, this.#offered?.priority ?? false);
     try {
-      this.#writingSinceMs = this.#host.clock.monotonic();
+      this.#writingSinceMs = this.#desk.clock.monotonic();
       await this.#writer.write(message);
     } finally {
       this.#writingSinceMs = undefined;
@@ -440,7 +476,7 @@ export class Connection implements Puller {
       }
     }
     const frame = frameOf(body, effect.seq);
-    this.#host.counted("out", body.type, frame.length);
+    this.#desk.counted("out", body.type, frame.length);
     this.#logger.debug("sync.sent", {
       type: body.type,
       seq: effect.seq,
@@ -455,13 +491,14 @@ export class Connection implements Puller {
       const bucket = this.#bucket(seq, index);
       return bucket === undefined ? [] : [{ index, bucket }];
     });
-    const { frames, snapshotBudget } = this.#host;
+    const { snapshotBudget } = this.#desk;
+    const { frames } = this.#host;
     for await (const piece of frames.pieces(buckets, this.#takesBatches())) {
       for (const body of piece.bodies) {
         if (this.#offered?.seq !== seq) return;
         const frame = frameOf(body, seq);
         await this.#send(frame, snapshotBudget);
-        this.#host.counted("out", body.type, frame.length);
+        this.#desk.counted("out", body.type, frame.length);
       }
       this.dispatch({ type: "bucketsWritten", bytes: piece.bytes });
     }
@@ -475,12 +512,12 @@ export class Connection implements Puller {
   #welcome(
     missing: Extract<SessionEffect, { type: "welcome" }>["missing"],
   ): MessageInit {
-    this.#host.counted("out", "welcome", 0);
+    this.#desk.counted("out", "welcome", 0);
     return {
       case: "welcome",
       value: {
         session: this.id,
-        cp: this.#host.build,
+        cp: this.#desk.build,
         head: this.#host.published().head,
         heartbeat: durationFromMs(LIMITS.heartbeatMs),
         retry: {
@@ -495,7 +532,7 @@ export class Connection implements Puller {
 
   #sayGoodbye(effect: Extract<SessionEffect, { type: "goodbye" }>): void {
     if (this.#ended !== undefined) return;
-    this.#host.counted("out", "goodbye", 0);
+    this.#desk.counted("out", "goodbye", 0);
     const goodbye = create(ConnectResponseSchema, {
       message: {
         case: "goodbye",
@@ -511,7 +548,7 @@ export class Connection implements Puller {
     // Not behind the writes that wait: a node that does not read must not hold the end up either.
     this.#ended = Promise.race([
       new MessageWriter(this.#call, this.#gone).write(goodbye).then(() => true),
-      this.#host.clock.sleep(GOODBYE_MS, this.#gone).then(() => false),
+      this.#desk.clock.sleep(GOODBYE_MS, this.#gone).then(() => false),
     ])
       .catch(() => true)
       .then((taken) => {
@@ -521,6 +558,9 @@ export class Connection implements Puller {
       });
   }
 }
+
+/** What a session is opened with, until the node has said which workspace it is of. */
+const NOWHERE = cursorOf("", 0n, "");
 
 /** How long a Goodbye may take to leave. */
 const GOODBYE_MS = 1_000;

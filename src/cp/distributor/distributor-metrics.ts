@@ -1,16 +1,24 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
-import type { NackClass } from "../../gen/holdfast/sync/v1/sync_pb.js";
+import { NackClass } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { nackClassName } from "../../sync/names.ts";
 import type { NodeFigures } from "./node-registry.ts";
 
-/** What is read when metrics are asked for. */
-export interface DistributorFigures {
+/** What metrics tell of one workspace. */
+export interface WorkspaceFigures {
   readonly head: Cursor;
   readonly sessions: number;
   readonly nodes: NodeFigures;
-  readonly undrainedBytes: number;
   readonly pinnedStates: number;
+}
+
+/** What is read when metrics are asked for. */
+export interface DistributorFigures {
+  /** Of each workspace that is served, by its name. */
+  readonly workspaces: ReadonlyMap<string, WorkspaceFigures>;
+  /** Names of workspaces that are not, though they are there. */
+  readonly unavailable: readonly string[];
+  readonly undrainedBytes: number;
 }
 
 /** The words of `Node.conditions`, so that each has a series from the start. */
@@ -24,14 +32,14 @@ const CONDITIONS = [
   "lacking",
 ];
 
-/** The control plane's metrics of its nodes. */
+/** The control plane's metrics of its nodes: by workspace, but for what all of them share. */
 export class DistributorMetrics {
   readonly #messages: Counter<"direction" | "type">;
   readonly #messageCounters = new Map<string, { inc(): void }>();
   readonly #bytes: Counter<"type">;
-  readonly #nacks: Counter<"class">;
+  readonly #nacks: Counter<"workspace" | "class">;
   readonly #applies: Histogram;
-  readonly #alarms: Counter;
+  readonly #alarms: Counter<"workspace">;
 
   constructor(registry: Registry, read: () => DistributorFigures) {
     const registers = [registry];
@@ -50,7 +58,7 @@ export class DistributorMetrics {
     this.#nacks = new Counter({
       name: "holdfast_cp_nacks_total",
       help: "States that nodes did not apply, by class.",
-      labelNames: ["class"],
+      labelNames: ["workspace", "class"],
       registers,
     });
     this.#applies = new Histogram({
@@ -62,69 +70,96 @@ export class DistributorMetrics {
       ],
       registers,
     });
-    gauge("holdfast_cp_head_revision", "The newest revision.", () =>
-      Number(read().head.revision),
+    gauge("holdfast_cp_head_revision", "The newest revision.", ({ head }) =>
+      Number(head.revision),
     );
     gauge(
       "holdfast_cp_nodes_connected",
       "Nodes with a stream.",
-      () => read().sessions,
+      ({ sessions }) => sessions,
     );
     gauge(
       "holdfast_cp_nodes_known",
       "Nodes that are not forgotten.",
-      () => read().nodes.known,
+      ({ nodes }) => nodes.known,
     );
     gauge(
       "holdfast_cp_nodes_in_sync",
       "Connected nodes that serve the newest revision.",
-      () => read().nodes.inSync,
+      ({ nodes }) => nodes.inSync,
     );
     gauge(
       "holdfast_cp_nodes_missing_features",
       "Connected nodes that lack a feature the newest revision needs.",
-      () => read().nodes.lacking,
+      ({ nodes }) => nodes.lacking,
     );
-    gauge(
-      "holdfast_cp_sync_undrained_bytes",
-      "Bytes of frames handed to streams that have not drained.",
-      () => read().undrainedBytes,
-    );
-
     gauge(
       "holdfast_cp_sync_pinned_states",
       "States kept for nodes that pull them.",
-      () => read().pinnedStates,
+      ({ pinnedStates }) => pinnedStates,
+    );
+    gauge(
+      "holdfast_cp_nodes_certificate_expires_timestamp_seconds",
+      "When the first of the connected nodes' certificates expires; 0 without TLS.",
+      ({ nodes }) => nodes.firstExpiryMs / 1000,
     );
     new Gauge({
       name: "holdfast_cp_nodes_condition",
       help: "Nodes that somebody should know something of, by what.",
-      labelNames: ["condition"],
+      labelNames: ["workspace", "condition"],
       registers,
       collect() {
-        const { conditions } = read().nodes;
-        for (const condition of CONDITIONS)
-          this.set({ condition }, conditions.get(condition) ?? 0);
+        this.reset();
+        for (const [workspace, { nodes }] of read().workspaces)
+          for (const condition of CONDITIONS)
+            this.set(
+              { workspace, condition },
+              nodes.conditions.get(condition) ?? 0,
+            );
       },
     });
-    gauge(
-      "holdfast_cp_nodes_certificate_expires_timestamp_seconds",
-      "When the first of the connected nodes' certificates expires; 0 without TLS.",
-      () => read().nodes.firstExpiryMs / 1000,
-    );
+    new Gauge({
+      name: "holdfast_cp_workspace_available",
+      help: "Whether a workspace is served: 0 when its history could not be proved at the start.",
+      labelNames: ["workspace"],
+      registers,
+      collect() {
+        this.reset();
+        const { workspaces, unavailable } = read();
+        for (const workspace of workspaces.keys()) this.set({ workspace }, 1);
+        for (const workspace of unavailable) this.set({ workspace }, 0);
+      },
+    });
+    new Gauge({
+      name: "holdfast_cp_sync_undrained_bytes",
+      help: "Bytes of frames handed to streams that have not drained.",
+      registers,
+      collect() {
+        this.set(read().undrainedBytes);
+      },
+    });
     this.#alarms = new Counter({
       name: "holdfast_cp_node_alarms_total",
       help: "Times that somebody should have looked at a node.",
+      labelNames: ["workspace"],
       registers,
     });
 
-    function gauge(name: string, help: string, value: () => number): void {
+    function gauge(
+      name: string,
+      help: string,
+      value: (of: WorkspaceFigures) => number,
+    ): void {
       new Gauge({
         name,
         help,
+        labelNames: ["workspace"],
         registers,
         collect() {
-          this.set(value());
+          // Without those that were deleted since.
+          this.reset();
+          for (const [workspace, figures] of read().workspaces)
+            this.set({ workspace }, value(figures));
         },
       });
     }
@@ -146,12 +181,24 @@ export class DistributorMetrics {
     return counter;
   }
 
-  alarmed(): void {
-    this.#alarms.inc();
+  alarmed(workspace: string): void {
+    this.#alarms.inc({ workspace });
   }
 
-  nacked(nackClass: NackClass): void {
-    this.#nacks.inc({ class: nackClassName(nackClass) });
+  nacked(workspace: string, nackClass: NackClass): void {
+    this.#nacks.inc({ workspace, class: nackClassName(nackClass) });
+  }
+
+  /** There is a workspace: what is counted for it is 0 until it is more. */
+  enter(workspace: string): void {
+    this.#alarms.inc({ workspace }, 0);
+  }
+
+  /** The workspace was deleted. */
+  forget(workspace: string): void {
+    this.#alarms.remove({ workspace });
+    for (const nackClass of Object.values(NackClass))
+      this.#nacks.remove({ workspace, class: nackClassName(nackClass) });
   }
 
   acked(roundTripMs: number | undefined): void {

@@ -1,16 +1,10 @@
-import { randomUUID } from "node:crypto";
-import type { Registry } from "prom-client";
 import type { Node } from "../../gen/holdfast/admin/v1/node_service_pb.js";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
-import {
-  GoodbyeReason,
-  SyncService,
-} from "../../gen/holdfast/sync/v1/sync_pb.js";
+import { GoodbyeReason } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual } from "../../model/cursor.ts";
 import type { Snapshot } from "../../model/snapshot.ts";
-import type { Clock, Timer } from "../../runtime/clock.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import { CloseStack } from "../../runtime/close-stack.ts";
-import { bindBidi, type BoundService } from "../../runtime/grpc.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import type { FeatureNeed } from "../../sync/features.ts";
@@ -18,13 +12,12 @@ import { LIMITS } from "../../sync/limits.ts";
 import type { Session, SessionEvent } from "../../sync/session.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Store } from "../store/store.ts";
-import {
-  Connection,
-  type Admission,
-  type ConnectionHost,
-} from "./connection.ts";
-import { DistributorMetrics } from "./distributor-metrics.ts";
-import { Frames } from "./frames.ts";
+import type { Admission, Connection, ConnectionHost } from "./connection.ts";
+import type {
+  DistributorMetrics,
+  WorkspaceFigures,
+} from "./distributor-metrics.ts";
+import { Frames, type BucketFrames } from "./frames.ts";
 import { NeedIndex } from "./needs.ts";
 import { FleetHealth } from "./fleet-health.ts";
 import { NodeRegistry } from "./node-registry.ts";
@@ -38,28 +31,22 @@ import type {
 } from "./nodes.ts";
 import { Pacer } from "./pacer.ts";
 import { Pins } from "./pins.ts";
-import { WriteBudget } from "./write-budget.ts";
 
-/** How often the machines see the time. */
-const TICK_MS = 1_000;
 /** Before a second process with a node id that is taken tries again: by then the first is known to be dead or alive. */
 const DUPLICATE_RETRY_MS = 10_000;
-/** While others wait for room to write, a node must have taken what was written to it within this. */
-const STUCK_MS = 5_000;
-/** At a shutdown nodes are told to come back spread over this for each of them, and at most over `DRAIN_MS`. */
-const DRAIN_EACH_MS = 10;
-const DRAIN_MS = 30_000;
-
 export interface DistributorOptions {
   readonly catalog: Catalog;
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly metrics: Registry;
-  /** The control plane's build, told to nodes. */
-  readonly build: string;
-  /** From 0 up to, not including, 1. Default: Math.random. */
-  readonly random?: () => number;
+  /** Where the nodes of all workspaces come in. */
+  readonly reception: ReceptionShare;
+}
+
+/** What the workspaces of a process have together. */
+export interface ReceptionShare {
+  readonly metrics: DistributorMetrics;
+  readonly bucketFrames: BucketFrames;
 }
 
 interface Published {
@@ -69,6 +56,13 @@ interface Published {
   readonly needs: readonly FeatureNeed[];
 }
 
+/** What nodes are told that are sent away. */
+export interface Dismissal {
+  readonly reason: GoodbyeReason;
+  readonly message: string;
+  readonly retryAfterMs?: number;
+}
+
 /** Brings one workspace's newest state to its nodes, and knows what each of them serves. */
 export class Distributor implements Nodes, AsyncDisposable {
   readonly #options: DistributorOptions;
@@ -76,16 +70,19 @@ export class Distributor implements Nodes, AsyncDisposable {
   readonly #needs: NeedIndex;
   readonly #metrics: DistributorMetrics;
   readonly #pacer: Pacer;
+  readonly #pins = new Pins(LIMITS.pinnedStates);
   readonly #connections = new Set<Connection>();
-  /** The connection of each node that has greeted. */
   readonly #fleet = new FleetHealth();
+  /** The connection of each node that has greeted. */
   readonly #byNode = new Map<string, Connection>();
-  readonly #running = new Set<Promise<void>>();
-  readonly #host: ConnectionHost;
+  /** Rings when the last connection has left. */
+  readonly #emptied = new Set<() => void>();
   #published: Published;
-  #ticking: Timer | undefined;
   #stack = new CloseStack();
-  #draining = false;
+  #dismissal: Dismissal | undefined;
+
+  /** What the connections of this workspace's nodes need. */
+  readonly host: ConnectionHost;
 
   private constructor(
     options: DistributorOptions,
@@ -96,29 +93,14 @@ export class Distributor implements Nodes, AsyncDisposable {
     this.#registry = registry;
     this.#needs = needs;
     this.#published = publishedOf(options.catalog, needs);
-    this.#metrics = new DistributorMetrics(options.metrics, () => ({
-      head: this.#published.head,
-      sessions: this.#byNode.size,
-      nodes: registry.figures(),
-      undrainedBytes: budget.usedBytes + snapshotBudget.usedBytes,
-      pinnedStates: pins.size,
-    }));
+    this.#metrics = options.reception.metrics;
     this.#pacer = new Pacer(options.clock, () => {
       this.#publish();
     });
-    const snapshotBudget = new WriteBudget(LIMITS.snapshotBytesInFlight);
-    const budget = new WriteBudget(
-      LIMITS.undrainedBytes - LIMITS.snapshotBytesInFlight,
-    );
-    const pins = new Pins(LIMITS.pinnedStates);
-    this.#host = {
-      clock: options.clock,
-      logger: options.logger,
-      build: options.build,
-      frames: new Frames(),
-      budget,
-      snapshotBudget,
-      pins,
+    const { workspace } = options.catalog;
+    this.host = {
+      frames: new Frames(options.reception.bucketFrames),
+      pins: this.#pins,
       published: () => this.#published,
       snapshot: (cursor) =>
         cursorsEqual(cursor, this.#published.head)
@@ -128,15 +110,22 @@ export class Distributor implements Nodes, AsyncDisposable {
         have?.epoch === this.#published.head.epoch &&
         !cursorsEqual(have, this.#published.head) &&
         options.catalog.knows(have).then((known) => !known),
+      enter: (connection) => {
+        this.#connections.add(connection);
+      },
       admit: (connection, hello) => this.#admit(connection, hello),
       alarmed: () => {
-        this.#metrics.alarmed();
-      },
-      counted: (direction, type, bytes) => {
-        this.#metrics.counted(direction, type, bytes);
+        this.#metrics.alarmed(workspace);
       },
       moved: (connection, before, event) => {
         this.#moved(connection, before, event);
+      },
+      left: (connection) => {
+        this.#connections.delete(connection);
+        this.#leave(connection);
+        if (this.#connections.size > 0) return;
+        for (const ring of this.#emptied) ring();
+        this.#emptied.clear();
       },
     };
   }
@@ -163,7 +152,6 @@ export class Distributor implements Nodes, AsyncDisposable {
         }),
       );
       distributor.#stack = stack;
-      distributor.#tick();
       return distributor;
     } catch (error) {
       await stack.close();
@@ -171,30 +159,14 @@ export class Distributor implements Nodes, AsyncDisposable {
     }
   }
 
-  /** What to serve on the sync listener. */
-  get service(): BoundService {
-    return bindBidi(SyncService, {
-      connect: async (call, gone, peer) => {
-        const connection = new Connection(
-          randomUUID(),
-          call,
-          gone,
-          peer,
-          this.#host,
-        );
-        this.#connections.add(connection);
-        const run = connection.run();
-        this.#running.add(run);
-        try {
-          if (this.#draining) this.#dismiss(connection, 0);
-          await run;
-        } finally {
-          this.#running.delete(run);
-          this.#connections.delete(connection);
-          this.#leave(connection);
-        }
-      },
-    });
+  /** For metrics and status. */
+  get figures(): WorkspaceFigures {
+    return {
+      head: this.#published.head,
+      sessions: this.#byNode.size,
+      nodes: this.#registry.figures(),
+      pinnedStates: this.#pins.size,
+    };
   }
 
   list(workspace: string, after?: NodePlace, limit?: number): Node[] {
@@ -251,22 +223,23 @@ export class Distributor implements Nodes, AsyncDisposable {
   }
 
   /**
-   * Tells every node that the control plane goes, and those that still come, and waits for the streams to end. To be
-   * called while their listener still serves: a Goodbye needs a connection.
+   * Sends this workspace's nodes away, and those that still come, and waits for their streams to end. To be called while
+   * their listener still serves: a Goodbye needs a connection.
    */
-  async drain(): Promise<void> {
-    if (!this.#draining) {
-      this.#draining = true;
-      this.#pacer.stop();
-      this.#dismissAll();
-    }
-    await Promise.all(this.#running);
+  async dismiss(dismissal: Dismissal): Promise<void> {
+    this.#dismissal ??= dismissal;
+    this.#pacer.stop();
+    for (const connection of this.#connections)
+      connection.dispatch({ type: "dismissed", ...dismissal });
+    if (this.#connections.size > 0)
+      await new Promise<void>((resolve) => {
+        this.#emptied.add(resolve);
+      });
   }
 
-  /** Drains, and writes what is known of the nodes. */
+  /** Stops following the catalog, and writes what is known of the nodes. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.drain();
-    this.#ticking?.cancel();
+    this.#pacer.stop();
     await this.#stack.close();
   }
 
@@ -290,7 +263,7 @@ export class Distributor implements Nodes, AsyncDisposable {
   async #place(connection: Connection): Promise<void> {
     const { acked } = connection.session;
     try {
-      if (await this.#host.isForked(acked)) return;
+      if (await this.host.isForked(acked)) return;
       if (cursorsEqual(connection.session.acked, acked))
         connection.dispatch({ type: "placed", forked: false });
     } catch (error) {
@@ -301,48 +274,12 @@ export class Distributor implements Nodes, AsyncDisposable {
     }
   }
 
-  #tick(): void {
-    this.#ticking = this.#options.clock.setTimer(TICK_MS, () => {
-      for (const connection of this.#connections)
-        connection.dispatch({ type: "ticked" });
-      this.#relieve();
-      this.#tick();
-    });
-  }
-
-  /**
-   * Ends the streams of nodes that do not read: soon while others wait for the room that their frames take up, and in the
-   * end in any case, whatever else they say.
-   */
-  #relieve(): void {
-    const { budget, snapshotBudget, clock } = this.#host;
-    const isTight = budget.waiting > 0 || snapshotBudget.waiting > 0;
-    const limitMs = isTight ? STUCK_MS : LIMITS.stallMs;
-    const nowMs = clock.monotonic();
-    for (const connection of this.#connections) {
-      const stuckMs = connection.stuckMs(nowMs);
-      if (stuckMs > limitMs)
-        connection.dispatch({
-          type: "dismissed",
-          reason: GoodbyeReason.STALLED,
-          message: `the node has not read for ${Math.round(stuckMs / 1000)} s${isTight ? " and others wait for room" : ""}`,
-        });
-    }
-  }
-
   #admit(
     connection: Connection,
     hello: NonNullable<Session["hello"]>,
   ): Admission {
-    const { catalog, logger } = this.#options;
-    const workspace = hello.workspace === "" ? "default" : hello.workspace;
-    if (workspace !== catalog.workspace)
-      return {
-        ok: false,
-        reason: GoodbyeReason.NOT_FOUND,
-        message: `there is no workspace "${workspace}"`,
-        retryAfterMs: LIMITS.hopelessRetryMs,
-      };
+    const { logger } = this.#options;
+    if (this.#dismissal !== undefined) return { ok: false, ...this.#dismissal };
     const node = hello.node;
     if (node === undefined)
       return {
@@ -429,7 +366,7 @@ export class Distributor implements Nodes, AsyncDisposable {
         this.#fleet.report(node.id, event.report);
         return;
       case "nacked":
-        this.#metrics.nacked(event.nack.class);
+        this.#metrics.nacked(this.#options.catalog.workspace, event.nack.class);
         this.#options.logger.warn("node.nacked", {
           node: node.id,
           revision: event.nack.cursor?.revision,
@@ -456,23 +393,6 @@ export class Distributor implements Nodes, AsyncDisposable {
     this.#registry.leave(id);
     this.#fleet.leave(id);
     this.#options.logger.info("node.disconnected", { node: id });
-  }
-
-  /** Spread out, so that they do not all come back at once, here or elsewhere. */
-  #dismissAll(): void {
-    const { random = Math.random } = this.#options;
-    const spanMs = Math.min(DRAIN_MS, this.#connections.size * DRAIN_EACH_MS);
-    for (const connection of this.#connections)
-      this.#dismiss(connection, Math.round(random() * spanMs));
-  }
-
-  #dismiss(connection: Connection, retryAfterMs: number): void {
-    connection.dispatch({
-      type: "dismissed",
-      reason: GoodbyeReason.DRAIN,
-      message: "the control plane shuts down",
-      retryAfterMs,
-    });
   }
 }
 

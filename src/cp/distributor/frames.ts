@@ -77,19 +77,17 @@ function writeVarint(into: Buffer, value: bigint, at: number): number {
   return into.writeUInt8(Number(rest), next);
 }
 
-/** Encodes what goes to nodes, each thing once, for the newest state. */
+/** Encodes what goes to the nodes of a workspace, each thing once, for the newest state. */
 export class Frames {
+  readonly #buckets: BucketFrames;
   #to = "";
   readonly #deltas = new Map<string, Promise<FrameBody | undefined>>();
   readonly #manifests = new Map<string, FrameBody>();
-  /** By the buckets that they are made of. The oldest first. */
-  readonly #buckets = new Map<
-    string,
-    { readonly bodies: Promise<readonly FrameBody[]>; bytes: number }
-  >();
-  #bucketBytes = 0;
-  readonly #ids = new WeakMap<Bucket, number>();
-  #lastId = 0;
+
+  /** @param buckets What all workspaces share, since it takes the most memory. Default: one of its own. */
+  constructor(buckets = new BucketFrames()) {
+    this.#buckets = buckets;
+  }
 
   /**
    * The Delta between two states; undefined when it is too large for a frame, or so large a part of the snapshot that
@@ -140,14 +138,37 @@ export class Frames {
    * Buckets as they are sent, in order: as many of them in one message as fit, when the node can take that. Nodes that ask
    * for the same share what is encoded for the first.
    */
+  pieces(
+    buckets: readonly NumberedBucket[],
+    batched: boolean,
+  ): AsyncGenerator<BucketPiece> {
+    return this.#buckets.pieces(buckets, batched);
+  }
+}
+
+/** Buckets that travel together. */
+export interface BucketPiece {
+  readonly bodies: readonly FrameBody[];
+  /** Plain bytes of the whole buckets. */
+  readonly bytes: number;
+}
+
+/** Encodes buckets, each once, and keeps what was made for the next node that asks. */
+export class BucketFrames {
+  /** By the buckets that they are made of. The oldest first. */
+  readonly #buckets = new Map<
+    string,
+    { readonly bodies: Promise<readonly FrameBody[]>; bytes: number }
+  >();
+  #bucketBytes = 0;
+  readonly #ids = new WeakMap<Bucket, number>();
+  #lastId = 0;
+
+  /** See `Frames.pieces`. */
   async *pieces(
     buckets: readonly NumberedBucket[],
     batched: boolean,
-  ): AsyncGenerator<{
-    readonly bodies: readonly FrameBody[];
-    /** Plain bytes of the whole buckets. */
-    readonly bytes: number;
-  }> {
+  ): AsyncGenerator<BucketPiece> {
     for (const group of groupsOf(buckets, batched)) {
       const bytes = bytesOf(group);
       const [first] = group;

@@ -4,11 +4,26 @@ import type { LevelDatabase } from "./level-database.ts";
 import { ADOPTED_FORMAT_VALUE } from "./level-format.ts";
 import { encodeHead } from "./level-head.ts";
 import { FORMAT_KEY, type LevelKeys } from "./level-keys.ts";
-import { PREDECESSORS, type StoredHead } from "./store.ts";
+import {
+  PREDECESSORS,
+  type Commit,
+  type FirstRevision,
+  type StoredHead,
+} from "./store.ts";
 
 /** The head of a history that nothing was committed to yet. */
 export function firstHead(epoch: string, emptyRoot: string): StoredHead {
   return { cursor: cursorOf(epoch, 0n, emptyRoot), predecessors: [] };
+}
+
+/** What makes the first revision of a history; nothing when it has none. */
+export function firstCommits(
+  { cursor }: StoredHead,
+  first: FirstRevision | undefined,
+): readonly Commit[] {
+  if (first === undefined) return [];
+  const { root, ...record } = first;
+  return [{ record: { ...record, cursor: cursorOf(cursor.epoch, 1n, root) } }];
 }
 
 /**

@@ -4,12 +4,20 @@ const NUMBER_DIGITS = 20;
 /** Where the number of the database's layout is kept. */
 export const FORMAT_KEY = "format";
 
+/** Before the names of workspaces that were removed and still take space. No workspace's name has a dot. */
+export const REMOVED = ".removed/";
+
 /** The keys of one workspace in the database. A workspace's name has no slash, so they never meet those of another. */
 export class LevelKeys {
   readonly #workspace: string;
 
   constructor(workspace: string) {
     this.#workspace = workspace;
+  }
+
+  /** There when the workspace was removed and still takes space. */
+  get removed(): string {
+    return `${REMOVED}${this.#workspace}`;
   }
 
   /** `{epoch, revision, root}` in JSON. */

@@ -34,6 +34,9 @@ export async function readHead(
 ): Promise<StoredHead | undefined> {
   const bytes = await getValue(database, keys.head);
   if (bytes === undefined) {
+    // What is left of one that was removed is nobody's.
+    if ((await getValue(database, keys.removed)) !== undefined)
+      return undefined;
     const [orphan] = await database
       .keys({ ...keys.range("entry"), limit: 1 })
       .all();

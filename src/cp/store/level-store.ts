@@ -12,7 +12,12 @@ import {
   openProvenDatabase,
   type LevelDatabase,
 } from "./level-database.ts";
-import { adoptedHead, firstHead, writeAdoption } from "./level-epoch.ts";
+import {
+  adoptedHead,
+  firstCommits,
+  firstHead,
+  writeAdoption,
+} from "./level-epoch.ts";
 import { damaged, storeError, type StoreAction } from "./level-errors.ts";
 import { checkFormat } from "./level-format.ts";
 import { encodeHead } from "./level-head.ts";
@@ -24,6 +29,13 @@ import {
   readRecord,
   readWorkspace,
 } from "./level-load.ts";
+import {
+  clearRemoved,
+  readRemoved,
+  readWorkspaces,
+  reclaimSome,
+  writeRemoval,
+} from "./level-workspaces.ts";
 import { PROBE_FILE } from "../control-plane-files.ts";
 import { readHistory, readNodes, readTimes, writeNodes } from "./level-read.ts";
 import {
@@ -33,6 +45,7 @@ import {
 import type {
   Commit,
   EntryTimes,
+  FirstRevision,
   IdempotentAnswer,
   LoadedWorkspace,
   NodeRecord,
@@ -121,6 +134,63 @@ export class LevelStore implements Store {
         return loaded;
       });
     });
+  }
+
+  workspaces(): Promise<readonly string[]> {
+    return this.#attempt("read", () => readWorkspaces(this.#database));
+  }
+
+  removed(): Promise<readonly string[]> {
+    return this.#attempt("read", () => readRemoved(this.#database));
+  }
+
+  create(workspace: string, first?: FirstRevision): Promise<StoredHead> {
+    return this.#serially(async () => {
+      await this.#reopen();
+      const keys = new LevelKeys(workspace);
+      const there = await this.#attempt("read", () =>
+        readHead(this.#database, keys),
+      );
+      if (there !== undefined)
+        throw new ConfigError(
+          "already_exists",
+          `there is a workspace "${workspace}" already`,
+        );
+      await this.#write(() => clearRemoved(this.#database, workspace));
+      const head = firstHead(this.#newEpoch(), Snapshot.empty(workspace).root);
+      const commits = firstCommits(head, first);
+      const next = nextHead(head, commits);
+      await this.#write(() =>
+        commits.length === 0
+          ? this.#database.put(keys.head, encodeHead(next), { sync: true })
+          : writeCommits(this.#database, keys, commits, next, []),
+      );
+      this.#heads.set(workspace, next);
+      return next;
+    });
+  }
+
+  remove(workspace: string): Promise<void> {
+    return this.#serially(async () => {
+      await this.#reopen();
+      await this.#write(() => writeRemoval(this.#database, workspace));
+      this.#heads.delete(workspace);
+    });
+  }
+
+  async reclaim(workspace: string): Promise<void> {
+    // A step at a time, so that others write in between.
+    for (let at: string | undefined = ""; at !== undefined;) {
+      const after: string = at;
+      at = await this.#serially(async () => {
+        await this.#reopen();
+        let next: string | undefined;
+        await this.#write(async () => {
+          next = await reclaimSome(this.#database, workspace, after);
+        });
+        return next;
+      });
+    }
   }
 
   commit(workspace: string, commits: readonly Commit[]): Promise<void> {
@@ -246,6 +316,7 @@ export class LevelStore implements Store {
   async #create(workspace: string, keys: LevelKeys): Promise<LoadedWorkspace> {
     const snapshot = Snapshot.empty(workspace);
     const head = firstHead(this.#newEpoch(), snapshot.root);
+    await this.#write(() => clearRemoved(this.#database, workspace));
     await this.#write(() =>
       this.#database.put(keys.head, encodeHead(head), { sync: true }),
     );
@@ -264,7 +335,10 @@ export class LevelStore implements Store {
         readHead(this.#database, new LevelKeys(workspace)),
       ));
     if (head === undefined)
-      throw new TypeError(`workspace "${workspace}" was not loaded`);
+      throw new ConfigError(
+        "not_found",
+        `there is no workspace "${workspace}"`,
+      );
     this.#heads.set(workspace, head);
     return head;
   }

@@ -65,6 +65,22 @@ export const IDEMPOTENCY_MS = 24 * 60 * 60 * 1000;
  * after the last one known says which, and the next commit is refused with `aborted` if its base is not the head.
  */
 export interface Store extends AsyncDisposable {
+  /** The names of all workspaces, ascending: also of those that turn out damaged when they are loaded. */
+  workspaces(): Promise<readonly string[]>;
+  /**
+   * Makes a workspace with an epoch of its own, durably and in one step: empty, or with a first revision. Refused with
+   * `already_exists` when there is one of that name.
+   */
+  create(workspace: string, first?: FirstRevision): Promise<StoredHead>;
+  /**
+   * Removes a workspace and its history, durably and in one step; nothing happens when there is none. What it took is
+   * given free by `reclaim`.
+   */
+  remove(workspace: string): Promise<void>;
+  /** The names of workspaces that were removed and still take space. */
+  removed(): Promise<readonly string[]>;
+  /** Gives free what a removed workspace took, a little at a time. Nobody may use the name meanwhile. */
+  reclaim(workspace: string): Promise<void>;
   /**
    * Reads a workspace and proves that it is whole. One that is not there yet is created, with a new epoch.
    */
@@ -119,6 +135,12 @@ export interface Store extends AsyncDisposable {
     remove: readonly string[],
   ): Promise<void>;
 }
+
+/** What a workspace begins with. */
+export type FirstRevision = Omit<RevisionRecord, "cursor"> & {
+  /** Of the state that the changes make of nothing. */
+  readonly root: string;
+};
 
 /** Which state a history has come to. */
 export interface StoredHead {

@@ -89,7 +89,7 @@ describe("a node whose state is looked for in the history for long", () => {
     await cp.put(service("a"));
     const ahead = cursor(99, "ahead", cp.catalog.head.cursor.epoch);
     const history = new SlowHistory(cp);
-    const { service: counted, cut } = counting(cp.nodes.service);
+    const { service: counted, cut } = counting(cp.reception.service);
     await using server = await GrpcServer.listen(
       { host: "127.0.0.1", port: 0 },
       [counted],

@@ -1,0 +1,300 @@
+import { SLICE_ENTRIES, type Slices } from "../../model/slices.ts";
+import { Snapshot } from "../../model/snapshot.ts";
+import { ConfigError } from "../../model/violation.ts";
+import { driveSlices } from "../../runtime/slices.ts";
+import type { Head } from "../catalog/state.ts";
+import { DEFAULT_WORKSPACE } from "../control-plane-files.ts";
+import type { FirstRevision, StoredChange } from "../store/store.ts";
+import { Workspace, type WorkspaceOptions } from "./workspace.ts";
+
+/** Workspaces of a control plane, at most: each takes memory, and time at the start. */
+const MAX_WORKSPACES = 1_000;
+
+/** One that is there and cannot be served. */
+export interface UnavailableWorkspace {
+  readonly name: string;
+  /** Why not, and what to do. */
+  readonly reason: string;
+}
+
+/** Who makes a change and why, for the history. */
+export interface Note {
+  readonly author: string;
+  readonly message: string;
+}
+
+/**
+ * All workspaces of a control plane. Each has its own history, epoch, writer and nodes: what goes wrong with one is its
+ * own trouble. They share the store's disk, and what the Reception bounds for the process.
+ */
+export class Workspaces implements AsyncDisposable {
+  readonly #options: WorkspaceOptions;
+  readonly #served = new Map<string, Workspace>();
+  readonly #unavailable = new Map<string, UnavailableWorkspace>();
+  /** What is being done about the existence of each: one thing after the other. */
+  readonly #changing = new Map<string, Promise<unknown>>();
+  #closed = false;
+
+  private constructor(options: WorkspaceOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Opens all workspaces that the store has, and the default one if need be. One that is damaged does not keep the others
+   * from being served.
+   *
+   * @throws ConfigError when none can be served.
+   */
+  static async open(options: WorkspaceOptions): Promise<Workspaces> {
+    const { store } = options;
+    const workspaces = new Workspaces(options);
+    try {
+      const names = new Set(await store.workspaces());
+      names.add(DEFAULT_WORKSPACE);
+      const failures: unknown[] = [];
+      for (const name of names)
+        await workspaces.#open(name).catch((error: unknown) => {
+          failures.push(error);
+          workspaces.#declare(name, error);
+        });
+      if (workspaces.#served.size === 0) throw failures[0];
+      for (const name of await store.removed()) workspaces.#reclaim(name);
+      return workspaces;
+    } catch (error) {
+      await workspaces[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * A workspace that is served.
+   *
+   * @throws ConfigError when there is none of that name, or it cannot be served.
+   */
+  get(name: string): Workspace {
+    const workspace = this.#served.get(name);
+    if (workspace !== undefined) return workspace;
+    const unavailable = this.#unavailable.get(name);
+    if (unavailable !== undefined)
+      throw new ConfigError(
+        "unavailable",
+        `workspace "${name}" cannot be served: ${unavailable.reason}`,
+      );
+    throw noSuchWorkspace(name);
+  }
+
+  /** All that are there, by name. */
+  list(): readonly (Workspace | UnavailableWorkspace)[] {
+    return [...this.#served.values(), ...this.#unavailable.values()].sort(
+      (a, b) => (a.name < b.name ? -1 : 1),
+    );
+  }
+
+  /** One that is there. @throws ConfigError when there is none of that name. */
+  describe(name: string): Workspace | UnavailableWorkspace {
+    const found = this.#served.get(name) ?? this.#unavailable.get(name);
+    if (found === undefined) throw noSuchWorkspace(name);
+    return found;
+  }
+
+  /** Makes an empty one, with a history of its own. */
+  create(name: string): Promise<Workspace> {
+    return this.#make(name, () => Promise.resolve(undefined));
+  }
+
+  /** Makes one with the content of another, as the first revision of a history of its own. */
+  copy(from: string, to: string, note: Note): Promise<Workspace> {
+    return this.#make(to, () =>
+      firstRevision(this.get(from).catalog.head, to, {
+        ...note,
+        timeMs: this.#options.clock.now(),
+      }),
+    );
+  }
+
+  /**
+   * Deletes one with its history. Its nodes are told, and go on serving what they have.
+   *
+   * @param options.force Although it is not empty.
+   */
+  delete(name: string, options: { readonly force: boolean }): Promise<void> {
+    return this.#alone(name, async () => {
+      if (name === DEFAULT_WORKSPACE)
+        throw refused(
+          "failed_precondition",
+          `"${name}" cannot be deleted: requests and nodes that name no workspace mean it. To empty it, delete its resources`,
+        );
+      if (this.#unavailable.has(name))
+        return this.#deleteUnavailable(name, options.force);
+      const workspace = this.get(name);
+      await workspace.catalog.retire(({ snapshot: { entryCount } }) => {
+        if (entryCount > 0 && !options.force)
+          throw refused(
+            "failed_precondition",
+            `"${name}" has ${entryCount} ${entryCount === 1 ? "resource" : "resources"}: delete them first, or say that they go with it (force, or --force)`,
+          );
+      });
+      this.#served.delete(name);
+      this.#options.logger.warn("workspace.deleted", { workspace: name });
+      this.#afterwards(name, () => workspace.leave(this.#options.reception));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#changing.values());
+    await Promise.all(
+      [...this.#served.values()].map((one) => one[Symbol.asyncDispose]()),
+    );
+  }
+
+  async #deleteUnavailable(name: string, force: boolean): Promise<void> {
+    const { store, logger, reception } = this.#options;
+    if (!force)
+      throw refused(
+        "failed_precondition",
+        `"${name}" cannot be read, and so not be known to be empty: say that what it has goes with it (force, or --force)`,
+      );
+    await store.remove(name);
+    this.#unavailable.delete(name);
+    logger.warn("workspace.deleted", { workspace: name });
+    this.#afterwards(name, () => reception.close(name));
+  }
+
+  /** Does the rest of a deletion, which nobody waits for but who wants to use the name again. */
+  #afterwards(name: string, leave: () => Promise<void>): void {
+    void this.#alone(
+      name,
+      async () => {
+        const { store, logger } = this.#options;
+        try {
+          await leave();
+          await store.reclaim(name);
+        } catch (error) {
+          logger.error("workspace.not_reclaimed", {
+            workspace: name,
+            err: error,
+            consequence:
+              "what it had takes space until the control plane is started again",
+          });
+        }
+      },
+      true,
+    );
+  }
+
+  /** What was left of a deletion when the control plane ended. */
+  #reclaim(name: string): void {
+    if (!this.#served.has(name))
+      this.#afterwards(name, () => Promise.resolve());
+  }
+
+  #make(
+    name: string,
+    first: () => Promise<FirstRevision | undefined>,
+  ): Promise<Workspace> {
+    return this.#alone(name, async () => {
+      const { store, logger } = this.#options;
+      if (this.#served.has(name) || this.#unavailable.has(name))
+        throw refused(
+          "already_exists",
+          `there is a workspace "${name}" already`,
+        );
+      if (this.#served.size + this.#unavailable.size >= MAX_WORKSPACES)
+        throw new ConfigError(
+          "resource_exhausted",
+          `a control plane has at most ${MAX_WORKSPACES} workspaces: delete one, or use another control plane`,
+        );
+      await store.create(name, await first());
+      const workspace = await this.#open(name);
+      logger.info("workspace.created", {
+        workspace: name,
+        epoch: workspace.catalog.head.cursor.epoch,
+      });
+      return workspace;
+    });
+  }
+
+  async #open(name: string): Promise<Workspace> {
+    const workspace = await Workspace.open(name, this.#options);
+    this.#served.set(name, workspace);
+    return workspace;
+  }
+
+  #declare(name: string, error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#unavailable.set(name, { name, reason });
+    this.#options.reception.declare(name, reason);
+    this.#options.logger.error("workspace.unavailable", {
+      workspace: name,
+      err: error,
+      consequence:
+        "its nodes go on serving what they have; the other workspaces are served",
+    });
+  }
+
+  /** After what is being done about the same workspace. */
+  #alone<T>(name: string, run: () => Promise<T>, always = false): Promise<T> {
+    const before = this.#changing.get(name) ?? Promise.resolve();
+    const done = before.then(() => {
+      if (this.#closed && !always) throw stopping();
+      return run();
+    });
+    // The next waits for it, however it ends.
+    const settled = done.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#changing.set(name, settled);
+    void settled.then(() => {
+      if (this.#changing.get(name) === settled) this.#changing.delete(name);
+    });
+    return done;
+  }
+}
+
+/** The revision that makes a state of nothing, under another workspace's name. */
+async function firstRevision(
+  { snapshot }: Head,
+  workspace: string,
+  about: Pick<FirstRevision, "timeMs" | "author" | "message">,
+): Promise<FirstRevision | undefined> {
+  if (snapshot.entryCount === 0) return undefined;
+  const renamed = Snapshot.ofBuckets(workspace, [...snapshot.buckets()]);
+  const root = await driveSlices(renamed.hashSlices());
+  const changes = await driveSlices(creations(renamed));
+  return { ...about, root, changes };
+}
+
+function* creations(snapshot: Snapshot): Slices<StoredChange[]> {
+  const changes: StoredChange[] = [];
+  for (const { key, value } of snapshot.entries()) {
+    changes.push({ key, after: value });
+    if (changes.length % SLICE_ENTRIES === 0) yield SLICE_ENTRIES;
+  }
+  return changes.sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+/** What a request is told that names a workspace that is not there. */
+function noSuchWorkspace(name: string): ConfigError {
+  return refused(
+    "not_found",
+    `there is no workspace ${JSON.stringify(name)}: see "holdfast workspace list", or create it with "holdfast workspace create"`,
+  );
+}
+
+function refused(
+  code: "not_found" | "already_exists" | "failed_precondition",
+  reason: string,
+): ConfigError {
+  return ConfigError.of(code, [
+    { kind: "", name: "", field: "workspace", reason },
+  ]);
+}
+
+function stopping(): ConfigError {
+  return new ConfigError(
+    "unavailable",
+    "the control plane is stopping: nothing was changed",
+  );
+}
