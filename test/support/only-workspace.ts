@@ -1,7 +1,7 @@
 import type { AdminWorkspaces } from "../../src/cp/admin/deps.ts";
 import type { Catalog } from "../../src/cp/catalog/catalog.ts";
 import type { Nodes } from "../../src/cp/distributor/nodes.ts";
-import { ConfigError } from "../../src/model/violation.ts";
+import { noSuchWorkspace } from "../../src/cp/workspaces/workspaces.ts";
 
 /** The workspaces of a control plane that has one. */
 export function onlyWorkspace(catalog: Catalog, nodes: Nodes): AdminWorkspaces {
@@ -9,14 +9,7 @@ export function onlyWorkspace(catalog: Catalog, nodes: Nodes): AdminWorkspaces {
   return {
     get(name) {
       if (name === catalog.workspace) return { catalog, nodes, deleted };
-      throw ConfigError.of("not_found", [
-        {
-          kind: "",
-          name: "",
-          field: "workspace",
-          reason: `there is no workspace ${JSON.stringify(name)}`,
-        },
-      ]);
+      throw noSuchWorkspace(name);
     },
   };
 }

@@ -125,7 +125,9 @@ export class Reception implements ReceptionShare, AsyncDisposable {
     const distributor = this.#distributors.get(workspace);
     this.#distributors.delete(workspace);
     this.metrics.forget(workspace);
-    await distributor?.dismiss(missing(workspace, "was deleted"));
+    await distributor?.dismiss(
+      missing(workspace, `workspace "${workspace}" was deleted`),
+    );
   }
 
   /**
@@ -151,7 +153,7 @@ export class Reception implements ReceptionShare, AsyncDisposable {
     if (distributor !== undefined) return { ok: true, host: distributor.host };
     const reason = this.#unavailable.get(name);
     return reason === undefined
-      ? { ok: false, ...missing(name, "does not exist") }
+      ? { ok: false, ...missing(name, `there is no workspace "${name}"`) }
       : {
           ok: false,
           reason: GoodbyeReason.UNAVAILABLE,
@@ -211,7 +213,7 @@ export class Reception implements ReceptionShare, AsyncDisposable {
 function missing(workspace: string, what: string) {
   return {
     reason: GoodbyeReason.NOT_FOUND,
-    message: `workspace "${workspace}" ${what} at this control plane: start the node with another --workspace, or create it with "holdfast workspace create ${workspace}"`,
+    message: `${what}: start the node with another --workspace, or create it: "holdfast workspace create ${workspace}"`,
     retryAfterMs: LIMITS.hopelessRetryMs,
   };
 }

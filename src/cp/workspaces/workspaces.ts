@@ -276,7 +276,7 @@ function* creations(snapshot: Snapshot): Slices<StoredChange[]> {
 }
 
 /** What a request is told that names a workspace that is not there. */
-function noSuchWorkspace(name: string): ConfigError {
+export function noSuchWorkspace(name: string): ConfigError {
   return refused(
     "not_found",
     `there is no workspace ${JSON.stringify(name)}: see "holdfast workspace list", or create it with "holdfast workspace create"`,
