@@ -187,7 +187,7 @@ describe("plain JSON", () => {
     const answer = await post(method, { workspace: "other" });
     expect(answer.status).toBe(404);
     expect(answer.body.message).toBe(
-      'workspace: there is no workspace "other": see "holdfast workspace list", or create it with "holdfast workspace create"\',
+      'workspace: there is no workspace "other": see "holdfast workspace list", or create it with "holdfast workspace create"',
     );
   });
 

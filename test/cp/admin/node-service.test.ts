@@ -49,7 +49,7 @@ test.each([
     "listNodes",
     { workspace: "w" },
     Code.NotFound,
-    'workspace: there is no workspace "w": see "holdfast workspace list", or create it with "holdfast workspace create"\',
+    'workspace: there is no workspace "w": see "holdfast workspace list", or create it with "holdfast workspace create"',
   ],
 ] as const)("%s of %j is refused", async (method, request, code, message) => {
   const error = ConnectError.from(
