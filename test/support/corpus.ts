@@ -34,6 +34,10 @@ export function corpusFile(file: string): {
 } {
   return {
     name: path.basename(file),
-    content: readFileSync(path.join(CORPUS, file), "utf8"),
+    content: readFileSync(path.join(CORPUS, file), "utf8").replace(
+      // Whoever sends a file fills in what it takes from the environment.
+      '${{ env "DECK_VAULT_TOKEN" }}',
+      "t",
+    ),
   };
 }

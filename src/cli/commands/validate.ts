@@ -44,7 +44,7 @@ export const validate = command({
     // The same that the control plane parses with: large files in a thread, so that Ctrl-C ends it at any time.
     const { FileParser } = await import("../../cp/admin/parse-files.ts");
     const parsed = await withElapsed(io, "checking the files", () =>
-      new FileParser().parse(files, io.stop),
+      new FileParser().parse(files, {}, io.stop),
     );
     const order = inOrder(
       flags.file.map((name) => (name === "-" ? "stdin" : name)),

@@ -5,10 +5,11 @@ import type {
   DeclarativeFile,
   DeclaredEntity,
   ParsedDeclarative,
+  ParseOptions,
 } from "../../model/declarative/parsed.ts";
 import { parseDeclarative } from "../../model/declarative/parse.ts";
 import { ConfigError } from "../../model/violation.ts";
-import type { ParsedPart } from "./parse-worker.ts";
+import type { ParsedPart, ParseWork } from "./parse-worker.ts";
 
 /** Files up to this size, in characters, are parsed at once: that takes less than starting a thread. */
 const AT_ONCE = 2_048;
@@ -26,12 +27,16 @@ export class FileParser {
   /** Rejects when the signal is aborted, after the thread has ended. */
   parse(
     files: readonly DeclarativeFile[],
+    options: ParseOptions,
     signal: AbortSignal,
   ): Promise<ParsedDeclarative> {
     const plain = files.map(({ name, content }) => ({ name, content }));
     const size = plain.reduce((sum, { content }) => sum + content.length, 0);
-    if (size <= AT_ONCE) return Promise.resolve(parseDeclarative(plain));
-    const parsed = this.#last.then(() => parseAside(plain, signal));
+    if (size <= AT_ONCE)
+      return Promise.resolve(parseDeclarative(plain, options));
+    const parsed = this.#last.then(() =>
+      parseAside({ files: plain, options }, signal),
+    );
     this.#last = parsed.catch(() => {
       // Whoever asked for it is told; the next one only waits for its end.
     });
@@ -40,11 +45,11 @@ export class FileParser {
 }
 
 async function parseAside(
-  files: readonly DeclarativeFile[],
+  work: ParseWork,
   signal: AbortSignal,
 ): Promise<ParsedDeclarative> {
   signal.throwIfAborted();
-  const worker = startWorker(files);
+  const worker = startWorker(work);
   const entities: DeclaredEntity[] = [];
   try {
     return await new Promise<ParsedDeclarative>((resolve, reject) => {
@@ -62,8 +67,8 @@ async function parseAside(
       });
       worker.on("message", (part: ParsedPart) => {
         if (part.type === "end") {
-          const { problems, warnings, missing } = part;
-          resolve({ entities, problems, warnings, missing });
+          const { type: _type, ...rest } = part;
+          resolve({ entities, ...rest });
         } else
           for (const { value, ...entity } of part.entities)
             entities.push({
@@ -77,10 +82,10 @@ async function parseAside(
   }
 }
 
-function startWorker(files: readonly DeclarativeFile[]): Worker {
+function startWorker(work: ParseWork): Worker {
   const script = new URL("./parse-worker.ts", import.meta.url);
   const options = {
-    workerData: files,
+    workerData: work,
     resourceLimits: { maxOldGenerationSizeMb: WORKER_MEMORY_MB },
   };
   if (import.meta.url.endsWith(".ts")) {

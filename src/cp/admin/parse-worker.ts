@@ -5,6 +5,7 @@ import type {
   DeclarativeFile,
   DeclaredEntity,
   ParsedDeclarative,
+  ParseOptions,
 } from "../../model/declarative/parsed.ts";
 import { parseDeclarative } from "../../model/declarative/parse.ts";
 
@@ -18,15 +19,20 @@ export type ParsedPart =
   | { readonly type: "entities"; readonly entities: readonly EncodedEntity[] }
   | ({ readonly type: "end" } & Omit<ParsedDeclarative, "entities">);
 
+/** What the thread is given. */
+export interface ParseWork {
+  readonly files: readonly DeclarativeFile[];
+  readonly options: ParseOptions;
+}
+
 const PART_ENTITIES = 256;
 
 function send(part: ParsedPart): void {
   parentPort?.postMessage(part);
 }
 
-const { entities, ...rest } = parseDeclarative(
-  workerData as readonly DeclarativeFile[],
-);
+const { files, options } = workerData as ParseWork;
+const { entities, ...rest } = parseDeclarative(files, options);
 for (let at = 0; at < entities.length; at += PART_ENTITIES)
   send({
     type: "entities",

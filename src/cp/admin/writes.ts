@@ -106,13 +106,16 @@ export async function apply(
   form.tags("select_tags", request.selectTags);
   const note = form.note(request);
   form.check();
-  const parsed = await parser.parse(files, call.signal);
+  const parsed = await parser.parse(
+    files,
+    { workspace: catalog.workspace, selectTags: request.selectTags },
+    call.signal,
+  );
   call.signal.throwIfAborted();
   const result = await catalog.apply(parsed, {
     ...note,
     ...(expectedRevision === undefined ? {} : { expectedRevision }),
     prune,
-    selectTags: request.selectTags,
     dryRun,
     allowMassDelete,
   });

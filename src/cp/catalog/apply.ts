@@ -1,23 +1,18 @@
-import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
 import type {
   ParsedDeclarative,
   Position,
   Problem,
 } from "../../model/declarative/parsed.ts";
-import { copyOf } from "../../model/messages.ts";
 import type { Slices } from "../../model/slices.ts";
 import { ConfigError } from "../../model/violation.ts";
 import type { Job } from "./job.ts";
 import type { ApplyOptions, Operation, WarningInfo } from "./operation.ts";
 
 /** The operations that bring declarative files in. */
-export function applyOperations(
-  parsed: ParsedDeclarative,
-  selectTags: readonly string[] = [],
-): Operation[] {
+export function applyOperations(parsed: ParsedDeclarative): Operation[] {
   return parsed.entities.map(({ resource, idIfNew, position }) => ({
     type: "put",
-    resource: withTags(resource, selectTags),
+    resource,
     idIfNew,
     at: describePosition(position),
     fromFile: true,
@@ -33,7 +28,8 @@ export function applyJob(
   return {
     options,
     warnings: parsed.warnings.map(warningOf),
-    plan: (planner) => run(planner, operations, options),
+    plan: (planner) =>
+      run(planner, operations, parsed.selectTags, options.prune),
   };
 }
 
@@ -54,20 +50,11 @@ export function refuseProblems(parsed: ParsedDeclarative): void {
 function* run(
   planner: Parameters<Job["plan"]>[0],
   operations: readonly Operation[],
-  { prune, selectTags = [] }: ApplyOptions,
+  selectTags: readonly string[],
+  prune: boolean,
 ): Slices<void> {
   yield* planner.run(operations);
   if (prune) yield* planner.prune(selectTags);
-}
-
-/** A resource that has these tags beside its own. */
-function withTags(resource: Resource, tags: readonly string[]): Resource {
-  const { value } = resource.kind;
-  const missing = tags.filter((tag) => value?.tags.includes(tag) === false);
-  if (value === undefined || missing.length === 0) return resource;
-  const copy = copyOf(resource);
-  copy.kind.value?.tags.push(...missing);
-  return copy;
 }
 
 function warningOf(problem: Problem): WarningInfo {

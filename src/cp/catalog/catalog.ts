@@ -155,7 +155,7 @@ export class Catalog implements AsyncDisposable {
     options: ApplyOptions,
   ): Promise<TransactResult> {
     refuseProblems(parsed);
-    const operations = applyOperations(parsed, options.selectTags);
+    const operations = applyOperations(parsed);
     const ready = hasClearPasswords(operations)
       ? await this.#hashPasswords(operations)
       : operations;

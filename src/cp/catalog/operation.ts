@@ -45,10 +45,8 @@ export interface TransactOptions {
 
 /** How a declarative file is to be applied. */
 export interface ApplyOptions extends TransactOptions {
-  /** Whether what the file does not name is deleted. */
+  /** Whether what the files do not name is deleted; when they have select tags, of what has all of these. */
   readonly prune: boolean;
-  /** Everything in the file gets these tags, and only what has all of them is deleted. Default: none. */
-  readonly selectTags?: readonly string[];
 }
 
 /** What happened to one resource. */

@@ -36,6 +36,8 @@ const TAG_PREFIX = "tag:yaml.org,2002:";
 
 interface Builder {
   readonly report: Report;
+  /** Where the file starts among all: what is added to every offset of it. */
+  readonly base: number;
   /** What an anchor names; undefined while it is being built. */
   readonly anchors: Map<string, TreeNode | undefined>;
   aliasedWeight: number;
@@ -43,19 +45,24 @@ interface Builder {
   exhausted: boolean;
 }
 
-/** Turns a composed document into a tree: scalars read, aliases followed, merge keys merged. Undefined when a bound is passed. */
+/**
+ * Turns a composed document into a tree: scalars read, aliases followed, merge keys merged. Undefined when a bound is
+ * passed. Offsets count from `base`.
+ */
 export function buildTree(
   document: Document,
+  base: number,
   subject: Subject,
   report: Report,
 ): TreeNode | undefined {
   const builder: Builder = {
     report,
+    base,
     anchors: new Map(),
     aliasedWeight: 0,
     exhausted: false,
   };
-  const root = build(builder, document.contents, 0, subject);
+  const root = build(builder, document.contents, base, subject);
   return builder.exhausted ? undefined : root;
 }
 
@@ -69,7 +76,7 @@ function build(
   if (isAlias(node)) return follow(builder, node, subject);
   if (!isScalar(node) && !isMap(node) && !isSeq(node))
     return nothing(fallbackOffset);
-  const offset = node.range?.[0] ?? fallbackOffset;
+  const offset = offsetOf(builder, node) ?? fallbackOffset;
   if (node.anchor !== undefined) builder.anchors.set(node.anchor, undefined);
   const built = buildHere(builder, node, offset, subject);
   if (node.anchor !== undefined) builder.anchors.set(node.anchor, built);
@@ -81,6 +88,10 @@ function build(
       `nested more than ${MAX_DEPTH} levels deep, aliases followed`,
     );
   return built;
+}
+
+function offsetOf({ base }: Builder, { range }: Node): number | undefined {
+  return range == null ? undefined : base + range[0];
 }
 
 function buildHere(
@@ -111,7 +122,7 @@ function exhaust(
 }
 
 function follow(builder: Builder, alias: Alias, subject: Subject): TreeNode {
-  const offset = alias.range?.[0] ?? 0;
+  const offset = offsetOf(builder, alias) ?? builder.base;
   const known = builder.anchors.has(alias.source);
   const target = builder.anchors.get(alias.source);
   if (target === undefined) {

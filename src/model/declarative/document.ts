@@ -6,10 +6,12 @@ import {
   type YAMLError,
 } from "yaml";
 import { buildTree } from "./build-tree.ts";
-import { deepToken, readTokens } from "./tokens.ts";
 import type { DeclarativeFile } from "./parsed.ts";
-import { problemAt, type Report, type Source, type Subject } from "./report.ts";
-import { MAX_DEPTH, type TreeNode } from "./tree.ts";
+import { findPlaceholders } from "./placeholders.ts";
+import type { Places } from "./places.ts";
+import { problemAt, type Report, type Subject } from "./report.ts";
+import { deepToken, readTokens } from "./tokens.ts";
+import { MAX_DEPTH, shorten, type TreeNode } from "./tree.ts";
 
 /** Longer files are refused unread: the tree of one takes fifty times its size. */
 export const MAX_FILE_CHARACTERS = 32 * 1024 * 1024;
@@ -19,7 +21,9 @@ const MAX_SYNTAX_ERRORS = 10;
 
 /** The first document of a file. */
 export interface ReadDocument {
-  readonly source: Source;
+  readonly file: DeclarativeFile;
+  /** The document as a whole. */
+  readonly subject: Subject;
   /** Undefined when the file cannot be read; the report says why. */
   readonly root: TreeNode | undefined;
 }
@@ -27,78 +31,65 @@ export interface ReadDocument {
 /** Reads a file's text, YAML 1.1 or JSON, as far as a tree with places. What is wrong goes to the report. */
 export function readDocument(
   file: DeclarativeFile,
+  places: Places,
   report: Report,
 ): ReadDocument {
   const lines = new LineCounter();
-  const source: Source = {
-    position: (offset) => {
-      const { line, col } = lines.linePos(offset);
-      return {
-        file: file.name,
-        line: Math.max(line, 1),
-        column: Math.max(col, 1),
-      };
-    },
+  const base = places.add(file.name, file.content.length, lines);
+  const subject = { source: places, path: "", entity: "", field: "" };
+  const refuse = (offset: number, message: string): undefined => {
+    report.problems.push(problemAt(subject, base + offset, message));
   };
-  const subject = { source, path: "", entity: "", field: "" };
-  return { source, root: readRoot(file, lines, subject, report) };
+  const document = readText(file, lines, refuse, (offset, message) => {
+    report.warnings.push(problemAt(subject, base + offset, message));
+  });
+  const root =
+    document === undefined
+      ? undefined
+      : buildTree(document, base, subject, report);
+  return { file, subject, root };
 }
 
-function readRoot(
-  file: DeclarativeFile,
+/** Tells what is at an offset of the file. */
+type Tell = (offset: number, message: string) => undefined;
+
+function readText(
+  { content }: DeclarativeFile,
   lines: LineCounter,
-  subject: Subject,
-  report: Report,
-): TreeNode | undefined {
-  if (file.content.length > MAX_FILE_CHARACTERS) {
-    report.problems.push(
-      problemAt(
-        subject,
-        0,
-        `the file has ${file.content.length} characters; at most ${MAX_FILE_CHARACTERS} are read: split it`,
-      ),
+  refuse: Tell,
+  warn: (offset: number, message: string) => void,
+): Document | undefined {
+  if (content.length > MAX_FILE_CHARACTERS)
+    return refuse(
+      0,
+      `the file has ${content.length} characters; at most ${MAX_FILE_CHARACTERS} are read: split it`,
     );
-    return undefined;
-  }
-  const read = readTokens(file.content, lines);
+  const read = readTokens(content, lines);
   const deep = "deep" in read ? read.deep : deepToken(read.tokens);
-  if (deep !== undefined || !("tokens" in read)) {
-    report.problems.push(
-      problemAt(
-        subject,
-        deep ?? 0,
-        `nested more than ${MAX_DEPTH} levels deep`,
-      ),
-    );
-    return undefined;
-  }
+  if (deep !== undefined || !("tokens" in read))
+    return refuse(deep ?? 0, `nested more than ${MAX_DEPTH} levels deep`);
   const { tokens, next } = read;
+  const unfilled = findPlaceholders(content);
+  for (const { offset, text } of unfilled.slice(0, MAX_SYNTAX_ERRORS))
+    refuse(
+      offset,
+      `${shorten(text)} is a placeholder that nobody has filled in: the holdfast command does it before it sends a file; whoever sends files in another way has to do it first`,
+    );
+  if (unfilled.length > 0) return undefined;
   if (next !== undefined)
-    report.warnings.push(
-      problemAt(
-        subject,
-        next,
-        "only the first YAML document of a file is read; this one and what follows is not",
-      ),
+    warn(
+      next,
+      "only the first YAML document of a file is read; this one and what follows is not",
     );
   const document = compose(tokens);
-  if (document === undefined) {
-    report.problems.push(
-      problemAt(
-        subject,
-        0,
-        "the file is empty: expected a map that starts with _format_version",
-      ),
+  if (document === undefined)
+    return refuse(
+      0,
+      "the file is empty: expected a map that starts with _format_version",
     );
-    return undefined;
-  }
-  if (document.errors.length > 0) {
-    report.problems.push(
-      ...syntaxProblems(document.errors, file.content, subject),
-    );
-    return undefined;
-  }
-  return buildTree(document, subject, report);
+  if (document.errors.length === 0) return document;
+  refuseSyntax(document.errors, content, refuse);
+  return undefined;
 }
 
 function compose(tokens: readonly CST.Token[]): Document | undefined {
@@ -115,32 +106,22 @@ function compose(tokens: readonly CST.Token[]): Document | undefined {
   return undefined;
 }
 
-function syntaxProblems(
+function refuseSyntax(
   errors: readonly YAMLError[],
   content: string,
-  subject: Subject,
-) {
-  const problems = errors
-    .slice(0, MAX_SYNTAX_ERRORS)
-    .map((error) =>
-      problemAt(
-        subject,
-        error.pos[0],
-        `not valid YAML: ${lowerFirst(error.message)}${templateHint(content, error.pos[0])}`,
-      ),
+  refuse: Tell,
+): void {
+  for (const error of errors.slice(0, MAX_SYNTAX_ERRORS))
+    refuse(
+      error.pos[0],
+      `not valid YAML: ${lowerFirst(error.message)}${templateHint(content, error.pos[0])}`,
     );
-  const more = errors.length - problems.length;
   const last = errors.at(MAX_SYNTAX_ERRORS);
-  return last === undefined
-    ? problems
-    : [
-        ...problems,
-        problemAt(
-          subject,
-          last.pos[0],
-          `not valid YAML: ${more} more errors from here on`,
-        ),
-      ];
+  if (last !== undefined)
+    refuse(
+      last.pos[0],
+      `not valid YAML: ${errors.length - MAX_SYNTAX_ERRORS} more errors from here on`,
+    );
 }
 
 function lowerFirst(text: string): string {

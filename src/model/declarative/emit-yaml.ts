@@ -67,12 +67,16 @@ function writeList(
 function writeShort(out: string[], value: YamlValue, indent: string): void {
   if (isMap(value)) out.push(" {}\n");
   else if (isList(value)) out.push(" []\n");
-  else if (typeof value === "string" && LITERAL.test(value)) {
+  else if (typeof value === "string" && isLiteral(value)) {
     const isClosed = value.endsWith("\n");
     out.push(isClosed ? " |\n" : " |-\n");
     for (const line of (isClosed ? value.slice(0, -1) : value).split("\n"))
       out.push(line === "" ? "" : indent, line, "\n");
   } else out.push(" ", emitScalar(value), "\n");
+}
+
+function isLiteral(text: string): boolean {
+  return LITERAL.test(text) && !text.includes(PLACEHOLDER);
 }
 
 function isMap(value: YamlValue): value is ReadonlyMap<string, YamlValue> {
@@ -100,14 +104,22 @@ function emitNumber(value: number): string {
 }
 
 function emitText(text: string): string {
-  return isPlain(text)
-    ? text
-    : JSON.stringify(text).replaceAll(UNSEEN, (character) =>
-        character.length === 1
-          ? `\\u${hex(character.charCodeAt(0), 4)}`
-          : `\\U${hex(character.codePointAt(0) ?? 0, 8)}`,
-      );
+  return isPlain(text) ? text : quoteText(text);
 }
+
+/** A text in quotes, on one line. What decK would take for a placeholder is not one in it. */
+export function quoteText(text: string): string {
+  return JSON.stringify(text)
+    .replaceAll(PLACEHOLDER, "\\u0024{{")
+    .replaceAll(UNSEEN, (character) =>
+      character.length === 1
+        ? `\\u${hex(character.charCodeAt(0), 4)}`
+        : `\\U${hex(character.codePointAt(0) ?? 0, 8)}`,
+    );
+}
+
+/** What a placeholder starts with: see fill-placeholders.ts. */
+const PLACEHOLDER = "${{";
 
 function hex(code: number, digits: number): string {
   return code.toString(16).padStart(digits, "0");

@@ -7,6 +7,14 @@ export interface DeclarativeFile {
   readonly content: string;
 }
 
+/** What is said about files by who hands them in. */
+export interface ParseOptions {
+  /** What every entity is tagged with, as `_info.select_tags` says it in a file. Default: only what that says. */
+  readonly selectTags?: readonly string[];
+  /** The workspace that the files are for. Without it any `_workspace` in them is remarked on. */
+  readonly workspace?: string;
+}
+
 /** A place in a declarative file. Line and column count from 1. */
 export interface Position {
   readonly file: string;
@@ -53,6 +61,8 @@ export interface ParsedDeclarative {
   readonly warnings: readonly Problem[];
   /** References to what the files do not have: wrong unless the catalog has it. */
   readonly missing: readonly Problem[];
+  /** What every entity is tagged with: pruning is for what has all of these. Empty: for everything. */
+  readonly selectTags: readonly string[];
 }
 
 /** One line for people: `kong.yml:12:5: route "x": paths[0]: must start with "/"`. */

@@ -1,5 +1,6 @@
 import type { DescField } from "@bufbuild/protobuf";
 import type { Kind } from "../kinds.ts";
+import type { DeckSettings } from "./deck.ts";
 import type { Format } from "./migrate-path.ts";
 import type { Init } from "./read-field.ts";
 import type { Report, Subject } from "./report.ts";
@@ -10,6 +11,7 @@ interface FileSettings {
   readonly format: Format;
   /** False when the values are as Kong stores them: passwords are hashes. */
   readonly transform: boolean;
+  readonly deck: DeckSettings;
 }
 
 /** An entity as its file has it, its references not yet looked up. */

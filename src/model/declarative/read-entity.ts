@@ -9,6 +9,7 @@ import {
   type Report,
   type Subject,
 } from "./report.ts";
+import { addSelectTags, withDeckSettings } from "./deck-entity.ts";
 import { checkCredential, readPaths } from "./special-fields.ts";
 import {
   describeNode,
@@ -61,9 +62,9 @@ function readEntity(
   parent: RawEntity["parent"],
   collector: Collector,
 ): void {
-  const entries = mapEntries(named(kind, node, parent));
-  const subject = { ...bare, entity: labelOf(kind, entries, index) };
-  if (entries === undefined) {
+  const own = mapEntries(named(kind, node, parent));
+  const subject = { ...bare, entity: labelOf(kind, own, index) };
+  if (own === undefined) {
     collector.report.problems.push(
       problemAt(
         subject,
@@ -73,7 +74,9 @@ function readEntity(
     );
     return;
   }
+  const entries = withDeckSettings(kind, own, subject, collector);
   const read = readKeys(kind, entries, subject, collector);
+  addSelectTags(kind, read.own.init, collector);
   const credential = checkCredential(
     kind,
     entries,

@@ -1,7 +1,7 @@
 import { kindOf, KINDS, pluralOf } from "../kinds.ts";
-import { readDocument } from "./document.ts";
+import { DECK_KEYS, type DeckSettings } from "./deck.ts";
+import type { ReadDocument } from "./document.ts";
 import { FORMATS, type Format } from "./migrate-path.ts";
-import type { DeclarativeFile } from "./parsed.ts";
 import type { Collector, RawEntity } from "./raw-entity.ts";
 import { readEntities } from "./read-entity.ts";
 import { didYouMean } from "./read-field.ts";
@@ -20,10 +20,12 @@ const FORMAT_KEY = "_format_version";
 const TRANSFORM_KEY = "_transform";
 
 /** All entities of one file. */
-export function readFile(file: DeclarativeFile, report: Report): RawEntity[] {
-  const { source, root } = readDocument(file, report);
+export function readFile(
+  { root, subject }: ReadDocument,
+  deck: DeckSettings,
+  report: Report,
+): RawEntity[] {
   if (root === undefined) return [];
-  const subject: Subject = { source, path: "", entity: "", field: "" };
   if (root.type !== "map") {
     const got = isNull(root)
       ? "the file is empty: expected"
@@ -46,6 +48,7 @@ export function readFile(file: DeclarativeFile, report: Report): RawEntity[] {
         subject,
         report,
       ),
+      deck,
     },
     entities,
     report,
@@ -108,7 +111,8 @@ function readTopLevel(
   subject: Subject,
   collector: Collector,
 ): void {
-  if (key === FORMAT_KEY || key === TRANSFORM_KEY || REMARKS.has(key)) return;
+  if (key === FORMAT_KEY || key === TRANSFORM_KEY) return;
+  if (REMARKS.has(key) || DECK_KEYS.has(key)) return;
   const at = inside(subject, key);
   const kind = kindOf(key);
   if (kind !== undefined && key === pluralOf(kind)) {
@@ -139,7 +143,12 @@ function readTopLevel(
   );
 }
 
-const topLevelKeys = [FORMAT_KEY, TRANSFORM_KEY, ...KINDS.map(pluralOf)];
+const topLevelKeys = [
+  FORMAT_KEY,
+  TRANSFORM_KEY,
+  ...DECK_KEYS,
+  ...KINDS.map(pluralOf),
+];
 
 /** Kong keeps one parameter: a cluster's id. Its exports have it. */
 function isClusterId(node: TreeNode): boolean {

@@ -127,18 +127,9 @@ const UNSUPPORTED_KINDS: ReadonlySet<string> = new Set([
   "workspaces",
 ]);
 
-/** Keys of decK beside its entities. */
-const UNSUPPORTED_DECK_KEYS: ReadonlySet<string> = new Set([
-  "_info",
-  "_konnect",
-  "_plugin_configs",
-  "_workspace",
-]);
-
 const UNSUPPORTED_FIELDS: Partial<Record<Kind, ReadonlySet<string>>> = {
   consumer: new Set(["groups"]),
   plugin: new Set([
-    "_config",
     "condition",
     "consumer_group",
     "ordering",
@@ -152,8 +143,6 @@ const UNSUPPORTED_FIELDS: Partial<Record<Kind, ReadonlySet<string>>> = {
 
 /** Why a key that is known elsewhere is refused at the top of a file; undefined when nobody knows it. */
 export function unsupportedTopLevel(key: string): string | undefined {
-  if (UNSUPPORTED_DECK_KEYS.has(key))
-    return "this key of decK is not supported yet";
   return UNSUPPORTED_KINDS.has(key)
     ? "this kind of entity is not supported yet"
     : undefined;

@@ -17,17 +17,18 @@ test("a thread gives the same as parsing here", async () => {
     content:
       '_format_version: "3.0"\nservices:\n  - name: a\n    url: http://h:1/p\n    routes:\n      - paths: [/r]\n',
   };
-  const here = await parser.parse([small], never);
+  const here = await parser.parse([small], {}, never);
   expect(here.problems).toEqual([]);
   expect(here.entities.length).toBe(2);
   const padded = { ...small, content: `${small.content}# ${"-".repeat(4000)}` };
-  expect(await parser.parse([padded], never)).toEqual(here);
+  expect(await parser.parse([padded], {}, never)).toEqual(here);
 });
 
 test("problems and warnings come from a thread too", async () => {
   const { name, content } = large("p");
   const parsed = await new FileParser().parse(
     [{ name, content: `${content}    prot: 1\n` }],
+    {},
     never,
   );
   expect(parsed.problems).toMatchObject([{ file: "p", line: 163, column: 5 }]);
@@ -36,12 +37,12 @@ test("problems and warnings come from a thread too", async () => {
 test("one thread runs at a time, and one that nobody waits for is ended", async () => {
   const parser = new FileParser();
   const abort = new AbortController();
-  const first = parser.parse([large("a")], abort.signal);
-  const second = parser.parse([large("b")], never);
+  const first = parser.parse([large("a")], {}, abort.signal);
+  const second = parser.parse([large("b")], {}, never);
   abort.abort();
   await expect(first).rejects.toThrow();
   expect((await second).entities).toHaveLength(80);
   await expect(
-    parser.parse([large("c")], AbortSignal.abort(new Error("gone"))),
+    parser.parse([large("c")], {}, AbortSignal.abort(new Error("gone"))),
   ).rejects.toThrow("gone");
 });

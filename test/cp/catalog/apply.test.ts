@@ -204,6 +204,7 @@ describe("pruning", () => {
           problems: [],
           warnings: [],
           missing: [],
+          selectTags: [],
           entities: [
             {
               kind: "route",

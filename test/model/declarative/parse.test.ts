@@ -51,7 +51,6 @@ describe("the top of a file", () => {
       ),
     ).toEqual([
       "1:1: consumer_groups: this kind of entity is not supported yet",
-      "2:1: _konnect: this key of decK is not supported yet",
     ]);
   });
 

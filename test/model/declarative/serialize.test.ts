@@ -186,6 +186,7 @@ test("an empty configuration is a file", () => {
     problems: [],
     warnings: [],
     missing: [],
+    selectTags: [],
   });
 });
 
