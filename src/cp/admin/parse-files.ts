@@ -67,8 +67,8 @@ async function parseAside(
       });
       worker.on("message", (part: ParsedPart) => {
         if (part.type === "end") {
-          const { type: _type, ...rest } = part;
-          resolve({ entities, ...rest });
+          const { problems, warnings, missing, selectTags } = part;
+          resolve({ entities, problems, warnings, missing, selectTags });
         } else
           for (const { value, ...entity } of part.entities)
             entities.push({

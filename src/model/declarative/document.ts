@@ -37,7 +37,7 @@ export function readDocument(
   const lines = new LineCounter();
   const base = places.add(file.name, file.content.length, lines);
   const subject = { source: places, path: "", entity: "", field: "" };
-  const refuse = (offset: number, message: string): undefined => {
+  const refuse: Tell = (offset, message) => {
     report.problems.push(problemAt(subject, base + offset, message));
   };
   const document = readText(file, lines, refuse, (offset, message) => {
@@ -51,23 +51,27 @@ export function readDocument(
 }
 
 /** Tells what is at an offset of the file. */
-type Tell = (offset: number, message: string) => undefined;
+type Tell = (offset: number, message: string) => void;
 
 function readText(
   { content }: DeclarativeFile,
   lines: LineCounter,
   refuse: Tell,
-  warn: (offset: number, message: string) => void,
+  warn: Tell,
 ): Document | undefined {
-  if (content.length > MAX_FILE_CHARACTERS)
-    return refuse(
+  if (content.length > MAX_FILE_CHARACTERS) {
+    refuse(
       0,
       `the file has ${content.length} characters; at most ${MAX_FILE_CHARACTERS} are read: split it`,
     );
+    return undefined;
+  }
   const read = readTokens(content, lines);
   const deep = "deep" in read ? read.deep : deepToken(read.tokens);
-  if (deep !== undefined || !("tokens" in read))
-    return refuse(deep ?? 0, `nested more than ${MAX_DEPTH} levels deep`);
+  if (deep !== undefined || !("tokens" in read)) {
+    refuse(deep ?? 0, `nested more than ${MAX_DEPTH} levels deep`);
+    return undefined;
+  }
   const { tokens, next } = read;
   const unfilled = findPlaceholders(content);
   for (const { offset, text } of unfilled.slice(0, MAX_SYNTAX_ERRORS))
@@ -82,11 +86,13 @@ function readText(
       "only the first YAML document of a file is read; this one and what follows is not",
     );
   const document = compose(tokens);
-  if (document === undefined)
-    return refuse(
+  if (document === undefined) {
+    refuse(
       0,
       "the file is empty: expected a map that starts with _format_version",
     );
+    return undefined;
+  }
   if (document.errors.length === 0) return document;
   refuseSyntax(document.errors, content, refuse);
   return undefined;
