@@ -13,6 +13,10 @@ import { ClusterTls } from "../runtime/tls/cluster-tls.ts";
 import type { ClusterTlsFiles } from "../runtime/tls/material.ts";
 import { LIMITS } from "../sync/limits.ts";
 import { startAdmin } from "./admin/admin.ts";
+import {
+  openAdminAccess,
+  type AdminAccessOptions,
+} from "./access/open-access.ts";
 import { STORE_DIRECTORY } from "./control-plane-files.ts";
 import { controlPlaneStatus } from "./control-plane-status.ts";
 import { Reception } from "./distributor/reception.ts";
@@ -24,7 +28,7 @@ import { Workspaces } from "./workspaces/workspaces.ts";
 const DRAIN_WRITES_MS = 2_500;
 const DRAIN_NODES_MS = 2_500;
 
-export interface ControlPlaneOptions {
+export interface ControlPlaneOptions extends AdminAccessOptions {
   /** Where the Admin RPCs, the status pages and metrics are served. */
   readonly adminListen: HostPort;
   /** Where data planes connect. */
@@ -79,6 +83,12 @@ export async function startControlPlane(
       logger,
     }),
   );
+  // After the store, which one process has alone.
+  const guard = await openAdminAccess(options, stack, {
+    clock,
+    logger,
+    metrics,
+  });
   const publishing =
     options.publish && (await openPublishing(options.publish, metrics));
   const reception = stack.use(new Reception({ clock, logger, metrics, build }));
@@ -132,6 +142,7 @@ export async function startControlPlane(
       logger,
       metrics,
       status,
+      ...guard,
     }),
   );
   // Done in reverse: nobody may write any more, what is being written is finished, the nodes are told while there still is

@@ -1,12 +1,15 @@
 import { once } from "node:events";
 import * as http from "node:http";
 import * as http2 from "node:http2";
+import * as https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Clock } from "./clock.ts";
 import { ListenError, type HostPort } from "./host-port.ts";
 import { superviseSession } from "./http2-session.ts";
 import { sniff } from "./http-sniff.ts";
 import type { Logger } from "./logger.ts";
+import type { ListenerTls } from "./tls/listener-tls.ts";
 
 /** A request of either HTTP version. */
 export type HttpRequest = http.IncomingMessage | http2.Http2ServerRequest;
@@ -46,8 +49,10 @@ const HTTP_LIMITS: HttpLimits = {
 export interface HttpListenerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Whether HTTP/2 with prior knowledge is spoken on the port too. Default false. */
+  /** Whether HTTP/2 is spoken on the port too: with prior knowledge, or over TLS by agreement. Default false. */
   readonly http2?: boolean;
+  /** What connections are secured with. Absent: they are not. */
+  readonly tls?: ListenerTls | undefined;
   readonly limits?: Partial<HttpLimits>;
 }
 
@@ -57,7 +62,7 @@ const CLOSE_GRACE_MS = 2_000;
 /** HTTP/2 streams that a connection may have at a time. */
 const MAX_STREAMS = 256;
 
-/** One cleartext port for HTTP/1.1 and, when asked for, HTTP/2 with prior knowledge. */
+/** One port for HTTP/1.1 and, when asked for, HTTP/2; in clear text or over TLS. */
 export class HttpListener implements AsyncDisposable {
   /** Where it listens, with the port that the system chose when 0 was asked for. */
   readonly address: HostPort;
@@ -91,37 +96,46 @@ export class HttpListener implements AsyncDisposable {
     const guarded = guard(handler, options.logger);
     const sockets = new Set<Socket>();
     const sessions = new Set<http2.ServerHttp2Session>();
-    const server = http.createServer(
-      {
-        noDelay: true,
-        headersTimeout: limits.headersMs,
-        requestTimeout: limits.requestMs,
-        keepAliveTimeout: limits.idleMs,
-        connectionsCheckingInterval: Math.min(
-          1_000,
-          Math.ceil(limits.headersMs / 4),
-        ),
-      },
-      (request, response) => {
-        // A client that keeps its connection alive would keep a closing server alive.
-        if (!server.listening) response.setHeader("connection", "close");
-        else
-          response.once("close", () => {
-            if (!server.listening) server.closeIdleConnections();
-          });
-        guarded(request, response);
-      },
-    );
+    const onRequest: http.RequestListener = (request, response) => {
+      // A client that keeps its connection alive would keep a closing server alive.
+      if (!server.listening) response.setHeader("connection", "close");
+      else
+        response.once("close", () => {
+          if (!server.listening) server.closeIdleConnections();
+        });
+      guarded(request, response);
+    };
+    const settings: http.ServerOptions = {
+      noDelay: true,
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.idleMs,
+      connectionsCheckingInterval: Math.min(
+        1_000,
+        Math.ceil(limits.headersMs / 4),
+      ),
+    };
+    const { tls } = options;
+    const server =
+      tls === undefined
+        ? http.createServer(settings, onRequest)
+        : https.createServer(
+            { ...settings, ...securing(tls, limits, options.http2 === true) },
+            onRequest,
+          );
     server.maxConnections = limits.connections;
     server.on("connection", (socket: Socket) => {
       sockets.add(socket);
       socket.once("close", () => sockets.delete(socket));
     });
-    if (options.http2 === true)
-      divert(server, http2Server(guarded, sessions, limits, options), {
-        ...options,
-        timeoutMs: limits.headersMs,
-      });
+    if (options.http2 === true) {
+      const second = http2Server(guarded, sessions, limits, options);
+      if (tls === undefined)
+        divert(server, second, { ...options, timeoutMs: limits.headersMs });
+      else divertAgreed(server, second);
+    }
+    if (server instanceof https.Server && tls !== undefined)
+      follow(server, tls, sockets, options.logger);
 
     const bound = await bind(server, listen);
     server.on("error", (error) => {
@@ -193,6 +207,52 @@ function divert(
       if (version === "http/2") second.emit("connection", socket);
       else Reflect.apply(serveHttp1, server, [socket]);
     });
+  });
+}
+
+/** What handshakes are done with. Who has to show a certificate and does not gets no further than that. */
+function securing(
+  tls: ListenerTls,
+  limits: HttpLimits,
+  offersHttp2: boolean,
+): https.ServerOptions {
+  const { context, ticketKeys } = tls.current;
+  return {
+    ...context,
+    ticketKeys,
+    requestCert: tls.wantsClientCertificates,
+    rejectUnauthorized: tls.wantsClientCertificates,
+    ALPNProtocols: offersHttp2 ? ["h2", "http/1.1"] : ["http/1.1"],
+    handshakeTimeout: limits.headersMs,
+  };
+}
+
+/** Takes up what changes in the files. When others are trusted, nobody stays whom the old authorities have let in. */
+function follow(
+  server: https.Server,
+  tls: ListenerTls,
+  sockets: ReadonlySet<Socket>,
+  logger: Logger,
+): void {
+  server.on("tlsClientError", (error) => {
+    logger.debug("http.handshake_failed", { err: error });
+  });
+  tls.onChange(({ context, ticketKeys }, othersTrusted) => {
+    server.setSecureContext(context);
+    server.setTicketKeys(ticketKeys);
+    if (othersTrusted) for (const socket of sockets) socket.destroy();
+  });
+}
+
+/** Hands secured connections to the HTTP that they have agreed upon. */
+function divertAgreed(server: http.Server, second: http2.Http2Server): void {
+  const [serveHttp1, ...others] = server.listeners("secureConnection");
+  if (serveHttp1 === undefined || others.length > 0)
+    throw new TypeError("an HTTPS server without one connection listener");
+  server.removeAllListeners("secureConnection");
+  server.on("secureConnection", (socket: TLSSocket) => {
+    if (socket.alpnProtocol === "h2") second.emit("connection", socket);
+    else Reflect.apply(serveHttp1, server, [socket]);
   });
 }
 

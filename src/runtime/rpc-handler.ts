@@ -1,7 +1,13 @@
-import { createRegistry, type DescFile } from "@bufbuild/protobuf";
 import {
+  createRegistry,
+  type DescFile,
+  type DescMethod,
+} from "@bufbuild/protobuf";
+import {
+  ConnectError,
   createConnectRouter,
   type ConnectRouter,
+  type ContextValues,
   type Interceptor,
 } from "@connectrpc/connect";
 import {
@@ -9,6 +15,11 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
+import type {
+  UniversalHandler,
+  UniversalServerRequest,
+  UniversalServerResponse,
+} from "@connectrpc/connect/protocol";
 import { constants } from "node:http2";
 import type { Clock } from "./clock.ts";
 import type {
@@ -26,6 +37,22 @@ const MAX_MESSAGE_BYTES = 4 << 20;
 /** Deadlines of clients may be this far away. */
 const MAX_TIMEOUT_MS = 24 * 3_600_000;
 
+/** A call that is let in. */
+export interface Admitted {
+  /** What interceptors and handlers find in the call's context. */
+  readonly values: ContextValues;
+  /** Ends the call when aborted, with this reason. */
+  readonly signal?: AbortSignal;
+  /** Called when the call has ended, however. */
+  readonly done: () => void;
+}
+
+/** Lets a call in, or says why not, by its head alone: nothing of its body is read before. */
+export type Admit = (
+  request: HttpRequest,
+  method: DescMethod,
+) => Admitted | ConnectError;
+
 export interface RpcHandlerOptions {
   /** Registers the services. */
   readonly routes: (router: ConnectRouter) => void;
@@ -34,6 +61,7 @@ export interface RpcHandlerOptions {
   /** When aborted, so are the calls that are under way, with this reason. */
   readonly shutdown: AbortSignal;
   readonly interceptors: Interceptor[];
+  readonly admit: Admit;
   /** Files with the types of error details, which JSON shows in the clear. */
   readonly details: readonly DescFile[];
   readonly clock: Clock;
@@ -73,15 +101,18 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
         options.fallback(request, response);
       return;
     }
+    const admission = options.admit(request, handler.method);
+    const isAdmitted = !(admission instanceof ConnectError);
     let call;
     try {
       call = universalRequestFromNodeRequest(
         request,
         response,
         undefined,
-        undefined,
+        isAdmitted ? admission.values : undefined,
       );
     } catch {
+      if (isAdmitted) admission.done();
       // Thrown for a Host that is missing or no host.
       response.statusCode = 400;
       response.setHeader("content-type", "text/plain");
@@ -93,8 +124,15 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
       destroyOnReturn: false,
     }) as AsyncIterableIterator<Uint8Array>;
     letGo(request, response, options.clock);
-    callExplainingJson(handler, { ...call, body }, MAX_MESSAGE_BYTES)
-      .then((answer) => universalResponseToNodeResponse(answer, response))
+    const answer = isAdmitted
+      ? callExplainingJson(
+          handler,
+          { ...call, body, signal: bothOf(call.signal, admission.signal) },
+          MAX_MESSAGE_BYTES,
+        )
+      : refuse(handler, call, admission);
+    answer
+      .then((universal) => universalResponseToNodeResponse(universal, response))
       .catch((error: unknown) => {
         // Errors of calls are answers. This is about writing them, and mostly means that the client has left.
         options.logger.debug("rpc.answer_not_written", {
@@ -102,8 +140,46 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
           err: error,
         });
         cut(response);
+      })
+      .finally(() => {
+        if (isAdmitted) admission.done();
       });
   };
+}
+
+/**
+ * Answers a call that is not let in as its protocol spells errors. The protocol finds the error where it would find the
+ * request: nothing of the request itself is read. One in a URL becomes one in a body, for that.
+ */
+async function refuse(
+  handler: UniversalHandler,
+  call: UniversalServerRequest,
+  error: ConnectError,
+): Promise<UniversalServerResponse> {
+  const isGet = call.method === "GET";
+  const header = new Headers(call.header);
+  if (isGet) header.set("content-type", "application/json");
+  // Whatever its form would be refused for does not matter.
+  for (const name of [...header.keys()])
+    if (/^content-(?:length|encoding)$|^connect-content-encoding$/.test(name))
+      header.delete(name);
+  const answer = await handler({
+    ...call,
+    method: isGet ? "POST" : call.method,
+    header,
+    body: failing(error),
+  });
+  if (answer.status === 401) answer.header?.set("www-authenticate", "Bearer");
+  return answer;
+}
+
+// eslint-disable-next-line require-yield
+async function* failing(error: ConnectError): AsyncGenerator<Uint8Array> {
+  throw error;
+}
+
+function bothOf(one: AbortSignal, other: AbortSignal | undefined): AbortSignal {
+  return other === undefined ? one : AbortSignal.any([one, other]);
 }
 
 /**

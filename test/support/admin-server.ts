@@ -9,6 +9,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Registry } from "prom-client";
 import { startAdmin, type AdminOptions } from "../../src/cp/admin/admin.ts";
+import { AccessControl } from "../../src/cp/access/access-control.ts";
+import { AuditTrail } from "../../src/cp/audit/audit-trail.ts";
 import { Catalog } from "../../src/cp/catalog/catalog.ts";
 import { LevelStore } from "../../src/cp/store/level-store.ts";
 import { ConfigService } from "../../src/gen/holdfast/admin/v1/config_service_pb.js";
@@ -86,12 +88,34 @@ export async function startAdminServer(
       errors.push({ event, fields });
     },
   };
+  const trail =
+    options.trail ??
+    stack.use(
+      await AuditTrail.open({
+        directory: path.join(directory, "audit"),
+        clock,
+        logger,
+      }),
+    );
+  const access =
+    options.access ??
+    stack.use(
+      await AccessControl.open({
+        clientCertificates: false,
+        trail,
+        clock,
+        logger,
+        metrics,
+      }),
+    );
   const admin = await startAdmin({
     listen: { host: "127.0.0.1", port: 0 },
     workspaces: onlyWorkspace(catalog, nodes),
     clock,
     logger,
     metrics,
+    access,
+    trail,
     status: {
       status: () => ({ role: "cp" }),
       notReady: () => undefined,

@@ -1,5 +1,6 @@
 import { systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/logger.ts";
+import { adminAccessFlags, adminAccessOf } from "../admin-flags.ts";
 import { command } from "../command.ts";
 import { flag, optional, required } from "../flags.ts";
 import { UsageError } from "../io.ts";
@@ -16,12 +17,16 @@ export const cp = command({
   help: [
     "Owns the configuration and its history, offers the Admin RPCs (gRPC, gRPC-Web and JSON on one port, with server reflection) and streams every change to the data planes.",
     'Prints one line of JSON on standard output when it serves, {"event":"ready","role":"cp","admin":"127.0.0.1:8001",…}, and logs JSON lines on standard error. SIGTERM and SIGINT end it within 10 s; a second one at once.',
-    "The Admin RPCs ask nobody who they are: leave --admin-listen on a loopback address unless the network keeps others away.",
+    "Without --admin-token-file or --admin-client-ca the Admin RPCs ask nobody who they are, and are served on a loopback address only. With tokens every caller has a role (read, write or admin) in each workspace, or in none. /status/live, /status/ready and grpc.health.v1 are for anybody; the other status pages and /metrics need a role in all workspaces there, and no token on --status-listen.",
   ],
   examples: [
     [
       "holdfast cp --data-dir ./data/cp --insecure-sync",
       "A control plane for data planes on this machine",
+    ],
+    [
+      "holdfast cp --data-dir ./data/cp --insecure-sync --admin-listen 0.0.0.0:8001 --admin-token-file tokens.yml --admin-cert admin.crt --admin-key admin.key",
+      "With Admin RPCs for callers anywhere; see holdfast token --help",
     ],
     [
       "holdfast cp --data-dir ./data/cp --sync-listen 0.0.0.0:8005 --cluster-cert cluster/cp.crt --cluster-key cluster/cp.key --cluster-ca cluster/ca.crt",
@@ -43,6 +48,7 @@ export const cp = command({
     dataDir: required(text("DIR"), {
       summary: "Where the configuration and its history are kept.",
     }),
+    ...adminAccessFlags,
     ...clusterFlags,
     publishSnapshot: optional(text("DIR"), {
       summary:
@@ -57,6 +63,7 @@ export const cp = command({
     const security = linkSecurity("cp", flags, [
       { flag: "--sync-listen", address: flags.syncListen },
     ]);
+    const access = adminAccessOf(flags, flags.adminListen);
     const publish = publishOptionsOf(flags.publishSnapshot, flags.snapshotKey);
     const logger = createLogger(flags.logLevel);
     const deps = { clock: systemClock, logger };
@@ -75,6 +82,8 @@ export const cp = command({
               : { statusListen: flags.statusListen }),
             dataDir: flags.dataDir,
             ...security,
+            ...access,
+            ...(io.onReopen === undefined ? {} : { onReopen: io.onReopen }),
             ...(publish === undefined ? {} : { publish }),
             build: version,
           },

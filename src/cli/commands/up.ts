@@ -1,3 +1,8 @@
+import {
+  formatHostPort,
+  isLoopback,
+  type HostPort,
+} from "../../runtime/host-port.ts";
 import { LOG_LEVELS } from "../../runtime/logger.ts";
 import { command } from "../command.ts";
 import { readFiles } from "../declarative-files.ts";
@@ -10,7 +15,26 @@ import { guide } from "../up/guide.ts";
 import { Parts, type UpOptions } from "../up/parts.ts";
 import { checkPorts, type WantedPort } from "../up/ports.ts";
 import { ECHO_LISTEN, quickstartFile } from "../up/quickstart.ts";
-import { hostPort, loopbackHostPort, oneOf, text } from "../value-types.ts";
+import {
+  hostPort,
+  loopbackHostPort,
+  oneOf,
+  text,
+  type ValueType,
+} from "../value-types.ts";
+
+/** Nobody is asked who they are: only an address that no other machine can reach. */
+const adminLoopback: ValueType<HostPort> = {
+  placeholder: hostPort.placeholder,
+  read(given) {
+    const parsed = hostPort.read(given);
+    if (!parsed.ok || isLoopback(parsed.value.host)) return parsed;
+    return {
+      ok: false,
+      reason: `${formatHostPort(parsed.value)} can be reached from other machines, and holdfast up asks nobody who they are: only a loopback address is allowed, such as 127.0.0.1:${parsed.value.port}`,
+    };
+  },
+};
 
 /** `holdfast up` */
 export const up = command({
@@ -45,7 +69,7 @@ export const up = command({
       summary: "Where API traffic arrives.",
       default: "0.0.0.0:8000",
     }),
-    adminListen: flag(hostPort, {
+    adminListen: flag(adminLoopback, {
       summary: "Where the Admin RPCs are served.",
       default: "127.0.0.1:8001",
     }),

@@ -6,6 +6,7 @@ import {
 } from "../../gen/google/rpc/error_details_pb.js";
 import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.js";
 import { Health as HealthService } from "../../gen/grpc/health/v1/health_pb.js";
+import { AuditService } from "../../gen/holdfast/admin/v1/audit_service_pb.js";
 import { ConfigService } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import { NodeService } from "../../gen/holdfast/admin/v1/node_service_pb.js";
 import { file_holdfast_plugin_v1_plugins } from "../../gen/holdfast/plugin/v1/plugins_pb.js";
@@ -13,23 +14,36 @@ import { Health } from "../../runtime/health.ts";
 import type { HostPort } from "../../runtime/host-port.ts";
 import { HttpListener, type HttpLimits } from "../../runtime/http-listener.ts";
 import { addReflection } from "../../runtime/reflection.ts";
+import type { ListenerTls } from "../../runtime/tls/listener-tls.ts";
 import { rpcHandler } from "../../runtime/rpc-handler.ts";
 import {
   statusHandler,
   statusOnly,
   type StatusSource,
 } from "../../runtime/status.ts";
+import type { AccessControl } from "../access/access-control.ts";
+import { accessTo } from "../access/method-access.ts";
+import type { AuditTrail } from "../audit/audit-trail.ts";
+import { auditService } from "./audit-service.ts";
 import { configService } from "./config-service.ts";
 import type { AdminContext } from "./deps.ts";
 import { measureCalls, translateErrors } from "./interceptors.ts";
 import { nodeService } from "./node-service.ts";
+import { ADMIN_SERVICES } from "./services.ts";
+import { guardStatus } from "./status-guard.ts";
 import { WriteGate } from "./write-gate.ts";
 
 export interface AdminOptions extends AdminContext {
   readonly listen: HostPort;
   readonly metrics: Registry;
+  /** Who may call. */
+  readonly access: AccessControl;
+  /** What was called. */
+  readonly trail: AuditTrail;
   /** What `/status` and the pages below it show. */
   readonly status: StatusSource;
+  /** What connections are secured with. Absent: they are not. */
+  readonly tls?: ListenerTls | undefined;
   /** How connections are treated. Default HTTP_LIMITS. */
   readonly limits?: Partial<HttpLimits>;
 }
@@ -51,11 +65,11 @@ export interface Admin extends AsyncDisposable {
  * @throws ListenError
  */
 export async function startAdmin(options: AdminOptions): Promise<Admin> {
-  const { clock, logger, metrics } = options;
+  const { clock, logger, metrics, access } = options;
   const shutdown = new AbortController();
   const writes = new WriteGate();
   let draining = false;
-  const health = new Health([ConfigService.typeName, NodeService.typeName]);
+  const health = new Health(ADMIN_SERVICES.map((service) => service.typeName));
   const status = statusHandler(
     {
       ...options.status,
@@ -68,17 +82,22 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
     routes: (router) => {
       router.service(ConfigService, configService(options));
       router.service(NodeService, nodeService(options));
+      router.service(AuditService, auditService(options.trail));
       health.addTo(router, clock);
       addReflection(
         router,
-        [ConfigService, NodeService, HealthService],
+        [...ADMIN_SERVICES, HealthService],
         REFLECTED_FILES,
       );
+      // One that nobody has thought about is told now, and not by its first caller.
+      for (const { method } of router.handlers) accessTo(method);
     },
-    fallback: statusOnly(status),
+    fallback: statusOnly(guardStatus(status, access.mayLook)),
+    admit: access.admit,
     shutdown: shutdown.signal,
     interceptors: [
       measureCalls(metrics, clock),
+      access.interceptor,
       translateErrors(logger),
       writes.interceptor,
     ],
@@ -90,6 +109,7 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
     clock,
     logger,
     http2: true,
+    tls: options.tls,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   const drain = (): Promise<void> => {

@@ -37,12 +37,12 @@ export function configService(
     delete: (request, call) => deleteResource(of(request), request, call),
     transact: (request, call) => transact(of(request), request, call),
     transactStream: async (parts, call) => {
-      const request = await transactRequestOf(parts, call.signal);
+      const request = await transactRequestOf(parts, call);
       return transact(of(request), request, call);
     },
     apply: (request, call) => apply(of(request), parser, request, call),
     applyStream: async (parts, call) => {
-      const request = await applyRequestOf(parts);
+      const request = await applyRequestOf(parts, call);
       return apply(of(request), parser, request, call);
     },
     export: (request, call) => streamFor(context, request, call, exportAll),

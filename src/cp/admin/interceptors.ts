@@ -9,6 +9,7 @@ import { Counter, Histogram, type Registry } from "prom-client";
 import { ConfigError } from "../../model/violation.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import { codeName } from "./code-name.ts";
 import { BODY_ROOM, toConnectError, TRAILER_ROOM } from "./rpc-error.ts";
 
 type Call = UnaryRequest | StreamRequest;
@@ -104,14 +105,6 @@ async function* followed<T>(
 
 function nameOf({ method }: Call): string {
   return `${method.parent.typeName}/${method.name}`;
-}
-
-function codeName(error: unknown): string {
-  return Code[ConnectError.from(error).code].replaceAll(
-    /(?<=[a-z])[A-Z]|^[A-Z]/g,
-    (letter, at: number) =>
-      at === 0 ? letter.toLowerCase() : `_${letter.toLowerCase()}`,
-  );
 }
 
 /** gRPC proper, whose errors travel in trailers; gRPC-Web's are in the body. */

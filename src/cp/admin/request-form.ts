@@ -1,5 +1,7 @@
+import type { HandlerContext } from "@connectrpc/connect";
 import { KINDS, kindOf, type Kind } from "../../model/kinds.ts";
 import { ConfigError, type Violation } from "../../model/violation.ts";
+import { callerOf } from "./caller.ts";
 
 /** What an empty workspace in a request means. */
 const DEFAULT_WORKSPACE = "default";
@@ -78,13 +80,16 @@ export class RequestForm {
     return tags;
   }
 
-  /** What is kept in the history of a change. */
-  note(request: { readonly author: string; readonly message: string }): {
+  /** What is kept in the history of a change. Whoever makes it is its author when none is named. */
+  note(
+    request: { readonly author: string; readonly message: string },
+    call: HandlerContext,
+  ): {
     readonly author: string;
     readonly message: string;
   } {
     return {
-      author: this.text("author", request.author, 256),
+      author: this.text("author", request.author, 256) || callerOf(call),
       message: this.text("message", request.message, 4096),
     };
   }

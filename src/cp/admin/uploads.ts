@@ -3,6 +3,7 @@ import {
   type DescMessage,
   type MessageShape,
 } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import {
   ApplyRequestSchema,
@@ -15,6 +16,7 @@ import {
 import type { Slices } from "../../model/slices.ts";
 import { ConfigError } from "../../model/violation.ts";
 import { driveSlices } from "../../runtime/slices.ts";
+import { enterCall } from "./caller.ts";
 
 /** A request that comes in parts may have this many bytes in all. */
 const MAX_UPLOAD_BYTES = 256 << 20;
@@ -31,20 +33,31 @@ interface Part {
   readonly data: Uint8Array;
 }
 
-/** An ApplyRequest that came in parts. */
+/** An ApplyRequest that came in parts. It is checked who may make it, as only now is known what it is about. */
 export async function applyRequestOf(
   parts: AsyncIterable<Part>,
+  call: HandlerContext,
 ): Promise<ApplyRequest> {
   // Few fields, all of them text: that decodes fast.
-  return decoded(ApplyRequestSchema, await joined(parts));
+  const request = decoded(ApplyRequestSchema, await joined(parts));
+  await enterCall(call, request);
+  return request;
 }
 
-/** A TransactRequest that came in parts. Its operations are decoded a few at a time: there may be hundreds of thousands. */
+/**
+ * A TransactRequest that came in parts, for whoever may make it. Its operations are decoded a few at a time: there may be
+ * hundreds of thousands.
+ */
 export async function transactRequestOf(
   parts: AsyncIterable<Part>,
-  signal: AbortSignal,
+  call: HandlerContext,
 ): Promise<TransactRequest> {
-  return driveSlices(transactSlices(await joined(parts)), { signal });
+  const { signal } = call;
+  const request = await driveSlices(transactSlices(await joined(parts)), {
+    signal,
+  });
+  await enterCall(call, request);
+  return request;
 }
 
 async function joined(parts: AsyncIterable<Part>): Promise<Uint8Array> {

@@ -6,8 +6,7 @@ import {
   type StreamRequest,
   type UnaryRequest,
 } from "@connectrpc/connect";
-import { ConfigService } from "../../gen/holdfast/admin/v1/config_service_pb.js";
-import { NodeService } from "../../gen/holdfast/admin/v1/node_service_pb.js";
+import { ADMIN_SERVICES } from "./services.ts";
 
 /** Lets calls that change something through, until it is closed. Reading is not its business. */
 export class WriteGate {
@@ -34,10 +33,9 @@ export class WriteGate {
   }
 }
 
-const SERVICES: ReadonlySet<string> = new Set([
-  ConfigService.typeName,
-  NodeService.typeName,
-]);
+const SERVICES: ReadonlySet<string> = new Set(
+  ADMIN_SERVICES.map((service) => service.typeName),
+);
 
 function isWrite({ method }: UnaryRequest | StreamRequest): boolean {
   return (

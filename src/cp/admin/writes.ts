@@ -14,6 +14,7 @@ import { keyOf, parseKey } from "../../model/kinds.ts";
 import type { Operation, TransactResult } from "../catalog/operation.ts";
 import { decodeResource } from "../catalog/resource.ts";
 import { writeAnswer, type WriteAnswer } from "./answers.ts";
+import { callerOf } from "./caller.ts";
 import type { AdminDeps } from "./deps.ts";
 import type { FileParser } from "./parse-files.ts";
 import { RequestForm, workspaceOf } from "./request-form.ts";
@@ -29,7 +30,9 @@ export async function putResource(
   const form = new RequestForm();
   const operation = put(request.resource, "resource", form);
   form.check();
-  const result = await catalog.transact([operation], {});
+  const result = await catalog.transact([operation], {
+    author: callerOf(call),
+  });
   return {
     ...(await writeAnswer(result, call)),
     resource: showing({
@@ -52,7 +55,10 @@ export async function deleteResource(
   form.check();
   const operation = { type: "delete", kind, ...by } as const;
   const { allowMassDelete } = request;
-  const result = await catalog.transact([operation], { allowMassDelete });
+  const result = await catalog.transact([operation], {
+    author: callerOf(call),
+    allowMassDelete,
+  });
   return writeAnswer(result, call);
 }
 
@@ -77,7 +83,7 @@ export async function transact(
   });
   const { expectedRevision, idempotencyKey, dryRun, allowMassDelete } = request;
   form.text("idempotency_key", idempotencyKey, 128);
-  const note = form.note(request);
+  const note = form.note(request, call);
   form.check();
   call.signal.throwIfAborted();
   const result = await catalog.transact(operations, {
@@ -104,7 +110,7 @@ export async function apply(
   const { files, prune, dryRun, allowMassDelete, expectedRevision } = request;
   if (files.length === 0) form.refuse("files", "is empty: give at least one");
   form.tags("select_tags", request.selectTags);
-  const note = form.note(request);
+  const note = form.note(request, call);
   form.check();
   const parsed = await parser.parse(
     files,
@@ -130,7 +136,7 @@ export async function rollback(
 ): Promise<WriteAnswer> {
   workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
-  const note = form.note(request);
+  const note = form.note(request, call);
   form.check();
   const { revision, expectedRevision, dryRun, allowMassDelete } = request;
   const result = await catalog.rollback(revision, {

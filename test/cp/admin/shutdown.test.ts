@@ -1,3 +1,4 @@
+import { ADMIN_SERVICES } from "../../../src/cp/admin/services.ts";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -200,11 +201,8 @@ describe("health", () => {
     createClient(Health, createGrpcTransport({ baseUrl: server.url }));
 
   test("knows the server and its services, and no others", async () => {
-    for (const service of [
-      "",
-      "holdfast.admin.v1.ConfigService",
-      "holdfast.admin.v1.NodeService",
-    ])
+    const services = ["", ...ADMIN_SERVICES.map(({ typeName }) => typeName)];
+    for (const service of services)
       expect((await health().check({ service })).status).toBe(Status.SERVING);
     await expect(health().check({ service: "x.Y" })).rejects.toMatchObject({
       code: Code.NotFound,
@@ -214,7 +212,9 @@ describe("health", () => {
       1,
     );
     expect(unknown?.status).toBe(Status.SERVICE_UNKNOWN);
-    expect(Object.keys((await health().list({})).statuses)).toHaveLength(3);
+    expect(Object.keys((await health().list({})).statuses)).toHaveLength(
+      services.length,
+    );
   });
 
   test("tells those who watch that the server stops", async () => {

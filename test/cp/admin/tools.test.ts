@@ -10,6 +10,7 @@ import {
   startAdminServer,
   type AdminServer,
 } from "../../support/admin-server.ts";
+import { ADMIN_SERVICES } from "../../../src/cp/admin/services.ts";
 import { findGrpcurl } from "../../support/grpcurl.ts";
 
 const run = promisify(execFile);
@@ -18,9 +19,8 @@ const SERVICES = [
   "grpc.health.v1.Health",
   "grpc.reflection.v1.ServerReflection",
   "grpc.reflection.v1alpha.ServerReflection",
-  "holdfast.admin.v1.ConfigService",
-  "holdfast.admin.v1.NodeService",
-];
+  ...ADMIN_SERVICES.map((service) => service.typeName),
+].sort();
 const grpcurl = findGrpcurl();
 
 let stack: CloseStack;

@@ -1,0 +1,48 @@
+import { EVERY_WORKSPACE, type Role } from "./roles.ts";
+import type { MethodAccess } from "./method-access.ts";
+
+/** A role that a call needs in a workspace. */
+export interface Need {
+  readonly role: Role;
+  readonly workspace: string;
+}
+
+/** What an empty workspace in a request means. */
+const DEFAULT_WORKSPACE = "default";
+
+/** What a request needs: its method's role, in the workspace that it names. */
+export function needOf(access: MethodAccess, request: object): Need {
+  const fields = request as Readonly<Record<string, unknown>>;
+  const { needs } = access;
+  const role = needs === "anybody" || needs === "known" ? "read" : needs;
+  const { workspace } = fields;
+  if (typeof workspace !== "string")
+    // A table that says otherwise is wrong, and lets nobody through.
+    throw new TypeError("a request that needs a role has no workspace");
+  return {
+    role: roleOf(role, access, fields),
+    workspace:
+      fields["allWorkspaces"] === true
+        ? EVERY_WORKSPACE
+        : workspace === ""
+          ? DEFAULT_WORKSPACE
+          : workspace,
+  };
+}
+
+/** The least that may be enough, as far as it is known before there is a request. */
+export function leastRole({ needs, dryRun }: MethodAccess): Role | undefined {
+  if (needs === "anybody" || needs === "known") return undefined;
+  return dryRun === true ? "read" : needs;
+}
+
+function roleOf(
+  role: Role,
+  { dryRun }: MethodAccess,
+  fields: Readonly<Record<string, unknown>>,
+): Role {
+  if (dryRun === true && fields["dryRun"] === true) return "read";
+  // Who may see secrets can use them, so that is no less than changing them.
+  if (role === "read" && fields["includeSecrets"] === true) return "write";
+  return role;
+}
