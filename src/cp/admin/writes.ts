@@ -1,21 +1,24 @@
-import { createHash } from "node:crypto";
-import { toBinary } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
+import type { FieldMask } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext } from "@connectrpc/connect";
-import {
-  TransactRequestSchema,
-  type ApplyRequest,
-  type DeleteRequest,
-  type PutRequest,
-  type RollbackRequest,
-  type TransactRequest,
+import type {
+  ApplyRequest,
+  DeleteRequest,
+  PutRequest,
+  RollbackRequest,
+  TransactRequest,
 } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
 import { keyOf, parseKey } from "../../model/kinds.ts";
-import type { Operation, TransactResult } from "../catalog/operation.ts";
+import type {
+  Operation,
+  TransactOptions,
+  TransactResult,
+} from "../catalog/operation.ts";
 import { decodeResource } from "../catalog/resource.ts";
 import { writeAnswer, type WriteAnswer } from "./answers.ts";
-import { callerOf } from "./caller.ts";
 import type { AdminDeps } from "./deps.ts";
+import { digestOf } from "./digest.ts";
 import type { FileParser } from "./parse-files.ts";
 import { RequestForm, workspaceOf } from "./request-form.ts";
 import { showing } from "./secrets.ts";
@@ -25,20 +28,19 @@ export async function putResource(
   { catalog }: AdminDeps,
   request: PutRequest,
   call: HandlerContext,
-): Promise<WriteAnswer & { resource: Resource }> {
+): Promise<WriteAnswer & { resource?: Resource }> {
   workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
-  const operation = put(request.resource, "resource", form);
-  form.check();
-  const result = await catalog.transact([operation], {
-    author: callerOf(call),
-  });
+  const operation = put(request, "resource", form);
+  const options = await writeOptions(request, form, call);
+  const result = await catalog.transact([operation], options);
+  const resource = await stored(catalog, result);
+  // What was made up is told this once.
+  const includeSecrets = request.includeSecrets || isCreated(result);
+  const show = showing({ includeSecrets });
   return {
     ...(await writeAnswer(result, call)),
-    resource: showing({
-      // What was made up is told this once.
-      includeSecrets: request.includeSecrets || isCreated(result),
-    })(await stored(catalog, result)),
+    ...(resource === undefined ? {} : { resource: show(resource) }),
   };
 }
 
@@ -52,11 +54,11 @@ export async function deleteResource(
   const form = new RequestForm();
   const kind = form.kind(request.kind);
   const by = form.by(request.by);
-  form.check();
-  const operation = { type: "delete", kind, ...by } as const;
   const { allowMassDelete } = request;
+  const options = await writeOptions(request, form, call);
+  const operation = { type: "delete", kind, ...by } as const;
   const result = await catalog.transact([operation], {
-    author: callerOf(call),
+    ...options,
     allowMassDelete,
   });
   return writeAnswer(result, call);
@@ -70,10 +72,17 @@ export async function transact(
 ): Promise<WriteAnswer> {
   workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
-  const operations = request.operations.map(({ operation }, i): Operation => {
+  const operations = request.operations.map((one, i): Operation => {
+    const { operation, updateMask } = one;
     const field = `operations[${i}]`;
     if (operation.case !== "delete")
-      return put(operation.value, `${field}.put`, form);
+      return put(
+        { resource: operation.value, updateMask },
+        `${field}.put`,
+        form,
+      );
+    if (updateMask !== undefined)
+      form.refuse(`${field}.update_mask`, "is for puts, and this is a delete");
     const { kind, by } = operation.value;
     return {
       type: "delete",
@@ -81,18 +90,10 @@ export async function transact(
       ...form.by(by, `${field}.delete`),
     };
   });
-  const { expectedRevision, idempotencyKey, dryRun, allowMassDelete } = request;
-  form.text("idempotency_key", idempotencyKey, 128);
-  const note = form.note(request, call);
-  form.check();
-  call.signal.throwIfAborted();
+  const { allowMassDelete } = request;
+  const options = await writeOptions(request, form, call);
   const result = await catalog.transact(operations, {
-    ...note,
-    ...(expectedRevision === undefined ? {} : { expectedRevision }),
-    ...(idempotencyKey === ""
-      ? {}
-      : { idempotencyKey, requestDigest: digestOf(request) }),
-    dryRun,
+    ...options,
     allowMassDelete,
   });
   return writeAnswer(result, call);
@@ -107,22 +108,19 @@ export async function apply(
 ): Promise<WriteAnswer> {
   workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
-  const { files, prune, dryRun, allowMassDelete, expectedRevision } = request;
+  const { files, prune, allowMassDelete, selectTags } = request;
   if (files.length === 0) form.refuse("files", "is empty: give at least one");
-  form.tags("select_tags", request.selectTags);
-  const note = form.note(request, call);
-  form.check();
+  form.tags("select_tags", selectTags);
+  const options = await writeOptions(request, form, call);
   const parsed = await parser.parse(
     files,
-    { workspace: catalog.workspace, selectTags: request.selectTags },
+    { workspace: catalog.workspace, selectTags },
     call.signal,
   );
   call.signal.throwIfAborted();
   const result = await catalog.apply(parsed, {
-    ...note,
-    ...(expectedRevision === undefined ? {} : { expectedRevision }),
+    ...options,
     prune,
-    dryRun,
     allowMassDelete,
   });
   return writeAnswer(result, call);
@@ -136,24 +134,58 @@ export async function rollback(
 ): Promise<WriteAnswer> {
   workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
-  const note = form.note(request, call);
-  form.check();
-  const { revision, expectedRevision, dryRun, allowMassDelete } = request;
+  const { revision, allowMassDelete } = request;
+  const options = await writeOptions(request, form, call);
   const result = await catalog.rollback(revision, {
-    ...note,
-    ...(expectedRevision === undefined ? {} : { expectedRevision }),
-    dryRun,
+    ...options,
     allowMassDelete,
   });
   return writeAnswer(result, call);
 }
 
+/** What every request for a change says about how it is to be done. @throws ConfigError with all that is wrong with its form. */
+async function writeOptions(
+  request: Message &
+    Pick<
+      TransactRequest,
+      "expectedRevision" | "idempotencyKey" | "dryRun" | "author" | "message"
+    >,
+  form: RequestForm,
+  call: HandlerContext,
+): Promise<TransactOptions> {
+  const { expectedRevision, idempotencyKey, dryRun } = request;
+  form.text("idempotency_key", idempotencyKey, 128);
+  const note = form.note(request, call);
+  form.check();
+  const { signal } = call;
+  signal.throwIfAborted();
+  return {
+    ...note,
+    ...(expectedRevision === undefined ? {} : { expectedRevision }),
+    ...(idempotencyKey === ""
+      ? {}
+      : { idempotencyKey, requestDigest: await digestOf(request, signal) }),
+    dryRun,
+  };
+}
+
 function put(
-  resource: Resource | undefined,
+  {
+    resource,
+    updateMask,
+  }: {
+    readonly resource?: Resource | undefined;
+    readonly updateMask?: FieldMask | undefined;
+  },
   field: string,
   form: RequestForm,
 ): Operation {
-  if (resource?.kind.case !== undefined) return { type: "put", resource };
+  if (resource?.kind.case !== undefined)
+    return {
+      type: "put",
+      resource,
+      ...(updateMask === undefined ? {} : { mask: updateMask.paths }),
+    };
   form.refuse(
     field,
     'is missing: give a resource by its kind, such as {"service": {"name": "pay", "host": "pay.internal"}}',
@@ -167,24 +199,20 @@ function isCreated({ keys: [key], changes }: TransactResult): boolean {
   );
 }
 
-/** What was put, as it is in the state that the put led to. */
+/** What was put, as it is in the state that the put led to. Undefined when a repeated call finds it deleted. */
 async function stored(
   catalog: AdminDeps["catalog"],
-  { keys, head }: TransactResult,
-): Promise<Resource> {
+  { keys, head, planned }: TransactResult,
+): Promise<Resource | undefined> {
   const [key = ""] = keys;
-  const value = head.snapshot.get(key);
+  const value = planned?.(key) ?? head.snapshot.get(key);
   const parts = parseKey(key);
-  if (value === undefined || parts === undefined)
-    throw new TypeError(`what was put as "${key}" is not there`);
-  if (catalog.head.cursor.revision === head.cursor.revision)
+  if (value === undefined || parts === undefined) return undefined;
+  if (
+    planned === undefined &&
+    catalog.head.cursor.revision === head.cursor.revision
+  )
     return (await catalog.get(parts.kind, parts)).resource;
-  // Somebody has gone on already. Only the times are missing from this one.
+  // Planned only, or somebody has gone on already. Only the times are missing from this one.
   return decodeResource(value);
-}
-
-function digestOf(request: TransactRequest): string {
-  return createHash("sha256")
-    .update(toBinary(TransactRequestSchema, request))
-    .digest("hex");
 }

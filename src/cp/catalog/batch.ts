@@ -129,7 +129,9 @@ export class Batch {
     if (options.dryRun === true) {
       const { revision } = this.head.cursor;
       const next = plan.changes.length === 0 ? revision : revision + 1n;
-      return { ...result, revision: next, head: this.#base.head };
+      const planned = (key: string): Uint8Array | undefined =>
+        plan.layer.get(key);
+      return { ...result, revision: next, head: this.#base.head, planned };
     }
     const record =
       plan.changes.length === 0

@@ -10,6 +10,8 @@ export interface PutOperation {
   readonly idIfNew?: string;
   /** Where it stands, `kong.yml:3:5`: said in front of what is wrong with it. */
   readonly at?: string;
+  /** The paths of the fields to change of one that is there; none or "*": all. Default: all. */
+  readonly mask?: readonly string[];
   /** Whether it stands in a file: then nothing is made up that another run would make up differently. Default: false. */
   readonly fromFile?: boolean;
 }
@@ -80,6 +82,8 @@ export interface TransactResult {
   readonly warnings: readonly WarningInfo[];
   /** The keys of what was put, in the order of the operations. */
   readonly keys: readonly string[];
+  /** In a dry run: the values that were to be put, by key. */
+  readonly planned?: (key: string) => Uint8Array | undefined;
   /** The state after it; in a dry run, and for a repeated request, the head of now. */
   readonly head: Head;
 }

@@ -27,6 +27,7 @@ import { warningsOf } from "../../model/warnings.ts";
 import { withGeneratedSecrets } from "./generated-secrets.ts";
 import type { PutOperation, WarningInfo } from "./operation.ts";
 import { ownerOfName } from "./names.ts";
+import { unmasked } from "./unmasked.ts";
 import type { Refusals } from "./refusals.ts";
 import {
   decodeResource,
@@ -74,10 +75,14 @@ export class Put {
         refusals.add("invalid_argument", violation, at);
       return [];
     }
-    const { resource, key, violations } = this.#prepare(kind, operation);
+    const whole = unmasked(this.#context, kind, operation, (reference) =>
+      this.#resolve(reference),
+    );
+    if (whole === undefined) return [];
+    const { resource, key, violations } = this.#prepare(kind, whole);
     for (const violation of violations)
       refusals.add("invalid_argument", violation, at);
-    for (const field of redactedFields(operation.resource))
+    for (const field of redactedFields(whole.resource))
       refusals.add(
         "invalid_argument",
         {
@@ -98,7 +103,7 @@ export class Put {
       layer.set(key, value, factsOf(stored));
     if (violations.length > 0) return [key];
     this.#warn(resource, at);
-    return [key, ...this.#putSnis(resource, operation)];
+    return [key, ...this.#putSnis(resource, whole)];
   }
 
   /** Notes what is wrong with a resource that is stored as it is. */
