@@ -54,7 +54,28 @@ const COLUMNS: Readonly<Record<Kind, readonly Column[]>> = {
     consumer,
     id,
   ],
+  oauth2_credential: [
+    name,
+    field("CLIENT_ID", "client_id"),
+    field("TYPE", "client_type"),
+    consumer,
+    id,
+  ],
+  hmacauth_credential: [field("USERNAME", "username"), consumer, id],
   acl: [field("GROUP", "group"), consumer, id],
+  consumer_group: [name, tags, id],
+  consumer_group_consumer: [
+    consumer,
+    field("CONSUMER_GROUP", "consumer_group"),
+    id,
+  ],
+  vault: [
+    field("PREFIX", "prefix"),
+    name,
+    field("DESCRIPTION", "description"),
+    tags,
+    id,
+  ],
   certificate: [tags, id],
   sni: [name, field("CERTIFICATE", "certificate"), id],
   ca_certificate: [field("DIGEST", "cert_digest"), tags, id],
@@ -80,7 +101,7 @@ function serviceUrl(body: JsonObject): string {
 
 /** What the plugin is for: `route pay, consumer alice`, or everything. */
 function scope(body: JsonObject): string {
-  const parts = ["route", "service", "consumer"]
+  const parts = ["route", "service", "consumer", "consumer_group"]
     .filter((of) => body[of] !== undefined)
     .map((of) => `${of} ${cellText(body[of])}`);
   return parts.length === 0 ? "global" : parts.join(", ");

@@ -1,3 +1,4 @@
+import type { Plugin } from "../gen/holdfast/config/v1/plugin_pb.js";
 import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
 import { kindOfResource } from "./kinds.ts";
 import { knownPlugin } from "./plugins.ts";
@@ -21,8 +22,20 @@ export function featuresOf(resource: Resource): Feature[] {
     const { name } = resource.kind.value;
     const version = knownPlugin(name)?.version ?? 1;
     features.push({ name: `plugin/${name}`, version });
+    if (asksForGroups(resource.kind.value)) features.push(CONSUMER_GROUPS);
   }
   return features;
+}
+
+/** Also without a group: a build that knows none would take the plugin for one of everybody, or let everybody pass. */
+const CONSUMER_GROUPS: Feature = { name: "kind/consumer_group", version: 1 };
+
+function asksForGroups({ consumerGroup, config = {} }: Plugin): boolean {
+  return (
+    consumerGroup !== undefined ||
+    config["limit_by"] === "consumer-group" ||
+    config["include_consumer_groups"] === true
+  );
 }
 
 /** The features needed that are not offered, or only in a lower version. */

@@ -52,6 +52,7 @@ function deterministicKey(resource: Resource): string | undefined {
     case "route":
     case "upstream":
     case "sni":
+    case "consumerGroup":
       return nonEmpty(kind.value.name);
     case "consumer":
       // A custom_id alone: marked, because it may equal another consumer's username.
@@ -68,13 +69,29 @@ function deterministicKey(resource: Resource): string | undefined {
         kind.value.route?.id,
         kind.value.service?.id,
         kind.value.consumer?.id,
+        // Only where there is one: the others have had their ids for longer than there are groups.
+        ...(kind.value.consumerGroup === undefined
+          ? []
+          : [kind.value.consumerGroup.id]),
       );
     case "target":
       return cacheKey("targets", kind.value.upstream?.id, kind.value.target);
     case "acl":
       return cacheKey("acls", kind.value.consumer?.id, kind.value.group);
+    case "consumerGroupConsumer":
+      return cacheKey(
+        "consumer_group_consumers",
+        kind.value.consumerGroup?.id,
+        kind.value.consumer?.id,
+      );
     case "basicauthCredential":
       return cacheKey("basicauth_credentials", kind.value.username);
+    case "hmacauthCredential":
+      return cacheKey("hmacauth_credentials", kind.value.username);
+    case "oauth2Credential":
+      return nonEmpty(kind.value.clientId);
+    case "vault":
+      return cacheKey("vaults", kind.value.prefix);
     case "keyauthCredential":
     case "jwtSecret":
       return nonEmpty(kind.value.key);

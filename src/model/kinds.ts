@@ -7,6 +7,7 @@ import {
 
 /** What sort of resource something is: the name of its field in the `Resource` message. */
 export type Kind =
+  | "vault"
   | "ca_certificate"
   | "certificate"
   | "sni"
@@ -15,14 +16,19 @@ export type Kind =
   | "upstream"
   | "target"
   | "consumer"
+  | "consumer_group"
+  | "consumer_group_consumer"
   | "keyauth_credential"
   | "basicauth_credential"
   | "jwt_secret"
+  | "oauth2_credential"
+  | "hmacauth_credential"
   | "acl"
   | "plugin";
 
 /** All kinds; what is referred to comes before what refers to it. */
 export const KINDS: readonly Kind[] = [
+  "vault",
   "ca_certificate",
   "certificate",
   "sni",
@@ -31,9 +37,13 @@ export const KINDS: readonly Kind[] = [
   "upstream",
   "target",
   "consumer",
+  "consumer_group",
+  "consumer_group_consumer",
   "keyauth_credential",
   "basicauth_credential",
   "jwt_secret",
+  "oauth2_credential",
+  "hmacauth_credential",
   "acl",
   "plugin",
 ];

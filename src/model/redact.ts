@@ -13,11 +13,12 @@ import { knownPlugin } from "./plugins.ts";
 /** What stands for a secret. */
 export const REDACTED = "***";
 
-/** The kinds that may hold a secret; a plugin's is in its config. */
+/** The kinds that may hold a secret; a plugin's and a vault's are in their config. */
 const WITH_SECRETS: ReadonlySet<Kind> = new Set(
   KINDS.filter(
     (kind) =>
       kind === "plugin" ||
+      kind === "vault" ||
       schemaOf(kind).fields.some((field) => getOption(field, secret)),
   ),
 );
@@ -65,6 +66,12 @@ function withSecrets(resource: Resource, replace: Replace): Resource {
         ? inUnknown(config, "config", replace)
         : inKnown(schema, config, "config", replace);
   }
+  if (copy.kind.case === "vault" && copy.kind.value.config !== undefined)
+    copy.kind.value.config = inUnknown(
+      copy.kind.value.config,
+      "config",
+      replace,
+    );
   return copy;
 }
 
@@ -137,4 +144,4 @@ function isObject(value: JsonValue): value is JsonObject {
 }
 
 const SECRET_KEY =
-  /(^|_)(password|passphrase|secret|secrets|token|private_key|api_key|apikey|secret_key|access_key|credentials)$/i;
+  /(^|_)(password|passphrase|secret|secrets|token|private_key|api_key|apikey|secret_key|secret_id|access_key|credentials)$/i;

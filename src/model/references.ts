@@ -133,6 +133,10 @@ const CASCADES: Partial<Record<Kind, readonly Kind[]>> = {
     "keyauth_credential",
     "basicauth_credential",
     "jwt_secret",
+    "oauth2_credential",
+    "hmacauth_credential",
     "acl",
+    "consumer_group_consumer",
   ],
+  consumer_group: ["plugin", "consumer_group_consumer"],
 };

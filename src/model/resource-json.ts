@@ -58,6 +58,10 @@ function givenName(json: JsonValue, kind: Kind): string {
 const NAME_FIELDS: Partial<Record<Kind, readonly string[]>> = {
   consumer: ["username", "custom_id", "id"],
   basicauth_credential: ["username", "id"],
+  hmacauth_credential: ["username", "id"],
+  oauth2_credential: ["client_id", "name", "id"],
+  vault: ["prefix", "id"],
+  consumer_group_consumer: ["id"],
   acl: ["group", "id"],
   target: ["target", "id"],
   plugin: ["instance_name", "name", "id"],

@@ -15,6 +15,7 @@ import {
 import { fieldProblems } from "./rules/field-rules.ts";
 import { formProblems } from "./rules/form.ts";
 import { jwtSecretProblems } from "./rules/jwt-secret.ts";
+import { oauth2CredentialProblems } from "./rules/oauth2-credential.ts";
 import { pluginProblems } from "./rules/plugin.ts";
 import { routeProblems, serverNameProblems } from "./rules/route.ts";
 import { serviceProblems } from "./rules/service.ts";
@@ -95,6 +96,8 @@ function kindProblems({ kind }: Resource): Problem[] {
       return pluginProblems(kind.value);
     case "jwtSecret":
       return jwtSecretProblems(kind.value);
+    case "oauth2Credential":
+      return oauth2CredentialProblems(kind.value);
     case "certificate":
       return certificateProblems(kind.value);
     case "caCertificate":

@@ -22,6 +22,8 @@ export function uniqueKeys(resource: Resource): UniqueKey[] {
     case "route":
     case "upstream":
       return one(kind.case, "name", kind.value.name);
+    case "consumerGroup":
+      return one("consumer_group", "name", kind.value.name);
     case "sni":
       return one("sni", "name", kind.value.name.toLowerCase());
     case "consumer":
@@ -56,6 +58,17 @@ export function uniqueKeys(resource: Resource): UniqueKey[] {
         },
       ];
     }
+    case "consumerGroupConsumer": {
+      const consumer = kind.value.consumer?.id ?? "";
+      const group = kind.value.consumerGroup?.id ?? "";
+      return [
+        {
+          key: keyOf("consumer_group_consumer", "member", consumer, group),
+          fields: ["consumer", "consumer_group"],
+          describe: `the membership of consumer ${consumer} in consumer_group ${group}`,
+        },
+      ];
+    }
     case "keyauthCredential":
       return kind.value.key === ""
         ? []
@@ -70,6 +83,12 @@ export function uniqueKeys(resource: Resource): UniqueKey[] {
       return one("basicauth_credential", "username", kind.value.username);
     case "jwtSecret":
       return one("jwt_secret", "key", kind.value.key);
+    case "oauth2Credential":
+      return one("oauth2_credential", "client_id", kind.value.clientId);
+    case "hmacauthCredential":
+      return one("hmacauth_credential", "username", kind.value.username);
+    case "vault":
+      return one("vault", "prefix", kind.value.prefix);
     case "caCertificate":
       return one("ca_certificate", "cert_digest", kind.value.certDigest);
     case "certificate":
@@ -99,6 +118,7 @@ export function nameOf(resource: Resource): string {
     case "route":
     case "upstream":
     case "sni":
+    case "consumerGroup":
       return kind.value.name;
     case "consumer":
       return kind.value.username === ""
@@ -113,13 +133,19 @@ export function nameOf(resource: Resource): string {
     case "acl":
       return kind.value.group;
     case "basicauthCredential":
+    case "hmacauthCredential":
       return kind.value.username;
     case "jwtSecret":
       return kind.value.key;
+    case "oauth2Credential":
+      return kind.value.clientId;
+    case "vault":
+      return kind.value.prefix;
     case "caCertificate":
       return kind.value.certDigest;
     case "keyauthCredential":
     case "certificate":
+    case "consumerGroupConsumer":
       return kind.value.id;
     case undefined:
       return "";
@@ -134,6 +160,7 @@ export function lookupKey(kind: Kind, name: string): string[] {
     case "service":
     case "route":
     case "upstream":
+    case "consumer_group":
       return [keyOf(kind, "name", name)];
     case "sni":
       return [keyOf("sni", "name", name.toLowerCase())];
@@ -145,18 +172,24 @@ export function lookupKey(kind: Kind, name: string): string[] {
     case "plugin":
       return [
         keyOf("plugin", "instance_name", name),
-        keyOf("plugin", "scope", "", "", "", name),
+        keyOf("plugin", "scope", "", "", "", "", name),
       ];
     case "keyauth_credential":
       return [keyOf("keyauth_credential", "key", hashOf(name))];
     case "basicauth_credential":
-      return [keyOf("basicauth_credential", "username", name)];
+    case "hmacauth_credential":
+      return [keyOf(kind, "username", name)];
+    case "oauth2_credential":
+      return [keyOf("oauth2_credential", "client_id", name)];
+    case "vault":
+      return [keyOf("vault", "prefix", name)];
     case "jwt_secret":
       return [keyOf("jwt_secret", "key", name)];
     case "ca_certificate":
       return [keyOf("ca_certificate", "cert_digest", name.toLowerCase())];
     case "target":
     case "acl":
+    case "consumer_group_consumer":
     case "certificate":
       // Their names say too little alone.
       return [];
@@ -169,12 +202,18 @@ function pluginScope(plugin: Plugin): UniqueKey {
   const route = plugin.route?.id ?? "";
   const service = plugin.service?.id ?? "";
   const consumer = plugin.consumer?.id ?? "";
-  const scope = Object.entries({ route, service, consumer })
+  const group = plugin.consumerGroup?.id ?? "";
+  const scope = Object.entries({
+    route,
+    service,
+    consumer,
+    consumer_group: group,
+  })
     .filter(([, id]) => id !== "")
     .map(([kind, id]) => `${kind} ${id}`);
   return {
-    key: keyOf("plugin", "scope", route, service, consumer, plugin.name),
-    fields: ["name", "route", "service", "consumer"],
+    key: keyOf("plugin", "scope", route, service, consumer, group, plugin.name),
+    fields: ["name", "route", "service", "consumer", "consumer_group"],
     describe: `plugin ${show(plugin.name)} ${scope.length === 0 ? "for everything" : `of ${scope.join(", ")}`}`,
   };
 }

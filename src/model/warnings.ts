@@ -39,9 +39,28 @@ export function warningsOf(
         nowMs === undefined ? undefined : expiryNote(kind.value.cert, nowMs);
       return note === undefined ? [] : [{ field: "cert", message: note }];
     }
+    case "vault":
+      return [
+        {
+          field: "",
+          message:
+            "is stored, but Holdfast's data planes do not follow references to vaults: where a configuration has one, its text is all they see",
+        },
+      ];
+    case "oauth2Credential":
+      return [notUsed("oauth2")];
+    case "hmacauthCredential":
+      return [notUsed("hmac-auth")];
     default:
       return [];
   }
+}
+
+function notUsed(plugin: string): Note {
+  return {
+    field: "",
+    message: `is stored, but Holdfast's data planes do not have the plugin ${show(plugin)} that it is for: nobody can use it there`,
+  };
 }
 
 function isProxied(protocols: readonly string[]): boolean {

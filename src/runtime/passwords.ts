@@ -21,6 +21,13 @@ export function isStoredPassword(text: string): boolean {
   return parseStored(text) !== undefined;
 }
 
+/** Whether a text is a hash of a password in a form that others store: PBKDF2, Argon2, bcrypt. */
+export function isForeignHash(text: string): boolean {
+  return /^\$(?:pbkdf2-[a-z0-9]+|argon2(?:i|d|id)|2[abxy])\$[^\s]+\$?[A-Za-z0-9+/.=-]{16,}$/.test(
+    text,
+  );
+}
+
 /** The stored form of a clear password. */
 export async function hashPassword(
   clear: string,

@@ -78,6 +78,7 @@ const UPSTREAM = id(4);
 const CONSUMER = id(5);
 const CERTIFICATE = id(6);
 const AUTHORITY = id(7);
+const GROUP = id(8);
 
 const service = { id: SERVICE };
 const consumer = { id: CONSUMER };
@@ -106,6 +107,12 @@ const BASE: readonly Resource[] = stored([
   resource("route", { id: ROUTE, name: "yes", paths: ["/"], service }),
   resource("upstream", { id: UPSTREAM, name: "bank" }),
   resource("consumer", { id: CONSUMER, username: "012" }),
+  resource("consumerGroup", { id: GROUP, name: CONSUMER }),
+  resource("consumerGroupConsumer", {
+    id: id(9),
+    consumer,
+    consumerGroup: { id: GROUP },
+  }),
 ]);
 
 /**
@@ -197,6 +204,39 @@ export const arbitraryConfiguration: fc.Arbitrary<Resource[]> = fc
       fc
         .record({ group: text, tags })
         .map((value) => resource("acl", { ...value, consumer })),
+      fc
+        .record({ name: text, tags })
+        .map((value) => resource("consumerGroup", value)),
+      fc
+        .record({ username: text, secret: text, tags })
+        .map((value) => resource("hmacauthCredential", { ...value, consumer })),
+      fc
+        .record({
+          name: text,
+          clientId: text,
+          clientSecret: text,
+          clientType: fc.constantFrom("public", "confidential"),
+          tags,
+        })
+        .map((value) =>
+          resource("oauth2Credential", {
+            ...value,
+            redirectUris: ["https://a.example/back?x=1", "app://b"],
+            consumer,
+          }),
+        ),
+      fc
+        .record({ number: fc.nat(20), name: text, config, tags })
+        .map(({ number, ...value }) =>
+          resource("vault", { ...value, prefix: `my-vault-${number}` }),
+        ),
+      fc.record({ name: text, config }).map((value) =>
+        resource("plugin", {
+          ...value,
+          route: { id: ROUTE },
+          consumerGroup: { id: GROUP },
+        }),
+      ),
       fc.nat(20).map((number) =>
         resource("sni", {
           name: `s${number}.example`,

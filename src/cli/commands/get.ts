@@ -26,7 +26,7 @@ export const get = command({
   argsUsage: "KIND [ID|NAME]",
   argsCount: { min: 1, max: 2 },
   help: [
-    "Kinds are service, route, upstream, target, consumer, plugin, keyauth_credential, basicauth_credential, jwt_secret, acl, certificate, sni and ca_certificate; the plural is as good. A name is the key of the kind: a consumer's username, a target's host and port.",
+    "Kinds are service, route, upstream, target, consumer, plugin, keyauth_credential, basicauth_credential, jwt_secret, acl, oauth2_credential, hmacauth_credential, consumer_group, consumer_group_consumer, vault, certificate, sni and ca_certificate; the plural is as good. A name is the key of the kind: a consumer's username, a target's host and port.",
     "Secrets (API keys, passwords, private keys) are shown as *** unless --secrets is given.",
     'With -o json one resource is printed as it can be put again, and a list as {"resources": […]}.',
   ],

@@ -9,6 +9,7 @@ import { decodeResource, factsOf, type Facts } from "./resource.ts";
 
 /** The fields that `uniqueKeys` reads beside references. */
 const UNIQUE_FIELDS: Readonly<Record<Kind, readonly string[]>> = {
+  vault: ["prefix"],
   ca_certificate: ["cert_digest"],
   certificate: [],
   sni: ["name"],
@@ -17,9 +18,13 @@ const UNIQUE_FIELDS: Readonly<Record<Kind, readonly string[]>> = {
   upstream: ["name"],
   target: ["target"],
   consumer: ["username", "custom_id"],
+  consumer_group: ["name"],
+  consumer_group_consumer: [],
   keyauth_credential: ["key"],
   basicauth_credential: ["username"],
   jwt_secret: ["key"],
+  oauth2_credential: ["client_id"],
+  hmacauth_credential: ["username"],
   acl: ["group"],
   plugin: ["name", "instance_name"],
 };

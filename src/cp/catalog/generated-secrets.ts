@@ -1,3 +1,4 @@
+import type { Oauth2Credential } from "../../gen/holdfast/config/v1/consumer_pb.js";
 import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
 import { kindOfResource } from "../../model/kinds.ts";
 import type { Violation } from "../../model/violation.ts";
@@ -56,9 +57,73 @@ export function withGeneratedSecrets(
         },
       });
     }
+    case "hmacauthCredential": {
+      if (kind.value.secret !== "") break;
+      if (fromFile) return refused(resource, ["secret"]);
+      const secret =
+        was?.case === "hmacauthCredential" ? was.value.secret : newSecret();
+      return accepted(resource, {
+        case: kind.case,
+        value: { ...kind.value, secret },
+      });
+    }
+    case "oauth2Credential":
+      return withClientSecret(
+        resource,
+        kind.value,
+        was?.case === "oauth2Credential" ? was.value : undefined,
+        fromFile,
+        newSecret,
+      );
     default:
   }
   return { resource, violations: [] };
+}
+
+/** A secret that is stored hashed is never made up: nobody would come to know it. */
+function withClientSecret(
+  resource: Resource,
+  credential: Oauth2Credential,
+  before: Oauth2Credential | undefined,
+  fromFile: boolean,
+  newSecret: () => string,
+): WithSecrets {
+  const hashes = credential.hashSecret === true;
+  const needsSecret =
+    credential.clientSecret === "" && credential.clientType !== "public";
+  const missing = [
+    ...(credential.clientId === "" ? ["client_id"] : []),
+    ...(needsSecret ? ["client_secret"] : []),
+  ];
+  if (missing.length === 0) return { resource, violations: [] };
+  if (fromFile) return refused(resource, missing);
+  // What is there is only good for this one if it is stored in the same form.
+  const old =
+    (before?.hashSecret === true) === hashes
+      ? nonEmpty(before?.clientSecret)
+      : undefined;
+  const violations =
+    needsSecret && hashes && old === undefined
+      ? [
+          {
+            ...labelOf(resource),
+            field: "client_secret",
+            reason:
+              "must be given together with hash_secret: one that is made up could not be shown once it is hashed",
+          },
+        ]
+      : [];
+  const clientSecret =
+    needsSecret && violations.length === 0
+      ? (old ?? newSecret())
+      : credential.clientSecret;
+  const clientId =
+    nonEmpty(credential.clientId) ?? before?.clientId ?? newSecret();
+  const value = { ...credential, clientId, clientSecret };
+  return {
+    resource: { ...resource, kind: { case: "oauth2Credential", value } },
+    violations,
+  };
 }
 
 function accepted(resource: Resource, kind: Resource["kind"]): WithSecrets {

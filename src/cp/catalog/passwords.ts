@@ -1,8 +1,11 @@
-import { keyOf } from "../../model/kinds.ts";
+import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
+import { keyOf, kindOfResource } from "../../model/kinds.ts";
+import { idOf } from "../../model/messages.ts";
 import { REDACTED } from "../../model/redact.ts";
 import { uniqueKeys } from "../../model/unique.ts";
 import {
   hashPassword,
+  isForeignHash,
   isStoredPassword,
   verifyPassword,
 } from "../../runtime/passwords.ts";
@@ -49,15 +52,57 @@ export async function withHashedPasswords(
 
 function hasClearPassword(operation: Operation): boolean {
   if (operation.type !== "put") return false;
-  const { kind } = operation.resource;
-  if (kind.case !== "basicauthCredential") return false;
-  const { password } = kind.value;
+  const password = passwordOf(operation.resource);
   return (
+    password !== undefined &&
     password !== "" &&
     // What a secret is shown as: putting it is refused, as it stands.
     password !== REDACTED &&
     password.length <= MAX_CLEAR_LENGTH &&
-    !isStoredPassword(password)
+    !isHashed(operation.resource, password)
+  );
+}
+
+/** What of a resource is stored hashed; undefined when nothing is. */
+function passwordOf({ kind }: Resource): string | undefined {
+  switch (kind.case) {
+    case "basicauthCredential":
+      return kind.value.password;
+    case "oauth2Credential":
+      return kind.value.hashSecret === true
+        ? kind.value.clientSecret
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function withPassword(resource: Resource, password: string): Resource {
+  const { kind } = resource;
+  switch (kind.case) {
+    case "basicauthCredential":
+      return {
+        ...resource,
+        kind: { case: kind.case, value: { ...kind.value, password } },
+      };
+    case "oauth2Credential":
+      return {
+        ...resource,
+        kind: {
+          case: kind.case,
+          value: { ...kind.value, clientSecret: password },
+        },
+      };
+    default:
+      return resource;
+  }
+}
+
+/** A client's secret may be in the form that Kong stores it in: nobody here has to check one. */
+function isHashed({ kind }: Resource, password: string): boolean {
+  return (
+    isStoredPassword(password) ||
+    (kind.case === "oauth2Credential" && isForeignHash(password))
   );
 }
 
@@ -67,21 +112,14 @@ async function withHashedPassword(
   random: (bytes: number) => Uint8Array,
 ): Promise<PutOperation> {
   const { resource } = operation;
-  const { kind } = resource;
-  if (kind.case !== "basicauthCredential") return operation;
-  const clear = kind.value.password;
+  const clear = passwordOf(resource);
+  if (clear === undefined) return operation;
   const known = storedPassword(operation, view);
   const password =
     known !== undefined && (await verifyPassword(clear, known))
       ? known
       : await hashPassword(clear, random);
-  return {
-    ...operation,
-    resource: {
-      ...resource,
-      kind: { case: kind.case, value: { ...kind.value, password } },
-    },
-  };
+  return { ...operation, resource: withPassword(resource, password) };
 }
 
 /** The stored password of the credential that a Put would replace. */
@@ -89,15 +127,12 @@ function storedPassword(
   { resource }: PutOperation,
   view: View,
 ): string | undefined {
-  if (resource.kind.case !== "basicauthCredential") return undefined;
-  const { id } = resource.kind.value;
+  const kind = kindOfResource(resource);
+  if (kind === undefined) return undefined;
+  const id = idOf(resource);
   const [unique] = uniqueKeys(resource);
-  const key =
-    id !== ""
-      ? keyOf("basicauth_credential", id)
-      : unique && view.owner(unique.key);
+  const key = id !== "" ? keyOf(kind, id) : unique && view.owner(unique.key);
   const value = key === undefined ? undefined : view.get(key);
   if (value === undefined) return undefined;
-  const { kind } = decodeResource(value);
-  return kind.case === "basicauthCredential" ? kind.value.password : undefined;
+  return passwordOf(decodeResource(value));
 }

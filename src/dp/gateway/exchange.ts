@@ -98,6 +98,7 @@ const NOBODY: Consumers = {
   byLogin: () => undefined,
   byTokenKey: () => undefined,
   groupsOf: () => [],
+  consumerGroupsOf: () => [],
 };
 
 const NO_CAPTURES: PathCaptures = { groups: [], named: new Map() };

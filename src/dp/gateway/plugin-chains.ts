@@ -7,6 +7,7 @@ export interface PluginScope {
   readonly route?: string;
   readonly service?: string;
   readonly consumer?: string;
+  readonly consumerGroup?: string;
 }
 
 /** One enabled plugin of the configuration. */
@@ -37,6 +38,8 @@ export interface ChainSubject {
   readonly route: string;
   readonly service: string;
   readonly consumer: string;
+  /** The ids of the consumer's groups: the first ones come before the others. */
+  readonly groups: readonly string[];
 }
 
 /** A plugin that is not what it was; undefined where there was or is none. */
@@ -48,11 +51,12 @@ export interface PluginChange {
 type ByScope = SharedMap<readonly PluginInstance[]>;
 
 interface Scopes {
-  /** Without a route, service or consumer. */
+  /** Without a route, service, consumer or group. */
   global: readonly PluginInstance[];
   byRoute: ByScope;
   byService: ByScope;
   byConsumer: ByScope;
+  byGroup: ByScope;
 }
 
 /**
@@ -66,6 +70,7 @@ export class PluginChains {
     byRoute: SharedMap.empty(),
     byService: SharedMap.empty(),
     byConsumer: SharedMap.empty(),
+    byGroup: SharedMap.empty(),
   });
 
   readonly #scopes: Readonly<Scopes>;
@@ -113,8 +118,17 @@ export class PluginChains {
   chainOf(subject: ChainSubject): PluginChain {
     const base = this.#baseChain(subject);
     if (subject.consumer === "") return base;
-    const own = this.#scopes.byConsumer.get(subject.consumer);
-    return own === undefined ? base : mostSpecific([...base, ...own], subject);
+    const { byConsumer, byGroup } = this.#scopes;
+    const own = [
+      ...(byConsumer.get(subject.consumer) ?? []),
+      ...subject.groups.flatMap((group) => byGroup.get(group) ?? []),
+    ];
+    return own.length === 0 ? base : mostSpecific([...base, ...own], subject);
+  }
+
+  /** Whether the groups of a consumer make a difference. */
+  get hasGroups(): boolean {
+    return this.#scopes.byGroup.size > 0;
   }
 
   #baseChain(subject: ChainSubject): PluginChain {
@@ -148,7 +162,7 @@ type Plugins = readonly PluginInstance[];
 
 function change(
   scopes: Scopes,
-  { route, service, consumer }: PluginScope,
+  { route, service, consumer, consumerGroup }: PluginScope,
   edit: Edit,
   next: (plugins: Plugins) => Plugins,
 ): void {
@@ -160,6 +174,8 @@ function change(
   };
   if (consumer !== undefined)
     scopes.byConsumer = edited(scopes.byConsumer, consumer);
+  else if (consumerGroup !== undefined)
+    scopes.byGroup = edited(scopes.byGroup, consumerGroup);
   else if (route !== undefined) scopes.byRoute = edited(scopes.byRoute, route);
   else if (service !== undefined)
     scopes.byService = edited(scopes.byService, service);
@@ -193,19 +209,29 @@ function covers(scope: PluginScope, subject: ChainSubject): boolean {
   return (
     (scope.route === undefined || scope.route === subject.route) &&
     (scope.service === undefined || scope.service === subject.service) &&
-    (scope.consumer === undefined || scope.consumer === subject.consumer)
+    (scope.consumer === undefined || scope.consumer === subject.consumer) &&
+    (scope.consumerGroup === undefined ||
+      subject.groups.includes(scope.consumerGroup))
   );
 }
 
 /**
- * From the most specific down: route, service and consumer; route and consumer; service and consumer; route and service;
- * consumer; route; service; all.
+ * The more is given the more specific; of what has as much, first what has a consumer, then what has a consumer group, then
+ * what has a route, then what has a service.
  */
-function specificity({ route, service, consumer }: PluginScope): number {
-  const parts = [route, service, consumer].filter((part) => part !== undefined);
+function specificity({
+  route,
+  service,
+  consumer,
+  consumerGroup,
+}: PluginScope): number {
+  const parts = [route, service, consumer, consumerGroup].filter(
+    (part) => part !== undefined,
+  );
   return (
-    parts.length * 8 +
-    (consumer === undefined ? 0 : 4) +
+    parts.length * 16 +
+    (consumer === undefined ? 0 : 8) +
+    (consumerGroup === undefined ? 0 : 4) +
     (route === undefined ? 0 : 2) +
     (service === undefined ? 0 : 1)
   );

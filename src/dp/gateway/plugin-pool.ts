@@ -3,6 +3,7 @@ import type {
   Plugin,
   PluginEnvironment,
   PluginHandlers,
+  PluginPlace,
 } from "../plugins/plugin.ts";
 import type { PluginLease } from "./plugin-chains.ts";
 
@@ -36,7 +37,8 @@ export class PluginPool {
   }
 
   /**
-   * The handlers of an entry whose content has changed: the same ones if the plugin's configuration has not.
+   * The handlers of an entry whose content has changed: the same ones if the plugin's configuration and
+   * consumer group have not.
    *
    * @throws TypeError when the configuration is not the plugin's.
    */
@@ -44,14 +46,17 @@ export class PluginPool {
     key: string,
     plugin: Plugin,
     config: JsonObject,
+    place: PluginPlace,
   ): {
     readonly handlers: PluginHandlers;
     readonly lease: PluginLease | undefined;
   } {
-    const signature = `${plugin.name} ${JSON.stringify(config)}`;
+    const signature = [plugin.name, config, place.consumerGroup]
+      .map((part) => JSON.stringify(part))
+      .join(" ");
     const before = this.#serving.get(key);
     if (before?.signature === signature) return before;
-    const handlers = plugin.create(config, this.#environment, key);
+    const handlers = plugin.create(config, this.#environment, key, place);
     const pooled = new Pooled(signature, handlers);
     this.#prepared.set(key, pooled);
     return pooled;

@@ -66,7 +66,7 @@ export class PluginRun {
   /** For a request without a route: the plugins for all requests take part in what follows its answer. */
   unrouted(chains: PluginChains): void {
     this.#taking = [
-      ...chains.chainOf({ route: "", service: "", consumer: "" }),
+      ...chains.chainOf({ route: "", service: "", consumer: "", groups: [] }),
     ];
     for (const plugin of this.#taking) plugin.lease?.take();
   }
@@ -180,11 +180,16 @@ class Access {
   }
 
   #chainNow(): PluginChain {
-    const { route, service, consumer } = this.#exchange;
+    const { route, service, consumer, consumers } = this.#exchange;
+    const groups =
+      consumer === undefined || !this.#chains.hasGroups
+        ? []
+        : consumers.consumerGroupsOf(consumer.id).map(({ id }) => id);
     return this.#chains.chainOf({
       route: route.id,
       service: service?.id ?? "",
       consumer: consumer?.id ?? "",
+      groups,
     });
   }
 }

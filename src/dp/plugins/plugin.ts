@@ -17,6 +17,12 @@ export interface ConsumerIdentity {
   readonly customId: string;
 }
 
+/** A group of consumers that plugins can be for. */
+export interface ConsumerGroup {
+  readonly id: string;
+  readonly name: string;
+}
+
 /** Who a key belongs to. */
 export interface KeyOwner {
   readonly credentialId: string;
@@ -49,8 +55,10 @@ export interface Consumers {
   byLogin(username: string): PasswordOwner | undefined;
   /** The owner of the tokens that name this key. */
   byTokenKey(key: string): TokenOwner | undefined;
-  /** The groups that a consumer is in, sorted. */
+  /** The groups of the acl plugin that a consumer is in, sorted. */
   groupsOf(consumerId: string): readonly string[];
+  /** The consumer groups that a consumer is in, by name. The first one with a plugin of some name has that one run. */
+  consumerGroupsOf(consumerId: string): readonly ConsumerGroup[];
 }
 
 /** Headers that can be changed. Names are compared without regard to case and written as they were set. */
@@ -260,6 +268,12 @@ export interface ConfigProblem {
   readonly reason: string;
 }
 
+/** Which requests a configured plugin is for, as far as it makes a difference to the plugin itself. */
+export interface PluginPlace {
+  /** The id of the consumer group that it is for; undefined when it is for no group alone. */
+  readonly consumerGroup?: string | undefined;
+}
+
 /** A plugin that this data plane has. */
 export interface Plugin {
   readonly name: string;
@@ -272,8 +286,8 @@ export interface Plugin {
    */
   readonly problems?: (config: JsonObject) => readonly ConfigProblem[];
   /**
-   * Cheap, and begins nothing: a state that is prepared may never be served. Called again only when the configuration has
-   * changed, so what the handlers keep lasts from revision to revision.
+   * Cheap, and begins nothing: a state that is prepared may never be served. Called again only when the configuration or
+   * the place has changed, so what the handlers keep lasts from revision to revision.
    *
    * @param key Names this configured plugin, the same in every worker and every data plane.
    * @throws TypeError when the configuration is not the plugin's: the rules of the model let none such through.
@@ -282,6 +296,7 @@ export interface Plugin {
     config: JsonObject,
     environment: PluginEnvironment,
     key: string,
+    place: PluginPlace,
   ): PluginHandlers;
 }
 
@@ -295,6 +310,7 @@ export function definePlugin<Desc extends DescMessage>(definition: {
     config: MessageShape<Desc>,
     environment: PluginEnvironment,
     key: string,
+    place: PluginPlace,
   ) => PluginHandlers;
 }): Plugin {
   const { name, version, priority, schema, create } = definition;
@@ -302,7 +318,7 @@ export function definePlugin<Desc extends DescMessage>(definition: {
     name,
     version,
     priority,
-    create: (config, environment, key) =>
-      create(parseKnownConfig(schema, config), environment, key),
+    create: (config, environment, key, place) =>
+      create(parseKnownConfig(schema, config), environment, key, place),
   };
 }

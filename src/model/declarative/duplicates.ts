@@ -22,7 +22,7 @@ export function refuseDuplicates(
     for (const { key, what } of claims(entity)) {
       const earlier = claimed.get(key);
       if (earlier === undefined) claimed.set(key, entity);
-      else if (!refused.has(raw)) {
+      else if (!refused.has(raw) && !isSameMembership(entity, earlier)) {
         refused.add(raw);
         report.problems.push(duplicate(entity, earlier, what));
       }
@@ -61,9 +61,22 @@ function isWhole({ flawed }: RawEntity, { kind }: Resource): boolean {
       return kind.value.target !== "" && kind.value.upstream !== undefined;
     case "acl":
       return kind.value.group !== "" && kind.value.consumer !== undefined;
+    case "consumerGroupConsumer":
+      return (
+        kind.value.consumer !== undefined &&
+        kind.value.consumerGroup !== undefined
+      );
     default:
       return true;
   }
+}
+
+/** A membership may be written on both sides: as one of a consumer's groups, and as one of the group's consumers. */
+function isSameMembership(one: ResolvedEntity, other: ResolvedEntity): boolean {
+  return [one, other].every(
+    ({ raw }) =>
+      raw.kind === "consumer_group_consumer" && raw.entries.size === 0,
+  );
 }
 
 function duplicate(

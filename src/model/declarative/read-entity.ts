@@ -10,6 +10,8 @@ import {
   type Subject,
 } from "./report.ts";
 import { addSelectTags, withDeckSettings } from "./deck-entity.ts";
+import { readMembers } from "./read-members.ts";
+import { readTarget } from "./read-reference.ts";
 import { checkCredential, readPaths } from "./special-fields.ts";
 import {
   describeNode,
@@ -95,13 +97,16 @@ function readEntity(
   };
   collector.entities.push(entity);
   for (const { key, entry, child } of read.children)
-    readEntities(
-      child.kind,
-      entry.value,
-      inside(subject, key),
-      { entity, field: child.field },
-      collector,
-    );
+    if (child.type === "members")
+      readMembers(child, entry.value, inside(subject, key), entity, collector);
+    else
+      readEntities(
+        child.kind,
+        entry.value,
+        inside(subject, key),
+        { entity, field: child.field },
+        collector,
+      );
 }
 
 /** A certificate's SNIs may be written as bare names, as in Kong's Admin API. */
@@ -139,7 +144,7 @@ interface ReadKeys {
   readonly children: readonly {
     readonly key: string;
     readonly entry: MapEntry;
-    readonly child: EntityKey & { readonly type: "children" };
+    readonly child: EntityKey & { readonly type: "children" | "members" };
   }[];
 }
 
@@ -175,6 +180,7 @@ function readKeys(
         break;
       }
       case "children":
+      case "members":
         children.push({ key, entry, child: known });
         break;
       case "field": {
@@ -255,25 +261,4 @@ function readReference(
     ),
   );
   return undefined;
-}
-
-function readTarget(node: TreeNode): RawReference["target"] | undefined {
-  const text = textOf(node);
-  if (text !== undefined) return { by: "text", text };
-  if (node.type !== "map") return undefined;
-  for (const key of node.entries.keys())
-    if (key !== "id" && key !== "name") return undefined;
-  const id = textOf(node.entries.get("id")?.value);
-  if (id !== undefined)
-    return isUuid(id) ? { by: "id", id: id.toLowerCase() } : undefined;
-  const name = textOf(node.entries.get("name")?.value);
-  return name === undefined ? undefined : { by: "name", name };
-}
-
-function textOf(node: TreeNode | undefined): string | undefined {
-  return node?.type === "scalar" &&
-    typeof node.value === "string" &&
-    node.value !== ""
-    ? node.value
-    : undefined;
 }

@@ -97,7 +97,9 @@ function resolveEntity(
   const stored: Record<string, Reference> = {};
   const { parent } = raw;
   if (parent !== undefined) {
-    const localName = schemaOf(raw.kind).field[parent.field]?.localName ?? "";
+    const localName =
+      schemaOf(raw.kind).fields.find(({ name }) => name === parent.field)
+        ?.localName ?? "";
     said[localName] = referenceToParent(parent.entity, index);
     stored[localName] = byId(index.idOf(parent.entity));
   }

@@ -39,7 +39,9 @@ export function checkCredential(
   offset: number,
   { settings, report }: Collector,
 ): string[] {
-  const needed = CREDENTIAL_KEYS[kind] ?? [];
+  const needed = isPublicClient(kind, entries)
+    ? ["client_id"]
+    : (CREDENTIAL_KEYS[kind] ?? []);
   const missing = needed.filter((key) => {
     const value = entries.get(key)?.value;
     return value === undefined || isNull(value);
@@ -74,7 +76,22 @@ const CREDENTIAL_KEYS: Partial<Record<Kind, readonly string[]>> = {
   keyauth_credential: ["key"],
   basicauth_credential: ["username", "password"],
   jwt_secret: ["key"],
+  oauth2_credential: ["client_id", "client_secret"],
+  hmacauth_credential: ["username", "secret"],
 };
+
+/** One that has no secret. */
+function isPublicClient(
+  kind: Kind,
+  entries: ReadonlyMap<string, MapEntry>,
+): boolean {
+  const type = entries.get("client_type")?.value;
+  return (
+    kind === "oauth2_credential" &&
+    type?.type === "scalar" &&
+    type.value === "public"
+  );
+}
 
 /** Kong stores the SHA-1 of a password and its consumer's id. */
 function isKongHash(node: TreeNode): boolean {

@@ -23,12 +23,36 @@ export type EntityKey =
       readonly to: Kind;
     }
   /** A list of entities of another kind; `field` is their reference to this one. */
-  | { readonly type: "children"; readonly kind: Kind; readonly field: string };
+  | { readonly type: "children"; readonly kind: Kind; readonly field: string }
+  /** A list of names, each of which is an entity of `kind` that ties this one (`field`) to the one named (`other`). */
+  | {
+      readonly type: "members";
+      readonly kind: Kind;
+      readonly field: string;
+      readonly other: DescField;
+      readonly to: Kind;
+    };
 
 /** The keys of entities of a kind. */
 export function keysOf(kind: Kind): ReadonlyMap<string, EntityKey> {
   return KEYS.get(kind) ?? new Map<string, EntityKey>();
 }
+
+/** decK has memberships as lists of names on either side. */
+const MEMBERS = [
+  {
+    of: "consumer",
+    key: "groups",
+    field: "consumer",
+    other: "consumer_group",
+  },
+  {
+    of: "consumer_group",
+    key: "consumers",
+    field: "consumer_group",
+    other: "consumer",
+  },
+] as const;
 
 const KEYS = new Map<Kind, ReadonlyMap<string, EntityKey>>(
   KINDS.map((kind) => [kind, buildKeys(kind)]),
@@ -46,9 +70,18 @@ function buildKeys(kind: Kind): ReadonlyMap<string, EntityKey> {
         field: field.name,
       });
   }
+  for (const { of, key, field, other } of MEMBERS)
+    if (of === kind) keys.set(key, membersKey(field, other));
   for (const field of schemaOf(kind).fields)
     keys.set(field.name, keyOf(field, keys));
   return keys;
+}
+
+function membersKey(field: string, otherName: Kind): EntityKey {
+  const kind = "consumer_group_consumer";
+  const other = schemaOf(kind).fields.find(({ name }) => name === otherName);
+  if (other === undefined) throw new TypeError(`${kind} has no ${otherName}`);
+  return { type: "members", kind, field, other, to: otherName };
 }
 
 function keyOf(
@@ -76,6 +109,7 @@ function referredKind(field: DescField): Kind | undefined {
 
 /** What an entity is called by in messages, the best first. A key of key-auth is a secret. */
 export const NAME_KEYS: Readonly<Record<Kind, readonly string[]>> = {
+  vault: ["prefix", "id"],
   ca_certificate: ["id"],
   certificate: ["id"],
   sni: ["name"],
@@ -84,9 +118,13 @@ export const NAME_KEYS: Readonly<Record<Kind, readonly string[]>> = {
   upstream: ["name", "id"],
   target: ["target", "id"],
   consumer: ["username", "custom_id", "id"],
+  consumer_group: ["name", "id"],
+  consumer_group_consumer: ["id"],
   keyauth_credential: ["id"],
   basicauth_credential: ["username", "id"],
   jwt_secret: ["key", "id"],
+  oauth2_credential: ["client_id", "name", "id"],
+  hmacauth_credential: ["username", "id"],
   acl: ["group", "id"],
   plugin: ["instance_name", "name", "id"],
 };
@@ -94,16 +132,13 @@ export const NAME_KEYS: Readonly<Record<Kind, readonly string[]>> = {
 /** Lists of entities that Kong, its Enterprise edition or decK know and Holdfast does not have. */
 const UNSUPPORTED_KINDS: ReadonlySet<string> = new Set([
   "cloned_plugins",
-  "consumer_group_consumers",
   "consumer_group_plugins",
-  "consumer_groups",
   "custom_entities",
   "custom_plugins",
   "degraphql_routes",
   "event_hooks",
   "filter_chains",
   "graphql_ratelimiting_cost_decorations",
-  "hmacauth_credentials",
   "jwt_signer_jwks",
   "key_sets",
   "keyring_keys",
@@ -112,7 +147,6 @@ const UNSUPPORTED_KINDS: ReadonlySet<string> = new Set([
   "licenses",
   "mtls_auth_credentials",
   "oauth2_authorization_codes",
-  "oauth2_credentials",
   "oauth2_tokens",
   "partials",
   "plugins_partials",
@@ -123,19 +157,11 @@ const UNSUPPORTED_KINDS: ReadonlySet<string> = new Set([
   "service_packages",
   "sessions",
   "tags",
-  "vaults",
   "workspaces",
 ]);
 
 const UNSUPPORTED_FIELDS: Partial<Record<Kind, ReadonlySet<string>>> = {
-  consumer: new Set(["groups"]),
-  plugin: new Set([
-    "condition",
-    "consumer_group",
-    "ordering",
-    "partials",
-    "run_on",
-  ]),
+  plugin: new Set(["condition", "ordering", "partials", "run_on"]),
   service: new Set(["tls_sans"]),
   target: new Set(["failover"]),
   upstream: new Set(["sticky_sessions_cookie", "sticky_sessions_cookie_path"]),

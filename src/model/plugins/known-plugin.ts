@@ -8,7 +8,7 @@ export interface KnownPlugin {
   readonly version: number;
   /** Its configuration's message. */
   readonly schema: DescMessage;
-  /** Whether it may be limited to a consumer: not when it is what finds the consumer, or runs before that. */
+  /** Whether it may be limited to a consumer or a consumer group: not when it is what finds the consumer, or runs before that. */
   readonly perConsumer: boolean;
   /** Moves what was given by older names to the newer ones, in place, before defaults are filled. */
   readonly normalise?: (message: MessageShape<DescMessage>) => void;

@@ -16,5 +16,13 @@ export function pluginProblems(plugin: Plugin): Problem[] {
           },
         ]
       : []),
+    ...(known?.perConsumer === false && plugin.consumerGroup !== undefined
+      ? [
+          {
+            field: "consumer_group",
+            reason: `the plugin ${show(plugin.name)} cannot be limited to a consumer group`,
+          },
+        ]
+      : []),
   ];
 }

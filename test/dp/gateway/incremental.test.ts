@@ -24,6 +24,7 @@ const CONSUMER = 4;
 const PLUGIN = 5;
 const CERTIFICATE = 6;
 const AUTHORITY = 7;
+const GROUP = 11;
 
 const own = (kind: number, n: number) => ({ id: id(kind * 100 + n) });
 const maybe = fc.option(number, { nil: undefined });
@@ -121,6 +122,30 @@ const others: fc.Arbitrary<Resource> = fc.oneof(
       }),
     ),
   fc
+    .record({ n: number, name: fc.constantFrom("a", "b") })
+    .map(({ n, name }) =>
+      resource("consumerGroup", { ...own(GROUP, n), name: `${name}${n}` }),
+    ),
+  fc
+    .record({ n: number, consumer: number, group: number })
+    .map(({ n, consumer, group }) =>
+      resource("consumerGroupConsumer", {
+        ...own(12, n),
+        consumer: ref(CONSUMER, consumer),
+        consumerGroup: ref(GROUP, group),
+      }),
+    ),
+  fc
+    .record({ n: number, group: number, service: maybe })
+    .map(({ n, group, service }) =>
+      resource("plugin", {
+        ...own(PLUGIN, n),
+        name: "correlation-id",
+        consumerGroup: ref(GROUP, group),
+        ...(service === undefined ? {} : { service: ref(SERVICE, service) }),
+      }),
+    ),
+  fc
     .record({
       n: number,
       name: fc.constantFrom("cors", "correlation-id", "not-there"),
@@ -172,6 +197,7 @@ const BASE: readonly Resource[] = [1, 2, 3, 4].flatMap((n) => [
   resource("service", { ...own(SERVICE, n), host: "plain.example" }),
   resource("upstream", { ...own(UPSTREAM, n), name: `u${n + 1}` }),
   resource("consumer", { ...own(CONSUMER, n), username: `ann${n}` }),
+  resource("consumerGroup", { ...own(GROUP, n), name: `a${n}` }),
   resource("route", { ...own(ROUTE, n), paths: ["/"] }),
 ]);
 
@@ -228,14 +254,17 @@ function answersOf(runtime: Runtime): unknown {
     }),
     chains: ids(ROUTE).flatMap((route) =>
       ids(SERVICE).flatMap((service) =>
-        ids(CONSUMER).map((consumer) =>
-          chains.chainOf({ route, service, consumer }).map(({ key }) => key),
-        ),
+        ids(CONSUMER).map((consumer) => {
+          const groups = consumers.consumerGroupsOf(consumer).map((g) => g.id);
+          const subject = { route, service, consumer, groups };
+          return chains.chainOf(subject).map(({ key }) => key);
+        }),
       ),
     ),
     consumers: ids(CONSUMER).map((one) => [
       consumers.byId(one),
       consumers.groupsOf(one),
+      consumers.consumerGroupsOf(one),
     ]),
     keys: ["k1", "k2"].map((key) => consumers.byKey(key)),
     names: numbers.map((n) => consumers.byUsername(`ann${n}`)),

@@ -184,12 +184,14 @@ describe("groups that another plugin found out", () => {
         byLogin: () => undefined,
         byTokenKey: () => undefined,
         groupsOf: () => who.own ?? [],
+        consumerGroupsOf: () => [],
       },
     } as Partial<Exchange> as Exchange;
     const handlers = acl.create(
       config as Record<string, never>,
       {} as PluginEnvironment,
       "plugin/1",
+      {},
     );
     const answer = handlers.access?.(exchange);
     return {

@@ -47,11 +47,9 @@ describe("the top of a file", () => {
   test("what is known elsewhere is refused as such, unless it is empty", () => {
     expect(
       problemsOf(
-        "consumer_groups: [{name: g}]\n_konnect: {control_plane_name: x}\nvaults: []\n_plugin_configs: {}\nkeys: ~",
+        "keys: [{name: g}]\n_konnect: {control_plane_name: x}\npartials: []\n_plugin_configs: {}\nkey_sets: ~",
       ),
-    ).toEqual([
-      "1:1: consumer_groups: this kind of entity is not supported yet",
-    ]);
+    ).toEqual(["1:1: keys: this kind of entity is not supported yet"]);
   });
 
   test("the cluster's id in an export of Kong is ignored with a warning, other parameters are not", () => {
@@ -418,7 +416,7 @@ describe("identity", () => {
     [
       "a plugin's scope",
       "plugins: [{name: a}, {name: a}]",
-      "its combination of name, route, service, consumer",
+      "its combination of name, route, service, consumer, consumer_group",
     ],
     [
       "a target of one upstream",
@@ -457,7 +455,7 @@ upstreams:
         "services: [{name: s, host: h, plugins: [{name: a}]}]\nplugins: [{name: a, service: s}]",
       ),
     ).toEqual([
-      '2:11: plugin "a": is declared twice: its combination of name, route, service, consumer is taken by that at f.yml:1:41 (services[0].plugins[0])',
+      '2:11: plugin "a": is declared twice: its combination of name, route, service, consumer, consumer_group is taken by that at f.yml:1:41 (services[0].plugins[0])',
     ]);
   });
 

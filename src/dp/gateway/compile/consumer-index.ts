@@ -1,4 +1,5 @@
 import type {
+  ConsumerGroup,
   ConsumerIdentity,
   Consumers,
   KeyOwner,
@@ -42,5 +43,14 @@ export class ConsumerIndex implements Consumers {
 
   groupsOf(consumerId: string): readonly string[] {
     return allByName(this.#links, "acl", "groups of", consumerId).sort();
+  }
+
+  consumerGroupsOf(consumerId: string): readonly ConsumerGroup[] {
+    return allByName(
+      this.#links,
+      "consumer_group_consumer",
+      "consumer groups of",
+      consumerId,
+    ).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   }
 }

@@ -13,7 +13,11 @@ import { kindOfResource, parseKey } from "../../../model/kinds.ts";
 import { join } from "../../../model/problem.ts";
 import { checkResource } from "../../../model/rules.ts";
 import { parseTarget } from "../../../model/targets.ts";
-import type { ConsumerIdentity, Plugin } from "../../plugins/plugin.ts";
+import type {
+  ConsumerGroup,
+  ConsumerIdentity,
+  Plugin,
+} from "../../plugins/plugin.ts";
 import type { PluginInstance } from "../plugin-chains.ts";
 import type { PluginPool } from "../plugin-pool.ts";
 import {
@@ -42,6 +46,12 @@ export type Draft =
       readonly weight: number;
     }
   | { readonly kind: "consumer"; readonly consumer: ConsumerIdentity }
+  | { readonly kind: "consumer_group"; readonly group: ConsumerGroup }
+  | {
+      readonly kind: "consumer_group_consumer";
+      readonly consumer: string;
+      readonly group: string;
+    }
   | {
       readonly kind: "keyauth_credential";
       readonly id: string;
@@ -200,6 +210,18 @@ function draftOfResource(
       const { id, username, customId } = kind.value;
       return { kind: "consumer", consumer: { id, username, customId } };
     }
+    case "consumerGroup": {
+      const { id, name } = kind.value;
+      return { kind: "consumer_group", group: { id, name } };
+    }
+    case "consumerGroupConsumer": {
+      const { consumer, consumerGroup } = kind.value;
+      return {
+        kind: "consumer_group_consumer",
+        consumer: consumer?.id ?? "",
+        group: consumerGroup?.id ?? "",
+      };
+    }
     case "keyauthCredential": {
       const { id, consumer, key: secret } = kind.value;
       return {
@@ -279,11 +301,12 @@ function pluginDraft(
   missing: readonly Feature[],
   { plugins, instances }: DraftContext,
 ): Draft | readonly EntryProblem[] {
-  const { name, route, service, consumer } = plugin;
+  const { name, route, service, consumer, consumerGroup } = plugin;
   const scope = {
     ...(route === undefined ? {} : { route: route.id }),
     ...(service === undefined ? {} : { service: service.id }),
     ...(consumer === undefined ? {} : { consumer: consumer.id }),
+    ...(consumerGroup === undefined ? {} : { consumerGroup: consumerGroup.id }),
   };
   const none: Draft = { kind: "plugin", instance: undefined, scope, missing };
   // As in Kong, a plugin for http or https is for both; one for streams only is not for requests.
@@ -306,7 +329,7 @@ function pluginDraft(
       reason,
       class: "INVALID",
     }));
-  const { handlers, lease } = instances.make(key, own, config);
+  const { handlers, lease } = instances.make(key, own, config, scope);
   return {
     ...none,
     instance: { key, name, priority: own.priority, scope, handlers, lease },

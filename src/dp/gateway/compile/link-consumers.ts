@@ -9,6 +9,22 @@ export const consumerLinker: Linker<"consumer"> = {
   link: ({ consumer }) => consumer,
 };
 
+/** Consumer groups are what they are. */
+export const consumerGroupLinker: Linker<"consumer_group"> = {
+  link: ({ group }) => group,
+};
+
+/** Consumer groups are found by their members. */
+export const membershipLinker: Linker<"consumer_group_consumer"> = {
+  names: ({ consumer }) => [{ sort: "consumer groups of", name: consumer }],
+  link({ consumer, group: id }, at) {
+    const group = at.find.value("consumer_group", id);
+    if (group === undefined)
+      at.dangling("consumer_group", "consumer_group", id);
+    return consumerOf(consumer, at) && group;
+  },
+};
+
 /** API keys. */
 export const keyLinker: Linker<"keyauth_credential"> = {
   names: ({ key }) => [onlyOne("api key", key, "key")],

@@ -4,8 +4,12 @@ import type { Linker } from "./linker.ts";
 /** Plugins only have to have what they are scoped to. */
 export const pluginLinker: Linker<"plugin"> = {
   link({ instance, scope, missing }, at) {
-    for (const kind of ["route", "service", "consumer"] as const) {
-      const id = scope[kind];
+    for (const [kind, id] of [
+      ["route", scope.route],
+      ["service", scope.service],
+      ["consumer", scope.consumer],
+      ["consumer_group", scope.consumerGroup],
+    ] as const) {
       if (id !== undefined && !at.find.exists(kind, id))
         at.dangling(kind, kind, id);
     }
@@ -30,11 +34,15 @@ function scopeText({
   route,
   service,
   consumer,
+  consumerGroup,
 }: PluginInstance["scope"]): string {
   const parts = [
     ...(route === undefined ? [] : [`of route ${route}`]),
     ...(service === undefined ? [] : [`to service ${service}`]),
     ...(consumer === undefined ? [] : [`from consumer ${consumer}`]),
+    ...(consumerGroup === undefined
+      ? []
+      : [`from consumers in group ${consumerGroup}`]),
   ];
   return parts.length === 0 ? "all requests" : `requests ${parts.join(" ")}`;
 }

@@ -4,10 +4,12 @@ import {
   serverNameLinker,
 } from "./link-certificates.ts";
 import {
+  consumerGroupLinker,
   consumerLinker,
   groupLinker,
   keyLinker,
   loginLinker,
+  membershipLinker,
   tokenKeyLinker,
 } from "./link-consumers.ts";
 import { pluginLinker } from "./link-plugin.ts";
@@ -30,6 +32,8 @@ export const LINKERS: { readonly [K in LinkedKind]: Linker<K> } = {
   certificate: certificateLinker,
   sni: serverNameLinker,
   consumer: consumerLinker,
+  consumer_group: consumerGroupLinker,
+  consumer_group_consumer: membershipLinker,
   keyauth_credential: keyLinker,
   basicauth_credential: loginLinker,
   jwt_secret: tokenKeyLinker,
@@ -47,6 +51,8 @@ export const LINK_ORDER: readonly LinkedKind[] = [
   "certificate",
   "sni",
   "consumer",
+  "consumer_group",
+  "consumer_group_consumer",
   "keyauth_credential",
   "basicauth_credential",
   "jwt_secret",

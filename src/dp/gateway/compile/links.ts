@@ -1,4 +1,5 @@
 import type {
+  ConsumerGroup,
   ConsumerIdentity,
   KeyOwner,
   PasswordOwner,
@@ -20,6 +21,9 @@ export interface LinkedOf {
   readonly certificate: TlsSettings["identities"];
   readonly sni: TlsSettings["identities"];
   readonly consumer: ConsumerIdentity;
+  readonly consumer_group: ConsumerGroup;
+  /** The group. */
+  readonly consumer_group_consumer: ConsumerGroup;
   readonly keyauth_credential: KeyOwner;
   readonly basicauth_credential: PasswordOwner;
   readonly jwt_secret: TokenOwner;
@@ -86,6 +90,8 @@ export type NameSort =
   | "token key"
   /** Of a consumer, by its id. */
   | "groups of"
+  /** Of a consumer, by its id. */
+  | "consumer groups of"
   | "server name"
   | "upstream name"
   /** Targets, by the id of their upstream. */

@@ -192,6 +192,7 @@ function pluginsOf(
       route: route?.id ?? "",
       service: service?.id ?? "",
       consumer: "",
+      groups: [],
     })
     .map((plugin) => ({
       name: plugin.name,
@@ -209,6 +210,7 @@ function scopeOf({ scope }: PluginInstance): string {
     ...(scope.route === undefined ? [] : ["route"]),
     ...(scope.service === undefined ? [] : ["service"]),
     ...(scope.consumer === undefined ? [] : ["consumer"]),
+    ...(scope.consumerGroup === undefined ? [] : ["consumer group"]),
   ];
   return parts.length === 0 ? "global" : parts.join(" and ");
 }

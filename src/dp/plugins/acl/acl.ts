@@ -5,6 +5,7 @@ import {
 import {
   definePlugin,
   type Answer,
+  type Consumers,
   type Exchange,
   type PluginHandlers,
 } from "../plugin.ts";
@@ -62,7 +63,7 @@ interface Membership {
 
 /** The groups that count; undefined when nobody knows who this is. */
 function membershipOf(
-  { alwaysUseAuthenticatedGroups }: AclConfig,
+  { alwaysUseAuthenticatedGroups, includeConsumerGroups }: AclConfig,
   exchange: Exchange,
 ): Membership | undefined {
   const { consumer, consumers, credentialId, context } = exchange;
@@ -75,5 +76,19 @@ function membershipOf(
   const overrides = credentialId === undefined || alwaysUseAuthenticatedGroups;
   return overrides && authenticated !== undefined
     ? authenticated
-    : { header: CONSUMER_GROUPS, groups: consumers.groupsOf(consumer.id) };
+    : {
+        header: CONSUMER_GROUPS,
+        groups: groupsOf(consumer.id, consumers, includeConsumerGroups),
+      };
+}
+
+function groupsOf(
+  consumer: string,
+  consumers: Consumers,
+  includeConsumerGroups: boolean,
+): readonly string[] {
+  const groups = consumers.groupsOf(consumer);
+  if (!includeConsumerGroups) return groups;
+  const others = consumers.consumerGroupsOf(consumer).map(({ name }) => name);
+  return [...new Set([...groups, ...others])].sort();
 }

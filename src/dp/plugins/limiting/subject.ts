@@ -7,6 +7,8 @@ export interface LimitBy {
   /** In lower case. */
   readonly headerName?: string;
   readonly path?: string;
+  /** The group that the plugin is for: its consumers are counted together whatever other groups they are in. */
+  readonly consumerGroup?: string | undefined;
 }
 
 /** Longer ones are hashed: who may send any header may not fill the memory with it. */
@@ -23,7 +25,7 @@ export function subjectOf(by: LimitBy, exchange: Exchange): string {
 }
 
 function wantedSubject(
-  { limitBy, headerName = "", path }: LimitBy,
+  { limitBy, headerName = "", path, consumerGroup }: LimitBy,
   exchange: Exchange,
 ): string | undefined {
   switch (limitBy) {
@@ -35,6 +37,12 @@ function wantedSubject(
       return exchange.service?.id;
     case "header":
       return exchange.request.header(headerName)[0];
+    case "consumer-group": {
+      const { consumer, consumers } = exchange;
+      if (consumer === undefined || consumerGroup !== undefined)
+        return consumerGroup;
+      return consumers.consumerGroupsOf(consumer.id)[0]?.id;
+    }
     case "path":
       return exchange.request.rawPath === path ? path : undefined;
     default:

@@ -13,6 +13,7 @@ import {
   type Exchange,
   type PluginEnvironment,
   type PluginHandlers,
+  type PluginPlace,
 } from "../plugin.ts";
 import { rateHeaders, type RateHeaders } from "./rate-headers.ts";
 
@@ -32,10 +33,12 @@ function create(
   config: RateLimitingConfig,
   environment: PluginEnvironment,
   key: string,
+  { consumerGroup }: PluginPlace,
 ): PluginHandlers {
   const { clock } = environment;
   const limits = limitsOf(config);
-  const by = { ...config, headerName: config.headerName.toLowerCase() };
+  const headerName = config.headerName.toLowerCase();
+  const by = { ...config, headerName, consumerGroup };
   const { store, onFailure, close } = usageOf(config, environment);
 
   const access = async (exchange: Exchange): Promise<Answer | undefined> => {

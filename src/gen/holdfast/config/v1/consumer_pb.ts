@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/config/v1/consumer.proto.
  */
 export const file_holdfast_config_v1_consumer: GenFile = /*@__PURE__*/
-  fileDesc("CiFob2xkZmFzdC9jb25maWcvdjEvY29uc3VtZXIucHJvdG8SEmhvbGRmYXN0LmNvbmZpZy52MSLmAgoIQ29uc3VtZXISFwoCaWQYASABKAlCC7pICNgBAXIDsAEBEhoKCHVzZXJuYW1lGAIgASgJQgi6SAVyAxiABBIbCgljdXN0b21faWQYAyABKAlCCLpIBXIDGIAEEiQKBHRhZ3MYBCADKAlCFrpIE5IBEBgBIgxyCjIIXlteLC9dKyQSHQoKY3JlYXRlZF9hdBgFIAEoAUIE4PMYAUgAiAEBEh0KCnVwZGF0ZWRfYXQYBiABKAFCBODzGAFIAYgBATqFAbpIgQEafwoeY29uc3VtZXIudXNlcm5hbWVfb3JfY3VzdG9tX2lkEjBhdCBsZWFzdCBvbmUgb2YgdXNlcm5hbWUgYW5kIGN1c3RvbV9pZCBpcyBuZWVkZWQaK3RoaXMudXNlcm5hbWUgIT0gJycgfHwgdGhpcy5jdXN0b21faWQgIT0gJydCDQoLX2NyZWF0ZWRfYXRCDQoLX3VwZGF0ZWRfYXQiuQIKEUtleWF1dGhDcmVkZW50aWFsEhcKAmlkGAEgASgJQgu6SAjYAQFyA7ABARJDCghjb25zdW1lchgCIAEoCzIdLmhvbGRmYXN0LmNvbmZpZy52MS5SZWZlcmVuY2VCErpIA8gBAerzGAhjb25zdW1lchIcCgNrZXkYAyABKAlCD7pICMgBAXIDGIAg0PMYARIkCgR0YWdzGAQgAygJQha6SBOSARAYASIMcgoyCF5bXiwvXSskEh4KA3R0bBgFIAEoBUIMukgJGgcYgMLXLygBSACIAQESHQoKY3JlYXRlZF9hdBgGIAEoAUIE4PMYAUgBiAEBEh0KCnVwZGF0ZWRfYXQYByABKAFCBODzGAFIAogBAUIGCgRfdHRsQg0KC19jcmVhdGVkX2F0Qg0KC191cGRhdGVkX2F0IrcCChNCYXNpY2F1dGhDcmVkZW50aWFsEhcKAmlkGAEgASgJQgu6SAjYAQFyA7ABARJDCghjb25zdW1lchgCIAEoCzIdLmhvbGRmYXN0LmNvbmZpZy52MS5SZWZlcmVuY2VCErpIA8gBAerzGAhjb25zdW1lchIdCgh1c2VybmFtZRgDIAEoCUILukgIyAEBcgMYgAQSIQoIcGFzc3dvcmQYBCABKAlCD7pICMgBAXIDGIAg0PMYARIkCgR0YWdzGAUgAygJQha6SBOSARAYASIMcgoyCF5bXiwvXSskEh0KCmNyZWF0ZWRfYXQYBiABKAFCBODzGAFIAIgBARIdCgp1cGRhdGVkX2F0GAcgASgBQgTg8xgBSAGIAQFCDQoLX2NyZWF0ZWRfYXRCDQoLX3VwZGF0ZWRfYXQi2wMKCUp3dFNlY3JldBIXCgJpZBgBIAEoCUILukgI2AEBcgOwAQESQwoIY29uc3VtZXIYAiABKAsyHS5ob2xkZmFzdC5jb25maWcudjEuUmVmZXJlbmNlQhK6SAPIAQHq8xgIY29uc3VtZXISGAoDa2V5GAMgASgJQgu6SAjIAQFyAxiAIBIdCgZzZWNyZXQYBCABKAlCDbpIBnIEGICABNDzGAESgwEKCWFsZ29yaXRobRgFIAEoCUJrukhdcltSBUhTMjU2UgVIUzM4NFIFSFM1MTJSBVJTMjU2UgVSUzM4NFIFUlM1MTJSBUVTMjU2UgVFUzM4NFIFRVM1MTJSBVBTMjU2UgVQUzM4NFIFUFM1MTJSBUVkRFNByvMYByJIUzI1NiJIAIgBARIhCg5yc2FfcHVibGljX2tleRgGIAEoCUIJukgGcgQYgIAEEiQKBHRhZ3MYByADKAlCFrpIE5IBEBgBIgxyCjIIXlteLC9dKyQSHQoKY3JlYXRlZF9hdBgIIAEoAUIE4PMYAUgBiAEBEh0KCnVwZGF0ZWRfYXQYCSABKAFCBODzGAFIAogBAUIMCgpfYWxnb3JpdGhtQg0KC19jcmVhdGVkX2F0Qg0KC191cGRhdGVkX2F0IoECCgNBY2wSFwoCaWQYASABKAlCC7pICNgBAXIDsAEBEkMKCGNvbnN1bWVyGAIgASgLMh0uaG9sZGZhc3QuY29uZmlnLnYxLlJlZmVyZW5jZUISukgDyAEB6vMYCGNvbnN1bWVyEhoKBWdyb3VwGAMgASgJQgu6SAjIAQFyAxiABBIkCgR0YWdzGAQgAygJQha6SBOSARAYASIMcgoyCF5bXiwvXSskEh0KCmNyZWF0ZWRfYXQYBSABKAFCBODzGAFIAIgBARIdCgp1cGRhdGVkX2F0GAYgASgBQgTg8xgBSAGIAQFCDQoLX2NyZWF0ZWRfYXRCDQoLX3VwZGF0ZWRfYXRiBnByb3RvMw", [file_buf_validate_validate, file_holdfast_config_v1_options, file_holdfast_config_v1_reference]);
+  fileDesc("CiFob2xkZmFzdC9jb25maWcvdjEvY29uc3VtZXIucHJvdG8SEmhvbGRmYXN0LmNvbmZpZy52MSLmAgoIQ29uc3VtZXISFwoCaWQYASABKAlCC7pICNgBAXIDsAEBEhoKCHVzZXJuYW1lGAIgASgJQgi6SAVyAxiABBIbCgljdXN0b21faWQYAyABKAlCCLpIBXIDGIAEEiQKBHRhZ3MYBCADKAlCFrpIE5IBEBgBIgxyCjIIXlteLC9dKyQSHQoKY3JlYXRlZF9hdBgFIAEoAUIE4PMYAUgAiAEBEh0KCnVwZGF0ZWRfYXQYBiABKAFCBODzGAFIAYgBATqFAbpIgQEafwoeY29uc3VtZXIudXNlcm5hbWVfb3JfY3VzdG9tX2lkEjBhdCBsZWFzdCBvbmUgb2YgdXNlcm5hbWUgYW5kIGN1c3RvbV9pZCBpcyBuZWVkZWQaK3RoaXMudXNlcm5hbWUgIT0gJycgfHwgdGhpcy5jdXN0b21faWQgIT0gJydCDQoLX2NyZWF0ZWRfYXRCDQoLX3VwZGF0ZWRfYXQiuQIKEUtleWF1dGhDcmVkZW50aWFsEhcKAmlkGAEgASgJQgu6SAjYAQFyA7ABARJDCghjb25zdW1lchgCIAEoCzIdLmhvbGRmYXN0LmNvbmZpZy52MS5SZWZlcmVuY2VCErpIA8gBAerzGAhjb25zdW1lchIcCgNrZXkYAyABKAlCD7pICMgBAXIDGIAg0PMYARIkCgR0YWdzGAQgAygJQha6SBOSARAYASIMcgoyCF5bXiwvXSskEh4KA3R0bBgFIAEoBUIMukgJGgcYgMLXLygBSACIAQESHQoKY3JlYXRlZF9hdBgGIAEoAUIE4PMYAUgBiAEBEh0KCnVwZGF0ZWRfYXQYByABKAFCBODzGAFIAogBAUIGCgRfdHRsQg0KC19jcmVhdGVkX2F0Qg0KC191cGRhdGVkX2F0IrcCChNCYXNpY2F1dGhDcmVkZW50aWFsEhcKAmlkGAEgASgJQgu6SAjYAQFyA7ABARJDCghjb25zdW1lchgCIAEoCzIdLmhvbGRmYXN0LmNvbmZpZy52MS5SZWZlcmVuY2VCErpIA8gBAerzGAhjb25zdW1lchIdCgh1c2VybmFtZRgDIAEoCUILukgIyAEBcgMYgAQSIQoIcGFzc3dvcmQYBCABKAlCD7pICMgBAXIDGIAg0PMYARIkCgR0YWdzGAUgAygJQha6SBOSARAYASIMcgoyCF5bXiwvXSskEh0KCmNyZWF0ZWRfYXQYBiABKAFCBODzGAFIAIgBARIdCgp1cGRhdGVkX2F0GAcgASgBQgTg8xgBSAGIAQFCDQoLX2NyZWF0ZWRfYXRCDQoLX3VwZGF0ZWRfYXQi2wMKCUp3dFNlY3JldBIXCgJpZBgBIAEoCUILukgI2AEBcgOwAQESQwoIY29uc3VtZXIYAiABKAsyHS5ob2xkZmFzdC5jb25maWcudjEuUmVmZXJlbmNlQhK6SAPIAQHq8xgIY29uc3VtZXISGAoDa2V5GAMgASgJQgu6SAjIAQFyAxiAIBIdCgZzZWNyZXQYBCABKAlCDbpIBnIEGICABNDzGAESgwEKCWFsZ29yaXRobRgFIAEoCUJrukhdcltSBUhTMjU2UgVIUzM4NFIFSFM1MTJSBVJTMjU2UgVSUzM4NFIFUlM1MTJSBUVTMjU2UgVFUzM4NFIFRVM1MTJSBVBTMjU2UgVQUzM4NFIFUFM1MTJSBUVkRFNByvMYByJIUzI1NiJIAIgBARIhCg5yc2FfcHVibGljX2tleRgGIAEoCUIJukgGcgQYgIAEEiQKBHRhZ3MYByADKAlCFrpIE5IBEBgBIgxyCjIIXlteLC9dKyQSHQoKY3JlYXRlZF9hdBgIIAEoAUIE4PMYAUgBiAEBEh0KCnVwZGF0ZWRfYXQYCSABKAFCBODzGAFIAogBAUIMCgpfYWxnb3JpdGhtQg0KC19jcmVhdGVkX2F0Qg0KC191cGRhdGVkX2F0IoECCgNBY2wSFwoCaWQYASABKAlCC7pICNgBAXIDsAEBEkMKCGNvbnN1bWVyGAIgASgLMh0uaG9sZGZhc3QuY29uZmlnLnYxLlJlZmVyZW5jZUISukgDyAEB6vMYCGNvbnN1bWVyEhoKBWdyb3VwGAMgASgJQgu6SAjIAQFyAxiABBIkCgR0YWdzGAQgAygJQha6SBOSARAYASIMcgoyCF5bXiwvXSskEh0KCmNyZWF0ZWRfYXQYBSABKAFCBODzGAFIAIgBARIdCgp1cGRhdGVkX2F0GAYgASgBQgTg8xgBSAGIAQFCDQoLX2NyZWF0ZWRfYXRCDQoLX3VwZGF0ZWRfYXQihgQKEE9hdXRoMkNyZWRlbnRpYWwSFwoCaWQYASABKAlCC7pICNgBAXIDsAEBEkMKCGNvbnN1bWVyGAIgASgLMh0uaG9sZGZhc3QuY29uZmlnLnYxLlJlZmVyZW5jZUISukgDyAEB6vMYCGNvbnN1bWVyEhkKBG5hbWUYAyABKAlCC7pICMgBAXIDGIAEEh4KCWNsaWVudF9pZBgEIAEoCUILukgIyAEBcgMYgCASIwoNY2xpZW50X3NlY3JldBgFIAEoCUIMukgFcgMYgCDQ8xgBEiMKC2hhc2hfc2VjcmV0GAYgASgIQgnK8xgFZmFsc2VIAIgBARIkCg1yZWRpcmVjdF91cmlzGAcgAygJQg26SAqSAQciBXIDGIBAEkcKC2NsaWVudF90eXBlGAggASgJQi26SBhyFlIMY29uZmlkZW50aWFsUgZwdWJsaWPK8xgOImNvbmZpZGVudGlhbCJIAYgBARIkCgR0YWdzGAkgAygJQha6SBOSARAYASIMcgoyCF5bXiwvXSskEh0KCmNyZWF0ZWRfYXQYCiABKAFCBODzGAFIAogBARIdCgp1cGRhdGVkX2F0GAsgASgBQgTg8xgBSAOIAQFCDgoMX2hhc2hfc2VjcmV0Qg4KDF9jbGllbnRfdHlwZUINCgtfY3JlYXRlZF9hdEINCgtfdXBkYXRlZF9hdCK0AgoSSG1hY2F1dGhDcmVkZW50aWFsEhcKAmlkGAEgASgJQgu6SAjYAQFyA7ABARJDCghjb25zdW1lchgCIAEoCzIdLmhvbGRmYXN0LmNvbmZpZy52MS5SZWZlcmVuY2VCErpIA8gBAerzGAhjb25zdW1lchIdCgh1c2VybmFtZRgDIAEoCUILukgIyAEBcgMYgAQSHwoGc2VjcmV0GAQgASgJQg+6SAjIAQFyAxiAINDzGAESJAoEdGFncxgFIAMoCUIWukgTkgEQGAEiDHIKMgheW14sL10rJBIdCgpjcmVhdGVkX2F0GAYgASgBQgTg8xgBSACIAQESHQoKdXBkYXRlZF9hdBgHIAEoAUIE4PMYAUgBiAEBQg0KC19jcmVhdGVkX2F0Qg0KC191cGRhdGVkX2F0YgZwcm90bzM", [file_buf_validate_validate, file_holdfast_config_v1_options, file_holdfast_config_v1_reference]);
 
 /**
  * Consumer is somebody who calls the APIs. Needs a username, a custom_id or both.
@@ -330,4 +330,161 @@ export type Acl = Message<"holdfast.config.v1.Acl"> & {
  */
 export const AclSchema: GenMessage<Acl> = /*@__PURE__*/
   messageDesc(file_holdfast_config_v1_consumer, 4);
+
+/**
+ * Oauth2Credential is an application of a consumer, for the oauth2 plugin. It is stored and distributed; Holdfast's data
+ * planes do not have that plugin.
+ *
+ * @generated from message holdfast.config.v1.Oauth2Credential
+ */
+export type Oauth2Credential = Message<"holdfast.config.v1.Oauth2Credential"> & {
+  /**
+   * UUID. Minted when absent.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Its consumer. Required; deleted with it.
+   *
+   * @generated from field: holdfast.config.v1.Reference consumer = 2;
+   */
+  consumer?: Reference | undefined;
+
+  /**
+   * What the application is called, for people. Required.
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * What the application calls itself, unique in the workspace. Put makes one when it is absent; a file must have it.
+   *
+   * @generated from field: string client_id = 4;
+   */
+  clientId: string;
+
+  /**
+   * What the application proves itself with. With hash_secret it is stored hashed, as "$scrypt$…", and a text that is a
+   * hash already is stored as it is. Put makes one when it is absent; a file must have it. A public client needs none.
+   *
+   * @generated from field: string client_secret = 5;
+   */
+  clientSecret: string;
+
+  /**
+   * Whether client_secret is stored hashed.
+   *
+   * @generated from field: optional bool hash_secret = 6;
+   */
+  hashSecret?: boolean | undefined;
+
+  /**
+   * Where the application may be sent back to: absolute, without fragment.
+   *
+   * @generated from field: repeated string redirect_uris = 7;
+   */
+  redirectUris: string[];
+
+  /**
+   * Whether the application can keep a secret.
+   *
+   * @generated from field: optional string client_type = 8;
+   */
+  clientType?: string | undefined;
+
+  /**
+   * Free labels to select by. Without comma and slash.
+   *
+   * @generated from field: repeated string tags = 9;
+   */
+  tags: string[];
+
+  /**
+   * Unix time in seconds, with milliseconds as fraction. From the store's log, not from the request.
+   *
+   * @generated from field: optional double created_at = 10;
+   */
+  createdAt?: number | undefined;
+
+  /**
+   * Unix time in seconds, with milliseconds as fraction. From the store's log, not from the request.
+   *
+   * @generated from field: optional double updated_at = 11;
+   */
+  updatedAt?: number | undefined;
+};
+
+/**
+ * Describes the message holdfast.config.v1.Oauth2Credential.
+ * Use `create(Oauth2CredentialSchema)` to create a new message.
+ */
+export const Oauth2CredentialSchema: GenMessage<Oauth2Credential> = /*@__PURE__*/
+  messageDesc(file_holdfast_config_v1_consumer, 5);
+
+/**
+ * HmacauthCredential is what a consumer signs requests with, for the hmac-auth plugin. It is stored and distributed;
+ * Holdfast's data planes do not have that plugin.
+ *
+ * @generated from message holdfast.config.v1.HmacauthCredential
+ */
+export type HmacauthCredential = Message<"holdfast.config.v1.HmacauthCredential"> & {
+  /**
+   * UUID. Minted when absent.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Its consumer. Required; deleted with it.
+   *
+   * @generated from field: holdfast.config.v1.Reference consumer = 2;
+   */
+  consumer?: Reference | undefined;
+
+  /**
+   * Unique in the workspace. Required.
+   *
+   * @generated from field: string username = 3;
+   */
+  username: string;
+
+  /**
+   * The shared secret. Put makes one when it is absent; a file must have it.
+   *
+   * @generated from field: string secret = 4;
+   */
+  secret: string;
+
+  /**
+   * Free labels to select by. Without comma and slash.
+   *
+   * @generated from field: repeated string tags = 5;
+   */
+  tags: string[];
+
+  /**
+   * Unix time in seconds, with milliseconds as fraction. From the store's log, not from the request.
+   *
+   * @generated from field: optional double created_at = 6;
+   */
+  createdAt?: number | undefined;
+
+  /**
+   * Unix time in seconds, with milliseconds as fraction. From the store's log, not from the request.
+   *
+   * @generated from field: optional double updated_at = 7;
+   */
+  updatedAt?: number | undefined;
+};
+
+/**
+ * Describes the message holdfast.config.v1.HmacauthCredential.
+ * Use `create(HmacauthCredentialSchema)` to create a new message.
+ */
+export const HmacauthCredentialSchema: GenMessage<HmacauthCredential> = /*@__PURE__*/
+  messageDesc(file_holdfast_config_v1_consumer, 6);
 

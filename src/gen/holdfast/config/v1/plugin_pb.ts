@@ -15,11 +15,12 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/config/v1/plugin.proto.
  */
 export const file_holdfast_config_v1_plugin: GenFile = /*@__PURE__*/
-  fileDesc("Ch9ob2xkZmFzdC9jb25maWcvdjEvcGx1Z2luLnByb3RvEhJob2xkZmFzdC5jb25maWcudjEi/AQKBlBsdWdpbhIXCgJpZBgBIAEoCUILukgI2AEBcgOwAQESGQoEbmFtZRgCIAEoCUILukgIyAEBcgMYgAQSHwoNaW5zdGFuY2VfbmFtZRgDIAEoCUIIukgFcgMYgAQSLwoGY29uZmlnGAQgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIGyvMYAnt9EjcKBXJvdXRlGAUgASgLMh0uaG9sZGZhc3QuY29uZmlnLnYxLlJlZmVyZW5jZUIJ6vMYBXJvdXRlEjsKB3NlcnZpY2UYBiABKAsyHS5ob2xkZmFzdC5jb25maWcudjEuUmVmZXJlbmNlQgvq8xgHc2VydmljZRI9Cghjb25zdW1lchgHIAEoCzIdLmhvbGRmYXN0LmNvbmZpZy52MS5SZWZlcmVuY2VCDOrzGAhjb25zdW1lchKIAQoJcHJvdG9jb2xzGAggAygJQnW6SEySAUkYASJFckNSBGh0dHBSBWh0dHBzUgRncnBjUgVncnBjc1IDdGNwUgN0bHNSD3Rsc19wYXNzdGhyb3VnaFIDdWRwUgJ3c1IDd3NzyvMYIlsiZ3JwYyIsICJncnBjcyIsICJodHRwIiwgImh0dHBzIl0SHgoHZW5hYmxlZBgJIAEoCEIIyvMYBHRydWVIAIgBARIkCgR0YWdzGAogAygJQha6SBOSARAYASIMcgoyCF5bXiwvXSskEh0KCmNyZWF0ZWRfYXQYCyABKAFCBODzGAFIAYgBARIdCgp1cGRhdGVkX2F0GAwgASgBQgTg8xgBSAKIAQFCCgoIX2VuYWJsZWRCDQoLX2NyZWF0ZWRfYXRCDQoLX3VwZGF0ZWRfYXRiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_struct, file_holdfast_config_v1_options, file_holdfast_config_v1_reference]);
+  fileDesc("Ch9ob2xkZmFzdC9jb25maWcvdjEvcGx1Z2luLnByb3RvEhJob2xkZmFzdC5jb25maWcudjEi1gYKBlBsdWdpbhIXCgJpZBgBIAEoCUILukgI2AEBcgOwAQESGQoEbmFtZRgCIAEoCUILukgIyAEBcgMYgAQSHwoNaW5zdGFuY2VfbmFtZRgDIAEoCUIIukgFcgMYgAQSLwoGY29uZmlnGAQgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIGyvMYAnt9EjcKBXJvdXRlGAUgASgLMh0uaG9sZGZhc3QuY29uZmlnLnYxLlJlZmVyZW5jZUIJ6vMYBXJvdXRlEjsKB3NlcnZpY2UYBiABKAsyHS5ob2xkZmFzdC5jb25maWcudjEuUmVmZXJlbmNlQgvq8xgHc2VydmljZRI9Cghjb25zdW1lchgHIAEoCzIdLmhvbGRmYXN0LmNvbmZpZy52MS5SZWZlcmVuY2VCDOrzGAhjb25zdW1lchKIAQoJcHJvdG9jb2xzGAggAygJQnW6SEySAUkYASJFckNSBGh0dHBSBWh0dHBzUgRncnBjUgVncnBjc1IDdGNwUgN0bHNSD3Rsc19wYXNzdGhyb3VnaFIDdWRwUgJ3c1IDd3NzyvMYIlsiZ3JwYyIsICJncnBjcyIsICJodHRwIiwgImh0dHBzIl0SHgoHZW5hYmxlZBgJIAEoCEIIyvMYBHRydWVIAIgBARIkCgR0YWdzGAogAygJQha6SBOSARAYASIMcgoyCF5bXiwvXSskEh0KCmNyZWF0ZWRfYXQYCyABKAFCBODzGAFIAYgBARIdCgp1cGRhdGVkX2F0GAwgASgBQgTg8xgBSAKIAQESSQoOY29uc3VtZXJfZ3JvdXAYDSABKAsyHS5ob2xkZmFzdC5jb25maWcudjEuUmVmZXJlbmNlQhLq8xgOY29uc3VtZXJfZ3JvdXA6jAG6SIgBGoUBChhwbHVnaW4uY29uc3VtZXJfb3JfZ3JvdXASN2NvbnN1bWVyLCBjb25zdW1lcl9ncm91cDogb25seSBvbmUgb2YgdGhlbSBtYXkgYmUgZ2l2ZW4aMCFoYXModGhpcy5jb25zdW1lcikgfHwgIWhhcyh0aGlzLmNvbnN1bWVyX2dyb3VwKUIKCghfZW5hYmxlZEINCgtfY3JlYXRlZF9hdEINCgtfdXBkYXRlZF9hdGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_struct, file_holdfast_config_v1_options, file_holdfast_config_v1_reference]);
 
 /**
- * Plugin makes data planes do something more with the requests in its scope: those of a route, a service and a consumer,
- * as far as given, else all. The most specific plugin of a name runs.
+ * Plugin makes data planes do something more with the requests in its scope: those of a route, a service and a consumer or
+ * a consumer group, as far as given, else all. The most specific plugin of a name runs; a consumer is more specific than
+ * a group.
  *
  * @generated from message holdfast.config.v1.Plugin
  */
@@ -108,6 +109,13 @@ export type Plugin = Message<"holdfast.config.v1.Plugin"> & {
    * @generated from field: optional double updated_at = 12;
    */
   updatedAt?: number | undefined;
+
+  /**
+   * Only requests of this group's consumers. Deleted with it. Not together with consumer.
+   *
+   * @generated from field: holdfast.config.v1.Reference consumer_group = 13;
+   */
+  consumerGroup?: Reference | undefined;
 };
 
 /**

@@ -7,8 +7,10 @@ import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { CaCertificate, Certificate, Sni } from "./certificate_pb.js";
 import { file_holdfast_config_v1_certificate } from "./certificate_pb.js";
-import type { Acl, BasicauthCredential, Consumer, JwtSecret, KeyauthCredential } from "./consumer_pb.js";
+import type { Acl, BasicauthCredential, Consumer, HmacauthCredential, JwtSecret, KeyauthCredential, Oauth2Credential } from "./consumer_pb.js";
 import { file_holdfast_config_v1_consumer } from "./consumer_pb.js";
+import type { ConsumerGroup, ConsumerGroupConsumer } from "./consumer_group_pb.js";
+import { file_holdfast_config_v1_consumer_group } from "./consumer_group_pb.js";
 import type { Plugin } from "./plugin_pb.js";
 import { file_holdfast_config_v1_plugin } from "./plugin_pb.js";
 import type { Route } from "./route_pb.js";
@@ -17,13 +19,15 @@ import type { Service } from "./service_pb.js";
 import { file_holdfast_config_v1_service } from "./service_pb.js";
 import type { Target, Upstream } from "./upstream_pb.js";
 import { file_holdfast_config_v1_upstream } from "./upstream_pb.js";
+import type { Vault } from "./vault_pb.js";
+import { file_holdfast_config_v1_vault } from "./vault_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file holdfast/config/v1/resource.proto.
  */
 export const file_holdfast_config_v1_resource: GenFile = /*@__PURE__*/
-  fileDesc("CiFob2xkZmFzdC9jb25maWcvdjEvcmVzb3VyY2UucHJvdG8SEmhvbGRmYXN0LmNvbmZpZy52MSK9BQoIUmVzb3VyY2USLgoHc2VydmljZRgBIAEoCzIbLmhvbGRmYXN0LmNvbmZpZy52MS5TZXJ2aWNlSAASKgoFcm91dGUYAiABKAsyGS5ob2xkZmFzdC5jb25maWcudjEuUm91dGVIABIwCgh1cHN0cmVhbRgDIAEoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5VcHN0cmVhbUgAEiwKBnRhcmdldBgEIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5UYXJnZXRIABIwCghjb25zdW1lchgFIAEoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5Db25zdW1lckgAEiwKBnBsdWdpbhgGIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5QbHVnaW5IABJDChJrZXlhdXRoX2NyZWRlbnRpYWwYByABKAsyJS5ob2xkZmFzdC5jb25maWcudjEuS2V5YXV0aENyZWRlbnRpYWxIABJHChRiYXNpY2F1dGhfY3JlZGVudGlhbBgIIAEoCzInLmhvbGRmYXN0LmNvbmZpZy52MS5CYXNpY2F1dGhDcmVkZW50aWFsSAASMwoKand0X3NlY3JldBgJIAEoCzIdLmhvbGRmYXN0LmNvbmZpZy52MS5Kd3RTZWNyZXRIABImCgNhY2wYCiABKAsyFy5ob2xkZmFzdC5jb25maWcudjEuQWNsSAASNgoLY2VydGlmaWNhdGUYCyABKAsyHy5ob2xkZmFzdC5jb25maWcudjEuQ2VydGlmaWNhdGVIABImCgNzbmkYDCABKAsyFy5ob2xkZmFzdC5jb25maWcudjEuU25pSAASOwoOY2FfY2VydGlmaWNhdGUYDSABKAsyIS5ob2xkZmFzdC5jb25maWcudjEuQ2FDZXJ0aWZpY2F0ZUgAQg0KBGtpbmQSBbpIAggBYgZwcm90bzM", [file_buf_validate_validate, file_holdfast_config_v1_certificate, file_holdfast_config_v1_consumer, file_holdfast_config_v1_plugin, file_holdfast_config_v1_route, file_holdfast_config_v1_service, file_holdfast_config_v1_upstream]);
+  fileDesc("CiFob2xkZmFzdC9jb25maWcvdjEvcmVzb3VyY2UucHJvdG8SEmhvbGRmYXN0LmNvbmZpZy52MSL+BwoIUmVzb3VyY2USLgoHc2VydmljZRgBIAEoCzIbLmhvbGRmYXN0LmNvbmZpZy52MS5TZXJ2aWNlSAASKgoFcm91dGUYAiABKAsyGS5ob2xkZmFzdC5jb25maWcudjEuUm91dGVIABIwCgh1cHN0cmVhbRgDIAEoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5VcHN0cmVhbUgAEiwKBnRhcmdldBgEIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5UYXJnZXRIABIwCghjb25zdW1lchgFIAEoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5Db25zdW1lckgAEiwKBnBsdWdpbhgGIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5QbHVnaW5IABJDChJrZXlhdXRoX2NyZWRlbnRpYWwYByABKAsyJS5ob2xkZmFzdC5jb25maWcudjEuS2V5YXV0aENyZWRlbnRpYWxIABJHChRiYXNpY2F1dGhfY3JlZGVudGlhbBgIIAEoCzInLmhvbGRmYXN0LmNvbmZpZy52MS5CYXNpY2F1dGhDcmVkZW50aWFsSAASMwoKand0X3NlY3JldBgJIAEoCzIdLmhvbGRmYXN0LmNvbmZpZy52MS5Kd3RTZWNyZXRIABImCgNhY2wYCiABKAsyFy5ob2xkZmFzdC5jb25maWcudjEuQWNsSAASNgoLY2VydGlmaWNhdGUYCyABKAsyHy5ob2xkZmFzdC5jb25maWcudjEuQ2VydGlmaWNhdGVIABImCgNzbmkYDCABKAsyFy5ob2xkZmFzdC5jb25maWcudjEuU25pSAASOwoOY2FfY2VydGlmaWNhdGUYDSABKAsyIS5ob2xkZmFzdC5jb25maWcudjEuQ2FDZXJ0aWZpY2F0ZUgAEjsKDmNvbnN1bWVyX2dyb3VwGA4gASgLMiEuaG9sZGZhc3QuY29uZmlnLnYxLkNvbnN1bWVyR3JvdXBIABJMChdjb25zdW1lcl9ncm91cF9jb25zdW1lchgPIAEoCzIpLmhvbGRmYXN0LmNvbmZpZy52MS5Db25zdW1lckdyb3VwQ29uc3VtZXJIABIqCgV2YXVsdBgQIAEoCzIZLmhvbGRmYXN0LmNvbmZpZy52MS5WYXVsdEgAEkEKEW9hdXRoMl9jcmVkZW50aWFsGBEgASgLMiQuaG9sZGZhc3QuY29uZmlnLnYxLk9hdXRoMkNyZWRlbnRpYWxIABJFChNobWFjYXV0aF9jcmVkZW50aWFsGBIgASgLMiYuaG9sZGZhc3QuY29uZmlnLnYxLkhtYWNhdXRoQ3JlZGVudGlhbEgAQg0KBGtpbmQSBbpIAggBYgZwcm90bzM", [file_buf_validate_validate, file_holdfast_config_v1_certificate, file_holdfast_config_v1_consumer, file_holdfast_config_v1_consumer_group, file_holdfast_config_v1_plugin, file_holdfast_config_v1_route, file_holdfast_config_v1_service, file_holdfast_config_v1_upstream, file_holdfast_config_v1_vault]);
 
 /**
  * Resource is one configuration object. The name of the field that is set is its kind.
@@ -119,6 +123,36 @@ export type Resource = Message<"holdfast.config.v1.Resource"> & {
      */
     value: CaCertificate;
     case: "caCertificate";
+  } | {
+    /**
+     * @generated from field: holdfast.config.v1.ConsumerGroup consumer_group = 14;
+     */
+    value: ConsumerGroup;
+    case: "consumerGroup";
+  } | {
+    /**
+     * @generated from field: holdfast.config.v1.ConsumerGroupConsumer consumer_group_consumer = 15;
+     */
+    value: ConsumerGroupConsumer;
+    case: "consumerGroupConsumer";
+  } | {
+    /**
+     * @generated from field: holdfast.config.v1.Vault vault = 16;
+     */
+    value: Vault;
+    case: "vault";
+  } | {
+    /**
+     * @generated from field: holdfast.config.v1.Oauth2Credential oauth2_credential = 17;
+     */
+    value: Oauth2Credential;
+    case: "oauth2Credential";
+  } | {
+    /**
+     * @generated from field: holdfast.config.v1.HmacauthCredential hmacauth_credential = 18;
+     */
+    value: HmacauthCredential;
+    case: "hmacauthCredential";
   } | { case: undefined; value?: undefined };
 };
 
