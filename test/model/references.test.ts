@@ -81,10 +81,15 @@ test("deleting takes along what belongs to a resource, and nothing that only use
     "service > plugin",
     "route > plugin",
     "upstream > target",
+    "consumer > consumer_group_consumer",
     "consumer > keyauth_credential",
     "consumer > basicauth_credential",
     "consumer > jwt_secret",
+    "consumer > oauth2_credential",
+    "consumer > hmacauth_credential",
     "consumer > acl",
     "consumer > plugin",
+    "consumer_group > consumer_group_consumer",
+    "consumer_group > plugin",
   ]);
 });

@@ -62,6 +62,30 @@ const ordinary: readonly Resource["kind"][] = [
     value: message({ consumer: ref(a), key: "k", secret: "s" }),
   },
   { case: "acl", value: message({ consumer: ref(a), group: "g" }) },
+  { case: "consumerGroup", value: message({ name: "g" }) },
+  {
+    case: "consumerGroupConsumer",
+    value: message({ consumer: ref(a), consumerGroup: ref(b) }),
+  },
+  {
+    case: "oauth2Credential",
+    value: message({
+      consumer: ref(a),
+      name: "ü",
+      clientId: "c",
+      clientSecret: "s",
+      hashSecret: true,
+      redirectUris: ["https://a.example"],
+    }),
+  },
+  {
+    case: "hmacauthCredential",
+    value: message({ consumer: ref(a), username: "u", secret: "s" }),
+  },
+  {
+    case: "vault",
+    value: message({ prefix: "my-env", name: "env", config: { x: "ü" } }),
+  },
   {
     case: "plugin",
     value: message({
@@ -71,6 +95,7 @@ const ordinary: readonly Resource["kind"][] = [
       route: ref(a),
       service: ref(b),
       consumer: ref(a.toUpperCase()),
+      consumerGroup: ref(b),
     }),
   },
 ].map((kind) => create(ResourceSchema, { kind } as never).kind);
