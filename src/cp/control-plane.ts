@@ -35,6 +35,8 @@ export interface ControlPlaneOptions extends AdminAccessOptions {
   readonly syncListen: HostPort;
   /** Where the status pages and metrics are served too. Absent: only on the admin listener. */
   readonly statusListen?: HostPort;
+  /** The sync addresses of other control planes, named to data planes that this one sends away. Default: none. */
+  readonly alternatives?: readonly HostPort[];
   /** The control plane's own directory; made if need be. */
   readonly dataDir: string;
   /** What the link to the data planes is secured with. */
@@ -91,7 +93,15 @@ export async function startControlPlane(
   });
   const publishing =
     options.publish && (await openPublishing(options.publish, metrics));
-  const reception = stack.use(new Reception({ clock, logger, metrics, build }));
+  const reception = stack.use(
+    new Reception({
+      clock,
+      logger,
+      metrics,
+      build,
+      alternatives: options.alternatives?.map(formatHostPort) ?? [],
+    }),
+  );
   const workspaces = stack.use(
     await Workspaces.open({
       store,

@@ -70,6 +70,8 @@ export const LIMITS = {
   backoffResetMs: MINUTE,
   /** A control plane may ask a node to stay away this long, and no longer. */
   retryAfterMs: 60 * MINUTE,
+  /** Control planes that a Goodbye names and a node takes, beside those that it was started with. */
+  alternatives: 8,
   /** Retrying what could not be stored: doubling from min to max. */
   storeRetryMinMs: SECOND,
   storeRetryMaxMs: MINUTE,

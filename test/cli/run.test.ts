@@ -198,6 +198,30 @@ describe("words that a command does not take", () => {
     ],
     [
       [
+        "cp",
+        "--data-dir",
+        "x",
+        "--insecure-sync",
+        "--alternative-address",
+        "10.0.0.1:8005",
+      ],
+      "--alternative-address: 10.0.0.1:8005 can be reached from other machines",
+    ],
+    [
+      [
+        "cp",
+        "--data-dir",
+        "x",
+        "--insecure-sync",
+        ...Array.from({ length: 9 }, (_, i) => [
+          "--alternative-address",
+          `127.0.0.1:${i + 1}`,
+        ]).flat(),
+      ],
+      "--alternative-address: 9 are given, and a data plane takes 8 at most",
+    ],
+    [
+      [
         "dp",
         "--data-dir",
         "x",

@@ -72,9 +72,12 @@ export class TestControlPlane implements AsyncDisposable {
   static async start(
     dir: TempDir,
     port = 0,
-    options: { readonly clock?: Clock } = {},
+    options: {
+      readonly clock?: Clock;
+      readonly alternatives?: readonly string[];
+    } = {},
   ): Promise<TestControlPlane> {
-    const { clock = systemClock } = options;
+    const { clock = systemClock, alternatives = [] } = options;
     await using stack = new CloseStack();
     const store = stack.use(
       await LevelStore.open({ directory: dir.join("cp") }),
@@ -89,7 +92,13 @@ export class TestControlPlane implements AsyncDisposable {
     );
     const metrics = new Registry();
     const reception = stack.use(
-      new Reception({ clock, logger: silentLogger, metrics, build: "test" }),
+      new Reception({
+        clock,
+        logger: silentLogger,
+        metrics,
+        build: "test",
+        alternatives,
+      }),
     );
     const nodes = stack.use(
       await Distributor.open({

@@ -267,6 +267,9 @@ describe("a control plane built from newer protocol files, and this node", () =>
   const motto = newer.encode("config.v1.Resource", {
     service: { id: id(2), name: "s", host: "h", motto: "hold fast" },
   });
+  const renamed = newer.encode("config.v1.Resource", {
+    service: { id: id(2), name: "t", host: "h", motto: "let go" },
+  });
 
   test("kinds and fields that the node does not know are kept byte for byte, in what it serves, on its disk and in the root", async () => {
     await using dir = await TempDir.make();
@@ -286,6 +289,43 @@ describe("a control plane built from newer protocol files, and this node", () =>
     expect(
       [...(loaded?.entries() ?? [])].map(({ value }) => base64(value)).sort(),
     ).toEqual([vault, motto].map(base64).sort());
+  });
+
+  test("a delta brings such kinds and fields, and what comes beside them, byte for byte too", async () => {
+    await using dir = await TempDir.make();
+    await using cp = await PuppetControlPlane.start();
+    await using node = await TestNode.start(dir, cp.address);
+    const stream = await cp.welcomed(1);
+    const before = statesOf([motto]);
+    await bringAs(stream, newer, before);
+    const keys = [`service/${id(1)}`, `vault/${id(1)}`];
+    const put = (key: string | undefined, value: Uint8Array) => ({
+      key: key ?? "",
+      value: Buffer.from(value),
+    });
+    const puts = [put(keys[0], renamed), put(keys[1], vault)];
+    const snapshot = runSlices(
+      before.snapshot.applySlices({ puts, deletes: [] }),
+    );
+    const to = cursorOf("epoch", 2n, snapshot.root);
+    const content = newer.encode("sync.v1.DeltaContent", {
+      puts: puts.map(({ key, value }) => ({ key, value: base64(value) })),
+    });
+    await say(stream, newer, {
+      delta: {
+        seq: "2",
+        from: plainCursor(before.cursor),
+        to: plainCursor(to),
+        codec: "CODEC_IDENTITY",
+        data: base64(content),
+        size: content.length,
+      },
+    });
+    expect((await stream.heard("ack", 2)).cursor).toEqual(to);
+    const served = [...(node.activation.active?.snapshot.entries() ?? [])];
+    expect(served.map(({ value }) => base64(value)).sort()).toEqual(
+      [renamed, vault].map(base64).sort(),
+    );
   });
 
   test("messages it does not know are signs of life, and a Goodbye for an unknown reason is a Goodbye", async () => {

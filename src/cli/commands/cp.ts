@@ -1,8 +1,9 @@
 import { systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/logger.ts";
+import { LIMITS } from "../../sync/limits.ts";
 import { adminAccessFlags, adminAccessOf } from "../admin-flags.ts";
 import { command } from "../command.ts";
-import { flag, optional, required } from "../flags.ts";
+import { flag, list, optional, required } from "../flags.ts";
 import { UsageError } from "../io.ts";
 import { clusterFlags, linkSecurity, logLevel } from "../process-flags.ts";
 import { serve } from "../serve.ts";
@@ -42,6 +43,10 @@ export const cp = command({
       summary: "Where data planes connect.",
       default: "127.0.0.1:8005",
     }),
+    alternativeAddress: list(hostPort, {
+      summary:
+        "The sync address of another control plane with this configuration: data planes go there too when this one shuts down or has too much to do.",
+    }),
     statusListen: optional(hostPort, {
       summary: "Another place for status and metrics.",
     }),
@@ -62,8 +67,16 @@ export const cp = command({
   async run({ io, version }, flags) {
     const security = linkSecurity("cp", flags, [
       { flag: "--sync-listen", address: flags.syncListen },
+      ...flags.alternativeAddress.map((address) => ({
+        flag: "--alternative-address",
+        address,
+      })),
     ]);
     const access = adminAccessOf(flags, flags.adminListen);
+    if (flags.alternativeAddress.length > LIMITS.alternatives)
+      throw new UsageError([
+        `--alternative-address: ${flags.alternativeAddress.length} are given, and a data plane takes ${LIMITS.alternatives} at most`,
+      ]);
     const publish = publishOptionsOf(flags.publishSnapshot, flags.snapshotKey);
     const logger = createLogger(flags.logLevel);
     const deps = { clock: systemClock, logger };
@@ -77,6 +90,7 @@ export const cp = command({
           {
             adminListen: flags.adminListen,
             syncListen: flags.syncListen,
+            alternatives: flags.alternativeAddress,
             ...(flags.statusListen === undefined
               ? {}
               : { statusListen: flags.statusListen }),

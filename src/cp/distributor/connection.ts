@@ -48,6 +48,8 @@ export interface ConnectionDesk {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly build: string;
+  /** Other control planes that nodes may go to, "host:port". */
+  readonly alternatives: readonly string[];
   /** All frames that are written and not drained. */
   readonly budget: WriteBudget;
   /** Those of them that are pieces of snapshots. */
@@ -539,6 +541,10 @@ export class Connection implements Puller {
         value: {
           reason: effect.reason,
           message: effect.message,
+          // Whoever is at fault itself would be that elsewhere too.
+          alternatives: isOurs(effect.reason)
+            ? [...this.#desk.alternatives]
+            : [],
           ...(effect.retryAfterMs === undefined
             ? {}
             : { retryAfter: durationFromMs(effect.retryAfterMs) }),
@@ -561,6 +567,11 @@ export class Connection implements Puller {
 
 /** What a session is opened with, until the node has said which workspace it is of. */
 const NOWHERE = cursorOf("", 0n, "");
+
+/** Whether it is because of this control plane, and not of the node, that it has to go. */
+function isOurs(reason: GoodbyeReason): boolean {
+  return reason === GoodbyeReason.DRAIN || reason === GoodbyeReason.OVERLOAD;
+}
 
 /** How long a Goodbye may take to leave. */
 const GOODBYE_MS = 1_000;

@@ -31,6 +31,8 @@ export interface ReceptionOptions {
   readonly metrics: Registry;
   /** The control plane's build, told to nodes. */
   readonly build: string;
+  /** Other control planes, "host:port", named to nodes that are sent away because of this one. Default: none. */
+  readonly alternatives?: readonly string[];
   /** From 0 up to, not including, 1. Default: Math.random. */
   readonly random?: () => number;
 }
@@ -72,6 +74,7 @@ export class Reception implements ReceptionShare, AsyncDisposable {
       clock: options.clock,
       logger: options.logger,
       build: options.build,
+      alternatives: options.alternatives ?? [],
       budget,
       snapshotBudget,
       route: (hello) => this.#route(hello),

@@ -66,8 +66,6 @@ export type Advice =
 
 /** With others left, how long one may take to connect before another is tried beside it. */
 export const STAGGER_MS = 1_000;
-/** Control planes beside those listed, at most. */
-const MAX_ALTERNATIVES = 8;
 /** Of those named, so many are looked at. */
 const MAX_NAMED = 64;
 /** Going on to another is spread over so long: all nodes of one that is lost go on at once. */
@@ -205,7 +203,7 @@ export function withAlternatives(
       ([, { isListed, at }]) => isListed || at !== "idle",
     ),
   );
-  const most = candidates.size + MAX_ALTERNATIVES;
+  const most = candidates.size + LIMITS.alternatives;
   for (const text of named.slice(0, MAX_NAMED)) {
     if (candidates.size >= most) break;
     const parsed = parseHostPort(text);

@@ -14,7 +14,7 @@ import {
 } from "../../support/link-harness.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { RecordingLogger } from "../../support/recording-logger.ts";
-import { PuppetControlPlane } from "../../support/sync-peers.ts";
+import { PuppetControlPlane, PuppetNode } from "../../support/sync-peers.ts";
 import { TempDir } from "../../support/temp-dir.ts";
 
 function on(node: TestNode, address: string): Promise<true> {
@@ -199,6 +199,34 @@ describe("other control planes that one names when it says Goodbye", () => {
       value: { reason: GoodbyeReason.DRAIN, retryAfter: { seconds: 60n } },
     });
     await listed.welcomed(2);
+  });
+
+  test("are told by one that shuts down, and not to a node that is at fault itself", async () => {
+    await using dir = await TempDir.make();
+    await using nodeDir = await TempDir.make();
+    await using other = await PuppetControlPlane.start();
+    const alternative = formatHostPort(other.address);
+    await using cp = await TestControlPlane.start(dir, 0, {
+      alternatives: [alternative],
+    });
+    await using node = await TestNode.start(nodeDir, cp.address, { id: "n" });
+    await on(node, formatHostPort(cp.address));
+    using second = new PuppetNode(cp.address);
+    second.greet("n");
+    expect(await second.heard("goodbye")).toMatchObject({
+      reason: GoodbyeReason.DUPLICATE,
+      alternatives: [],
+    });
+    using witness = new PuppetNode(cp.address);
+    witness.greet("witness");
+    await witness.heard("welcome");
+    await cp[Symbol.asyncDispose]();
+    expect(await witness.heard("goodbye")).toMatchObject({
+      reason: GoodbyeReason.DRAIN,
+      alternatives: [alternative],
+    });
+    await other.welcomed(1);
+    await on(node, alternative);
   });
 
   test("of one that finds fault with the node are not gone to", async () => {
