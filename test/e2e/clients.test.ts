@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bucketIndex } from "../../src/model/snapshot.ts";
+import { formatHostPort } from "../../src/runtime/host-port.ts";
 import {
   ExampleNode,
   findGo,
@@ -14,6 +15,8 @@ import {
 } from "../support/client-examples.ts";
 import { TestAuthority, type Pair } from "../support/cluster-certificates.ts";
 import { HoldfastProcess, startCp } from "../support/holdfast-process.ts";
+import { refuses } from "../support/refusing-node.ts";
+import { PuppetControlPlane } from "../support/sync-peers.ts";
 import { TempDir } from "../support/temp-dir.ts";
 
 /** Where nothing is cached yet, Go compiles gRPC first. */
@@ -202,6 +205,25 @@ describe.each(examples)("the example clients in $language,", ({ language }) => {
     }
   });
 });
+
+test.for(examples)(
+  "a node in $language refuses what it must not take up, and changes nothing by it",
+  async ({ language }, context) => {
+    const example = ready.get(language)!;
+    if (typeof example === "string") {
+      context.skip(example);
+      return;
+    }
+    await using puppet = await PuppetControlPlane.start();
+    await using node = new ExampleNode(language, [
+      ...example.dataplane,
+      dir.join(language, "refusing"),
+      ...example.flag("control-plane", formatHostPort(puppet.address)),
+    ]);
+    await refuses(puppet);
+    await node.says("NACK_CLASS_HELD");
+  },
+);
 
 test("example nodes are let in over mutual TLS by a certificate for their name, and refused with another's", async (context) => {
   const found = [...ready.values()].filter((one) => typeof one !== "string");

@@ -26,11 +26,12 @@ export function offer(
   return stream.send(frameOf(manifest, seq));
 }
 
-/** Sends all the buckets of a state that the node has asked for in its n-th request. */
+/** Sends all the buckets of a state that the node has asked for in its n-th request; several in a message if it may. */
 export async function feed(
   stream: NodeStream,
   state: State,
   request = 1,
+  batches = true,
 ): Promise<void> {
   const { seq, buckets } = await stream.heard("bucketRequest", request);
   const asked = buckets.map(({ index }) => {
@@ -38,7 +39,7 @@ export async function feed(
     if (bucket === undefined) throw new Error(`no bucket ${index}`);
     return { index, bucket };
   });
-  for await (const { bodies } of frames.pieces(asked, true))
+  for await (const { bodies } of frames.pieces(asked, batches))
     for (const body of bodies) await stream.send(frameOf(body, seq));
 }
 
