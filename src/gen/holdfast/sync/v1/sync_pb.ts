@@ -47,7 +47,8 @@
 //
 // Features. A state needs: "kind/K" in version 1 for each kind K that it has an entry of (K is the field's name in
 // Resource); "plugin/NAME" for each enabled plugin of that name, in version 1 unless the plugin's message in
-// holdfast/plugin/v1 says otherwise. A node that lacks one is not sent the state. What a node may have besides:
+// holdfast/plugin/v1 says otherwise; "kind/consumer_group" also for an enabled plugin that is of a consumer group or asks
+// for the groups of a consumer. A node that lacks one is not sent the state. What a node may have besides:
 // "config/fail-route", version 1: it is sent states whose plugins it lacks, and answers 503 to requests that such a plugin
 // would have seen, never passing them on; "sync/bucket-batch", version 1: see BucketBatch.
 
