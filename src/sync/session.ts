@@ -37,6 +37,14 @@ interface InFlight {
   readonly progress: string;
 }
 
+/** Somebody has said how far the node goes: it is pinned to a state, or its workspace is paused at one. */
+export interface Limit {
+  /** Epochs of this history that came after the state's: what is of one of them is beyond it. */
+  readonly successors: readonly string[];
+  /** Whether the state can be sent: it is of the present epoch, and the history still reaches it. */
+  readonly reachable: boolean;
+}
+
 /**
  * What the control plane knows of one node while its stream lasts.
  *
@@ -46,8 +54,10 @@ export interface Session {
   /** `opening`: no Hello yet. `greeted`: no SnapshotRequest yet. `active`: may be sent states. `ended`: over. */
   readonly at: "opening" | "greeted" | "active" | "ended";
   readonly hello: Hello | undefined;
-  /** The newest state that was published to this session: what the node should serve. */
+  /** The newest state that was published to this session: what the node should serve. With a limit, that is the limit. */
   readonly head: Cursor;
+  /** Present when `head` is not the newest state there is, but what somebody has chosen. */
+  readonly limit: Limit | undefined;
   /** What the head needs of a node. */
   readonly needs: readonly FeatureNeed[];
   /** What of that the node lacks. Not empty: the head is not sent. */
@@ -103,6 +113,8 @@ export type SessionEvent = { readonly nowMs: number } & (
       readonly type: "published";
       readonly head: Cursor;
       readonly needs: readonly FeatureNeed[];
+      /** Given when the head is what somebody has chosen for the node. */
+      readonly limit?: Limit;
     }
   | {
       readonly type: "bucketsRequested";
@@ -190,6 +202,7 @@ export function openSession(
     at: "opening",
     hello: undefined,
     head,
+    limit: undefined,
     needs,
     missing: [],
     degraded: [],
@@ -239,20 +252,7 @@ export function stepSession(
         nowMs,
       );
     case "published":
-      return offer(
-        {
-          ...session,
-          head: event.head,
-          // A new epoch replaces what the node was ahead of.
-          forked: session.forked && event.head.epoch === session.head.epoch,
-          // A permission is for one epoch.
-          allowed: session.allowed && event.head.epoch === session.head.epoch,
-          needs: event.needs,
-          missing: missingOf(event.needs, featuresOf(session)),
-          degraded: degradedOf(event.needs, featuresOf(session)),
-        },
-        nowMs,
-      );
+      return publish(session, event);
     case "bucketsRequested":
       return requestBuckets({ ...session, seenMs: nowMs }, event);
     case "bucketsWritten":
@@ -309,13 +309,43 @@ export function stepSession(
   }
 }
 
+function publish(
+  session: Session,
+  event: Extract<SessionEvent, { type: "published" }>,
+): SessionStep {
+  const { head, limit, needs, nowMs } = event;
+  const { acked, inFlight } = session;
+  const next: Session = {
+    ...session,
+    head,
+    limit,
+    // A new epoch replaces what the node was ahead of.
+    forked: session.forked && isRecent(acked ?? session.head, event),
+    // A permission is for one epoch.
+    allowed: session.allowed && head.epoch === session.head.epoch,
+    needs,
+    missing: missingOf(needs, featuresOf(session)),
+    degraded: degradedOf(needs, featuresOf(session)),
+  };
+  // It is being sent what it is not to serve. Whether it has gone too far to turn back is said by its next Hello.
+  if (inFlight !== undefined && isBeyond(inFlight.to, next))
+    return end(
+      next,
+      GoodbyeReason.PINNED,
+      `the node was being sent ${describeCursor(inFlight.to)}, and is now to go no further than ${describeCursor(head)}`,
+      0,
+    );
+  return offer(next, nowMs);
+}
+
 function greet(
   session: Session,
   event: Extract<SessionEvent, { type: "greeted" }>,
 ): SessionStep {
   const { hello, nowMs, allowed } = event;
   // Of the epoch that was looked at: another may have come meanwhile.
-  const forked = event.forked && hello.have?.epoch === session.head.epoch;
+  const forked =
+    event.forked && hello.have !== undefined && isRecent(hello.have, session);
   const missing = missingOf(session.needs, hello.features);
   const refusedRoots = new Set(event.refusedRoots);
   let held: Cursor | undefined;
@@ -367,7 +397,8 @@ function offer(session: Session, nowMs: number): SessionStep {
     session.missing.length > 0 ||
     session.refusedRoots.has(head.root) ||
     session.forked ||
-    isHeld(session)
+    isHeld(session) ||
+    isStopped(session)
   )
     return still(session);
 
@@ -422,6 +453,43 @@ function offer(session: Session, nowMs: number): SessionStep {
 /** Whether the head is what the node holds back and nobody has allowed it. */
 export function isHeld({ held, head, allowed }: Session): boolean {
   return !allowed && held?.epoch === head.epoch && held.root === head.root;
+}
+
+/** Whether a cursor is of the epoch of what the node should serve, or of one that came after it. */
+function isRecent(
+  { epoch }: Cursor,
+  {
+    head,
+    limit,
+  }: { readonly head: Cursor; readonly limit?: Limit | undefined },
+): boolean {
+  return epoch === head.epoch || limit?.successors.includes(epoch) === true;
+}
+
+/** Whether a state comes after the one that the node is to go no further than. */
+function isBeyond(
+  cursor: Cursor | undefined,
+  { head, limit }: Session,
+): boolean {
+  if (cursor === undefined || limit === undefined) return false;
+  return cursor.epoch === head.epoch
+    ? cursor.revision > head.revision
+    : limit.successors.includes(cursor.epoch);
+}
+
+/** Whether the node has gone further than it is to go: it stays where it is. */
+export function isPast(session: Session): boolean {
+  return isBeyond(session.acked, session);
+}
+
+/** Whether nothing is sent because of the limit: the node is past it, or its state cannot be sent any more. */
+function isStopped(session: Session): boolean {
+  return session.limit?.reachable === false || isPast(session);
+}
+
+/** What the node is told to be what it should serve. One that is past its limit is where it stays. */
+export function toldHead(session: Session): Cursor {
+  return isPast(session) ? (session.acked ?? session.head) : session.head;
 }
 
 /** The state being pulled is gone: the head takes its place. What the node has of it is kept where the hashes agree. */

@@ -2,6 +2,7 @@ import type {
   Commit,
   EntryTimes,
   FirstRevision,
+  HoldRecord,
   IdempotentAnswer,
   LoadedWorkspace,
   NodeRecord,
@@ -132,6 +133,22 @@ export class FailingStore implements Store {
 
   loadNodes(workspace: string): Promise<readonly NodeRecord[]> {
     return this.#inner.loadNodes(workspace);
+  }
+
+  loadHolds(workspace: string): Promise<readonly HoldRecord[]> {
+    return this.#inner.loadHolds(workspace);
+  }
+
+  async saveHolds(
+    workspace: string,
+    put: readonly HoldRecord[],
+    remove: readonly (string | undefined)[],
+  ): Promise<void> {
+    await this.#gate;
+    const failure = this.failures.shift();
+    if (failure !== "lost") await this.#inner.saveHolds(workspace, put, remove);
+    if (failure !== undefined)
+      throw new ConfigError("unavailable", "the disk has failed");
   }
 
   saveNodes(

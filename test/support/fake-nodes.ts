@@ -15,6 +15,15 @@ import type {
 
 type NodeInit = MessageInitShape<typeof NodeSchema>;
 
+function hasLabels(
+  node: Node,
+  labels: Readonly<Record<string, string>>,
+): boolean {
+  return Object.entries(labels).every(
+    ([name, value]) => node.labels[name] === value,
+  );
+}
+
 function eventOf(node: Node, removed: boolean): NodeEvent {
   return { id: node.id, workspace: node.workspace, node, removed };
 }
@@ -25,6 +34,9 @@ export class FakeNodes implements Nodes {
   readonly #listeners = new Set<(event: NodeEvent) => void>();
   readonly retried: string[] = [];
   readonly allowed: string[] = [];
+  /** The revisions that nodes are pinned to. */
+  readonly pins = new Map<string, bigint>();
+  paused: bigint | undefined;
 
   /** What nodes have told of upstreams. */
   upstreams: readonly UpstreamHealth[] = [];
@@ -59,12 +71,66 @@ export class FakeNodes implements Nodes {
     this.set({ id, serving: { epoch: "e", revision, root: "" } });
   }
 
-  forget(workspace: string, id: string): "forgotten" | "connected" | undefined {
+  forget(
+    workspace: string,
+    id: string,
+  ): Promise<"forgotten" | "connected" | undefined> {
     const node = this.get(workspace, id);
-    if (node === undefined) return undefined;
-    if (node.connected) return "connected";
+    if (node === undefined) return Promise.resolve(undefined);
+    if (node.connected) return Promise.resolve("connected");
     this.remove(id);
-    return "forgotten";
+    return Promise.resolve("forgotten");
+  }
+
+  labelled(
+    workspace: string,
+    labels: Readonly<Record<string, string>>,
+  ): readonly string[] {
+    return this.list(workspace)
+      .filter((node) => hasLabels(node, labels))
+      .map(({ id }) => id);
+  }
+
+  isPinned(_workspace: string, id: string): boolean {
+    return this.pins.has(id);
+  }
+
+  pausedAt(): bigint | undefined {
+    return this.paused;
+  }
+
+  pin(
+    workspace: string,
+    ids: readonly string[],
+    revision: bigint,
+  ): Promise<void> {
+    for (const id of ids) {
+      this.pins.set(id, revision);
+      const node = this.get(workspace, id);
+      if (node !== undefined) this.set({ ...node, pinnedRevision: revision });
+    }
+    return Promise.resolve();
+  }
+
+  unpin(workspace: string, ids: readonly string[]): Promise<void> {
+    for (const id of ids) {
+      this.pins.delete(id);
+      const node = this.get(workspace, id);
+      if (node === undefined) continue;
+      delete node.pinnedRevision;
+      this.set(node);
+    }
+    return Promise.resolve();
+  }
+
+  pause(): Promise<bigint> {
+    this.paused ??= 1n;
+    return Promise.resolve(this.paused);
+  }
+
+  resume(): Promise<bigint> {
+    this.paused = undefined;
+    return Promise.resolve(1n);
   }
 
   /** The node is not there any more, as after 14 days. */
@@ -102,15 +168,25 @@ export class FakeNodes implements Nodes {
     return () => this.#listeners.delete(listener);
   }
 
-  waiting(workspace: string, revision: bigint): WaitState {
-    const counted = this.list(workspace).filter((node) => node.connected);
+  waiting(
+    workspace: string,
+    revision: bigint,
+    labels: Readonly<Record<string, string>> = {},
+  ): WaitState {
+    const counted = this.list(workspace).filter(
+      (node) => node.connected && hasLabels(node, labels),
+    );
     const missing = counted.filter(
       (node) => (node.serving?.revision ?? 0n) < revision,
     );
     return {
       total: counted.length,
       serving: counted.length - missing.length,
-      refused: missing.some((node) => node.lastNack !== undefined),
+      refusing: missing.filter((node) => node.lastNack !== undefined).length,
+      heldBack: missing.filter(({ id }) => {
+        const pin = this.pins.get(id) ?? this.paused;
+        return pin !== undefined && pin < revision;
+      }).length,
       missing: missing.map(({ id, hostname, serving, reason }) =>
         create(MissingNodeSchema, {
           id,

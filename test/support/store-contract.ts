@@ -1,4 +1,5 @@
 import { describe, expect, onTestFinished, test } from "vitest";
+import { cursorOf } from "../../src/model/cursor.ts";
 import { Snapshot } from "../../src/model/snapshot.ts";
 import {
   HISTORY_REVISIONS,
@@ -343,6 +344,37 @@ export function testStore(
       await using again = await place.open();
       expect(await again.loadNodes(WORKSPACE)).toEqual([
         { id: "a", data: Buffer.from("3") },
+      ]);
+    });
+
+    test("pins and a pause are kept, replaced and removed, each workspace's its own", async () => {
+      const { store, place, empty } = await opened();
+      await store.load("other");
+      const at = (revision: bigint) => ({
+        cursor: cursorOf(empty.cursor.epoch, revision, empty.cursor.root),
+        timeMs: 1000 + Number(revision),
+      });
+      expect(await store.loadHolds(WORKSPACE)).toEqual([]);
+      await store.saveHolds(
+        WORKSPACE,
+        [{ node: "a", ...at(1n) }, { node: "b/c", ...at(2n) }, at(3n)],
+        [],
+      );
+      await store.saveHolds("other", [{ node: "a", ...at(9n) }], []);
+      await store.saveHolds(WORKSPACE, [{ node: "a", ...at(4n) }], ["unknown"]);
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      expect(await again.loadHolds(WORKSPACE)).toEqual([
+        { node: "a", ...at(4n) },
+        { node: "b/c", ...at(2n) },
+        at(3n),
+      ]);
+      await again.saveHolds(WORKSPACE, [], ["b/c", undefined]);
+      expect(await again.loadHolds(WORKSPACE)).toEqual([
+        { node: "a", ...at(4n) },
+      ]);
+      expect(await again.loadHolds("other")).toEqual([
+        { node: "a", ...at(9n) },
       ]);
     });
 

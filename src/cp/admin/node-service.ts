@@ -17,6 +17,7 @@ import type { AdminContext, AdminDeps } from "./deps.ts";
 import { depsFor, streamFor } from "./in-workspace.ts";
 import { RequestForm, workspaceOf } from "./request-form.ts";
 import { Room } from "./room.ts";
+import { noSuchNode, rolloutHandlers } from "./rollout.ts";
 import { listUpstreamHealth } from "./upstream-health.ts";
 
 /** Nothing is looked for without an event; this only bounds the wait. */
@@ -51,11 +52,12 @@ export function nodeService(
       const id = idOf(request);
       return { node: found(nodes.allow(catalog.workspace, id), id) };
     },
-    forget: (request) => {
+    ...rolloutHandlers(context),
+    forget: async (request) => {
       const { catalog, nodes } = of(request);
       const id = idOf(request);
-      const outcome = nodes.forget(catalog.workspace, id);
-      if (outcome === undefined) throw notFound(id);
+      const outcome = await nodes.forget(catalog.workspace, id);
+      if (outcome === undefined) throw noSuchNode(id);
       if (outcome === "connected")
         throw ConfigError.of("failed_precondition", [
           {
@@ -88,9 +90,14 @@ function listNodes(
   const rest = nodes.list(workspace, placeOf(last), limit + 1);
   const page = new Room(call).fit(NodeSchema, rest.slice(0, limit));
   const end = page.at(-1);
-  if (end === undefined || page.length === rest.length) return { nodes: page };
-  return {
+  const paused = nodes.pausedAt(workspace);
+  const all = {
     nodes: page,
+    ...(paused === undefined ? {} : { pausedRevision: paused }),
+  };
+  if (end === undefined || page.length === rest.length) return all;
+  return {
+    ...all,
     nextPageToken: encodePageToken(
       "nodes",
       JSON.stringify([end.hostname, end.id]),
@@ -158,16 +165,5 @@ function idOf(request: { readonly id: string }): string {
 
 function found(node: Node | undefined, id: string): Node {
   if (node !== undefined) return create(NodeSchema, node);
-  throw notFound(id);
-}
-
-function notFound(id: string): ConfigError {
-  return ConfigError.of("not_found", [
-    {
-      kind: "",
-      name: "",
-      field: "id",
-      reason: `there is no node ${JSON.stringify(id)}`,
-    },
-  ]);
+  throw noSuchNode(id);
 }

@@ -22,7 +22,10 @@ const PROGRESS_MS = 200;
 /** Looked again this often without an event: nodes stop counting by time alone. */
 const LOOK_MS = 1_000;
 
-/** Streams how far the nodes are until all serve a revision, one refuses it, or time is up. */
+/**
+ * Streams how far the nodes are until all, or the part of them that is enough, serve a revision; or so many refuse it, or
+ * are kept before it, that it cannot come to that; or time is up.
+ */
 export async function* waitForRevision(
   { catalog, nodes, clock }: AdminDeps,
   request: WaitForRevisionRequest,
@@ -31,6 +34,9 @@ export async function* waitForRevision(
   const workspace = workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
   const timeoutMs = timeoutOf(request.timeout, form);
+  const { labels, fraction = 1 } = request;
+  if (!(fraction > 0 && fraction <= 1))
+    form.refuse("fraction", `must be over 0 and at most 1, got ${fraction}`);
   form.check();
   const head = catalog.head.cursor.revision;
   const revision = request.revision === 0n ? head : request.revision;
@@ -43,7 +49,8 @@ export async function* waitForRevision(
   for (;;) {
     const now = clock.monotonic();
     const answer = look(now - start >= timeoutMs);
-    const final = answer.done || answer.refused || answer.timedOut;
+    const final =
+      answer.done || answer.refused || answer.heldBack || answer.timedOut;
     const bytes = toBinary(WaitForRevisionResponseSchema, answer);
     const isNews = told === undefined || Buffer.compare(bytes, told) !== 0;
     if (final || (isNews && now - toldAt >= PROGRESS_MS)) {
@@ -58,21 +65,32 @@ export async function* waitForRevision(
   }
 
   function look(isLate: boolean): WaitForRevisionResponse {
-    const { serving, total, refused, missing } = nodes.waiting(
+    const { serving, total, refusing, heldBack, missing } = nodes.waiting(
       workspace,
       revision,
+      labels,
     );
-    const done = serving >= total;
+    const needed = neededOf(fraction, total);
+    const done = serving >= needed;
+    // Of those that neither serve it nor ever will as things are.
+    const hopeless = !done && total - refusing - heldBack < needed;
     return create(WaitForRevisionResponseSchema, {
       revision,
       done,
       serving,
       total,
+      needed,
       missing: new Room(call).fit(MissingNodeSchema, missing),
-      refused: !done && refused,
-      timedOut: !done && !refused && isLate,
+      refused: hopeless && refusing > 0,
+      heldBack: hopeless && heldBack > 0,
+      timedOut: !done && !hopeless && isLate,
     });
   }
+}
+
+/** How many of so many nodes a part of them is, in whole nodes. What only a double can be off by is not a node more. */
+function neededOf(fraction: number, total: number): number {
+  return Math.min(total, Math.ceil(fraction * total - 1e-9));
 }
 
 function timeoutOf(timeout: Duration | undefined, form: RequestForm): number {

@@ -31,6 +31,7 @@ import {
   type ListResult,
   type ReadContext,
 } from "./reading.ts";
+import { stateAt, type PastState } from "./past-state.ts";
 import {
   cursorAt,
   diffRevisions,
@@ -241,6 +242,20 @@ export class Catalog implements AsyncDisposable {
     const { revision } = this.head.cursor;
     const last = to < revision ? to : revision;
     return this.#context.store.records(this.workspace, from, last);
+  }
+
+  /**
+   * The state that a revision led to: one of the last 64, or rebuilt from the history, starting from a later state.
+   *
+   * @throws ConfigError when the history does not have it, or no more.
+   */
+  async stateAt(revision: bigint, from?: PastState): Promise<PastState> {
+    const { head } = this;
+    const cursor = await cursorAt(this.#context, head, revision);
+    const snapshot = this.retained(cursor);
+    return snapshot === undefined
+      ? stateAt(this.#context, head, revision, from)
+      : { cursor, snapshot };
   }
 
   /** The state at a cursor, if it is one of the last 64. */

@@ -162,7 +162,12 @@ export async function cursorAt(
   return (await recordOf(context, head, revision)).cursor;
 }
 
-async function recordOf(
+/**
+ * The record of a revision.
+ *
+ * @throws ConfigError when there is none, or no more.
+ */
+export async function recordOf(
   context: HistoryContext,
   head: Head,
   revision: bigint,

@@ -27,6 +27,7 @@ import { LIMITS } from "../../sync/limits.ts";
 import {
   openSession,
   stepSession,
+  toldHead,
   type Session,
   type SessionEffect,
   type SessionEvent,
@@ -387,7 +388,7 @@ export class Connection implements Puller {
         this.#write(() =>
           Promise.resolve({
             case: "heartbeat" as const,
-            value: { head: this.#host.published().head },
+            value: { head: toldHead(this.#session) },
           }),
         );
         return;
@@ -520,7 +521,7 @@ export class Connection implements Puller {
       value: {
         session: this.id,
         cp: this.#desk.build,
-        head: this.#host.published().head,
+        head: toldHead(this.#session),
         heartbeat: durationFromMs(LIMITS.heartbeatMs),
         retry: {
           min: durationFromMs(LIMITS.backoffMinMs),

@@ -31,6 +31,7 @@ import type {
 } from "./nodes.ts";
 import { Pacer } from "./pacer.ts";
 import { Pins } from "./pins.ts";
+import { Rollout, type Target } from "./rollout.ts";
 
 /** Before a second process with a node id that is taken tries again: by then the first is known to be dead or alive. */
 const DUPLICATE_RETRY_MS = 10_000;
@@ -66,6 +67,7 @@ export interface Dismissal {
 /** Brings one workspace's newest state to its nodes, and knows what each of them serves. */
 export class Distributor implements Nodes, AsyncDisposable {
   readonly #options: DistributorOptions;
+  readonly #rollout: Rollout;
   readonly #registry: NodeRegistry;
   readonly #needs: NeedIndex;
   readonly #metrics: DistributorMetrics;
@@ -80,16 +82,20 @@ export class Distributor implements Nodes, AsyncDisposable {
   #published: Published;
   #stack = new CloseStack();
   #dismissal: Dismissal | undefined;
+  /** Pins and pauses that are being written: nodes are sent nothing newer meanwhile, so that none overtakes its own pin. */
+  #settling = 0;
 
   /** What the connections of this workspace's nodes need. */
   readonly host: ConnectionHost;
 
   private constructor(
     options: DistributorOptions,
+    rollout: Rollout,
     registry: NodeRegistry,
     needs: NeedIndex,
   ) {
     this.#options = options;
+    this.#rollout = rollout;
     this.#registry = registry;
     this.#needs = needs;
     this.#published = publishedOf(options.catalog, needs);
@@ -105,7 +111,7 @@ export class Distributor implements Nodes, AsyncDisposable {
       snapshot: (cursor) =>
         cursorsEqual(cursor, this.#published.head)
           ? this.#published.snapshot
-          : options.catalog.retained(cursor),
+          : (rollout.snapshot(cursor) ?? options.catalog.retained(cursor)),
       isForked: (have) =>
         have?.epoch === this.#published.head.epoch &&
         !cursorsEqual(have, this.#published.head) &&
@@ -137,14 +143,23 @@ export class Distributor implements Nodes, AsyncDisposable {
     try {
       const needs = new NeedIndex();
       const { workspace } = catalog;
+      const rollout = stack.use(
+        await Rollout.open({ catalog, store, clock, logger }),
+      );
       const registry = stack.use(
         await NodeRegistry.open(
-          { workspace, store, clock, logger },
+          {
+            workspace,
+            store,
+            clock,
+            logger,
+            holdOf: (id) => rollout.holdOf(id),
+          },
           catalog.head.cursor,
         ),
       );
       await driveSlices(needs.load(catalog.head.snapshot));
-      const distributor = new Distributor(options, registry, needs);
+      const distributor = new Distributor(options, rollout, registry, needs);
       stack.defer(
         catalog.onCommit((_head, records) => {
           for (const record of records) needs.update(record.changes);
@@ -194,8 +209,71 @@ export class Distributor implements Nodes, AsyncDisposable {
     return this.#registry.get(id);
   }
 
-  forget(workspace: string, id: string): "forgotten" | "connected" | undefined {
-    return this.#serves(workspace) ? this.#registry.forget(id) : undefined;
+  async forget(
+    workspace: string,
+    id: string,
+  ): Promise<"forgotten" | "connected" | undefined> {
+    if (!this.#serves(workspace)) return undefined;
+    const outcome = this.#registry.forget(id);
+    if (outcome === "forgotten") await this.#rollout.unpin([id]);
+    return outcome;
+  }
+
+  labelled(
+    workspace: string,
+    labels: Readonly<Record<string, string>>,
+  ): readonly string[] {
+    return this.#serves(workspace) ? this.#registry.labelled(labels) : [];
+  }
+
+  isPinned(workspace: string, id: string): boolean {
+    return this.#serves(workspace) && this.#rollout.isPinned(id);
+  }
+
+  pausedAt(workspace: string): bigint | undefined {
+    return this.#serves(workspace)
+      ? this.#rollout.pausedAt?.revision
+      : undefined;
+  }
+
+  async pin(
+    workspace: string,
+    ids: readonly string[],
+    revision: bigint,
+  ): Promise<void> {
+    if (!this.#serves(workspace)) return;
+    await this.#settle(() =>
+      this.#rollout.pin(ids, revision, (cursor) => {
+        this.#registry.refusePast(ids, cursor);
+      }),
+    );
+  }
+
+  async unpin(workspace: string, ids: readonly string[]): Promise<void> {
+    if (!this.#serves(workspace)) return;
+    await this.#settle(() => this.#rollout.unpin(ids));
+    const { epoch } = this.#published.head;
+    // It may have been given for an epoch that the node follows only now.
+    for (const id of ids)
+      if (this.#registry.isAllowed(id, epoch))
+        this.#byNode.get(id)?.dispatch({ type: "allowed" });
+  }
+
+  async pause(workspace: string): Promise<bigint> {
+    // What was committed before goes out.
+    this.#pacer.flush();
+    await this.#settle(() => {
+      const { head, snapshot, needs } = this.#published;
+      return this.#rollout.pause({ cursor: head, snapshot, needs });
+    });
+    return this.pausedAt(workspace) ?? this.#published.head.revision;
+  }
+
+  async resume(workspace: string): Promise<bigint> {
+    this.#pacer.flush();
+    if (this.#serves(workspace))
+      await this.#settle(() => this.#rollout.resume());
+    return this.#published.head.revision;
   }
 
   onChange(listener: (event: NodeEvent) => void): () => void {
@@ -211,8 +289,12 @@ export class Distributor implements Nodes, AsyncDisposable {
       : { upstreams: [], incompleteNodes: 0 };
   }
 
-  waiting(_workspace: string, revision: bigint): WaitState {
-    return this.#registry.waiting(revision);
+  waiting(
+    _workspace: string,
+    revision: bigint,
+    labels: Readonly<Record<string, string>> = {},
+  ): WaitState {
+    return this.#registry.waiting(revision, labels);
   }
 
   unsupportedBy(
@@ -247,13 +329,36 @@ export class Distributor implements Nodes, AsyncDisposable {
     return workspace === this.#options.catalog.workspace;
   }
 
+  /** Changes what keeps nodes from the head, and then tells all of them what they should serve. */
+  async #settle(change: () => Promise<void>): Promise<void> {
+    this.#settling++;
+    try {
+      await change();
+    } finally {
+      if (--this.#settling === 0) {
+        this.#publish();
+        this.#rollout.tidy();
+      }
+    }
+  }
+
+  #targetOf(connection: Connection): Target {
+    return this.#rollout.targetOf(
+      connection.session.hello?.node?.id,
+      this.#published,
+    );
+  }
+
   #publish(): void {
+    if (this.#settling > 0) return;
     this.#published = publishedOf(this.#options.catalog, this.#needs);
-    const { head, needs } = this.#published;
-    this.#registry.setHead(head);
+    this.#registry.setHead(this.#published.head);
     // The nodes first, then those who watch them.
     for (const connection of this.#connections) {
-      connection.dispatch({ type: "published", head, needs });
+      connection.dispatch({
+        type: "published",
+        ...this.#targetOf(connection),
+      });
       if (connection.session.forked) void this.#place(connection);
     }
     this.#registry.announceHead();
@@ -336,6 +441,10 @@ export class Distributor implements Nodes, AsyncDisposable {
     this.#byNode.set(node.id, connection);
     // Its first state is the newest: a node must not be sent one that is known to be replaced in a moment.
     this.#pacer.flush();
+    connection.dispatch({
+      type: "published",
+      ...this.#rollout.targetOf(node.id, this.#published),
+    });
     const remembered = this.#registry.refusedRoots(hello);
     if (this.#registry.isForgiven(node.id)) hello.refused = [];
     logger.info("node.connected", {

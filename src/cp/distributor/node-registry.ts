@@ -1,7 +1,10 @@
 import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { createHash } from "node:crypto";
-import { MissingNodeSchema } from "../../gen/holdfast/admin/v1/config_service_pb.js";
+import {
+  MissingNodeSchema,
+  type MissingNode,
+} from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import {
   NodeRequestsSchema,
   NodeSchema,
@@ -22,6 +25,7 @@ import { nackClassName } from "../../sync/names.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import { isLasting, type Session } from "../../sync/session.ts";
 import type { Store } from "../store/store.ts";
+import { ConfigError } from "../../model/violation.ts";
 import { NodeSaver } from "./node-saver.ts";
 import {
   applyTimingsOf,
@@ -35,6 +39,7 @@ import {
   reasonOf,
   type PeerView,
 } from "./node-view.ts";
+import type { Hold } from "./rollout.ts";
 import {
   servesRevision,
   type LackingNodes,
@@ -61,6 +66,8 @@ export interface NodeRegistryOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** What keeps a node from following the head. Default: nothing does. */
+  readonly holdOf?: (id: string) => Hold | undefined;
 }
 
 /** What metrics tell of the nodes. */
@@ -166,7 +173,11 @@ export class NodeRegistry implements AsyncDisposable {
     if (this.#entries.has(id) || this.#entries.size < MAX_NODES) return true;
     let oldest: Entry | undefined;
     for (const entry of this.#entries.values())
-      if (!entry.node.connected && goneAt(entry) < goneAt(oldest))
+      if (
+        !entry.node.connected &&
+        !this.#isPinned(entry) &&
+        goneAt(entry) < goneAt(oldest)
+      )
         oldest = entry;
     if (oldest === undefined) return false;
     this.#forget(oldest);
@@ -204,7 +215,7 @@ export class NodeRegistry implements AsyncDisposable {
     // A node that refused something before a restart of the control plane, or before its own, still knows why.
     const refusal = hello.refused.findLast(
       (known) =>
-        known.cursor?.root === this.#head.root ||
+        known.cursor?.root === session.head.root ||
         known.class === NackClass.CRASHED,
     );
     if (refusal?.cursor !== undefined)
@@ -362,6 +373,37 @@ export class NodeRegistry implements AsyncDisposable {
     return "forgotten";
   }
 
+  /** The ids of the nodes that have all of these labels. */
+  labelled(labels: Readonly<Record<string, string>>): readonly string[] {
+    return [...this.#entries.values()]
+      .filter(({ node }) => hasLabels(node, labels))
+      .map(({ node }) => node.id);
+  }
+
+  /**
+   * Refuses to keep nodes at a state that one of them is past.
+   *
+   * @throws ConfigError which names all of them.
+   */
+  refusePast(ids: readonly string[], cursor: Cursor): void {
+    const violations = ids.flatMap((id) => {
+      const serving = this.#entries.get(id)?.node.serving;
+      return serving?.epoch === cursor.epoch &&
+        serving.revision > cursor.revision
+        ? [
+            {
+              kind: "node",
+              name: id,
+              field: "revision",
+              reason: `serves revision ${serving.revision}, and a node does not go back to ${cursor.revision}. To bring that content back: holdfast rollback ${cursor.revision}, then pin to the revision that this makes`,
+            },
+          ]
+        : [];
+    });
+    if (violations.length > 0)
+      throw ConfigError.of("failed_precondition", violations);
+  }
+
   list(after?: NodePlace, limit = Infinity): Node[] {
     // In order before they are shown: showing one costs more than sorting many.
     return [...this.#entries.values()]
@@ -396,7 +438,12 @@ export class NodeRegistry implements AsyncDisposable {
         if (figures.firstExpiryMs === 0 || atMs < figures.firstExpiryMs)
           figures.firstExpiryMs = atMs;
       }
-      for (const name of conditionsOf(node, session, this.#head))
+      for (const name of conditionsOf(
+        node,
+        session,
+        this.#head,
+        this.#holdOf(node.id),
+      ))
         conditions.set(name, (conditions.get(name) ?? 0) + 1);
     }
     return { ...figures, conditions };
@@ -407,13 +454,17 @@ export class NodeRegistry implements AsyncDisposable {
     return () => this.#listeners.delete(listener);
   }
 
-  waiting(revision: bigint): WaitState {
+  waiting(
+    revision: bigint,
+    labels: Readonly<Record<string, string>> = {},
+  ): WaitState {
     const nowMs = this.#options.clock.now();
-    const state: WaitState = {
+    const state = {
       serving: 0,
       total: 0,
-      refused: false,
-      missing: [],
+      refusing: 0,
+      heldBack: 0,
+      missing: [] as MissingNode[],
     };
     for (const entry of this.#entries.values()) {
       const { node, session } = entry;
@@ -422,6 +473,7 @@ export class NodeRegistry implements AsyncDisposable {
           ? Infinity
           : nowMs - timestampMs(node.disconnectedAt);
       if (!node.connected && goneMs > COUNTED_AFTER_MS) continue;
+      if (!hasLabels(node, labels)) continue;
       state.total++;
       if (
         session?.forked !== true &&
@@ -430,17 +482,20 @@ export class NodeRegistry implements AsyncDisposable {
         state.serving++;
         continue;
       }
-      if (
+      const hold = this.#holdOf(node.id);
+      if (hold !== undefined && !leadsTo(hold, this.#head, revision))
+        state.heldBack++;
+      else if (
         session !== undefined &&
         isBlocked(session) &&
         session.head.revision >= revision
       )
-        state.refused = true;
+        state.refusing++;
       state.missing.push(
         create(MissingNodeSchema, {
           id: node.id,
           hostname: node.hostname,
-          reason: reasonOf(node, session, this.#head),
+          reason: reasonOf(node, session, this.#head, hold),
           ...(node.serving === undefined ? {} : { serving: node.serving }),
         }),
       );
@@ -474,12 +529,26 @@ export class NodeRegistry implements AsyncDisposable {
     await this.#saver[Symbol.asyncDispose]();
   }
 
+  #holdOf(id: string): Hold | undefined {
+    return this.#options.holdOf?.(id);
+  }
+
+  /** A node that somebody has pinned is not forgotten by itself: it would come back and follow the head. */
+  #isPinned({ node }: Entry): boolean {
+    return this.#holdOf(node.id)?.type === "pinned";
+  }
+
   #show(entry: Entry): Node {
     const node = clone(NodeSchema, withApply(entry));
-    node.wanted = this.#head;
+    const hold = this.#holdOf(node.id);
+    node.wanted = hold?.cursor ?? this.#head;
     node.inSync = node.connected && cursorsEqual(node.serving, this.#head);
-    node.reason = reasonOf(entry.node, entry.session, this.#head);
-    node.conditions = [...conditionsOf(entry.node, entry.session, this.#head)];
+    node.reason = reasonOf(entry.node, entry.session, this.#head, hold);
+    node.conditions = [
+      ...conditionsOf(entry.node, entry.session, this.#head, hold),
+    ];
+    if (hold?.type === "pinned") node.pinnedRevision = hold.cursor.revision;
+    node.paused = hold?.type === "paused";
     return node;
   }
 
@@ -511,6 +580,7 @@ export class NodeRegistry implements AsyncDisposable {
       const gone = entry.node.disconnectedAt;
       if (entry.node.connected || gone === undefined) continue;
       if (nowMs - timestampMs(gone) < FORGOTTEN_AFTER_MS) continue;
+      if (this.#isPinned(entry)) continue;
       this.#forget(entry);
     }
     if (!this.#closed)
@@ -525,6 +595,24 @@ function withApply({ node, lastApply }: Entry): Node {
   if (lastApply !== undefined)
     node.lastApply = applyTimingsOf(lastApply.timings, lastApply.roundTripMs);
   return node;
+}
+
+/** Whether a node that is kept at a state will serve a revision all the same. */
+function leadsTo(
+  { cursor, reachable }: Hold,
+  head: Cursor,
+  revision: bigint,
+): boolean {
+  return reachable && servesRevision(cursor, head, revision);
+}
+
+function hasLabels(
+  node: Node,
+  labels: Readonly<Record<string, string>>,
+): boolean {
+  return Object.entries(labels).every(
+    ([name, value]) => node.labels[name] === value,
+  );
 }
 
 /** When a node's stream ended; later than any when it has not. */

@@ -25,7 +25,8 @@ import type {
 import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
 import type { Peer, PeerCertificate } from "../../runtime/peer.ts";
 import { nackClassName } from "../../sync/names.ts";
-import { isHeld, type Session } from "../../sync/session.ts";
+import { isHeld, isPast, type Session } from "../../sync/session.ts";
+import type { Hold } from "./rollout.ts";
 
 /** A Nack as people see it. */
 export function lastNackOf(nack: Nack, atMs: number): LastNack {
@@ -117,6 +118,7 @@ export function conditionsOf(
   node: Pick<Node, "connected" | "serving" | "acknowledged" | "lastNack">,
   session: Session | undefined,
   head: Cursor,
+  hold?: Hold,
 ): readonly string[] {
   const { acknowledged, serving } = node;
   const regressed =
@@ -126,16 +128,46 @@ export function conditionsOf(
     forked: session?.forked === true,
     held: session !== undefined && isHeld(session),
     quarantined: node.lastNack?.class === "CRASHED",
-    refused: session?.refusedRoots.has(head.root) === true,
+    refused: session?.refusedRoots.has((hold?.cursor ?? head).root) === true,
     regressed: session !== undefined && regressed,
     degraded: session !== undefined && session.degraded.length > 0,
     lacking: session !== undefined && session.missing.length > 0,
+    pinned: hold?.type === "pinned",
+    paused: hold?.type === "paused",
   };
   return Object.keys(conditions).filter((name) => conditions[name]);
 }
 
 /** Why a node does not serve the head, or not all of it, for people; empty when it does. */
 export function reasonOf(
+  node: Pick<Node, "connected" | "serving" | "lastNack">,
+  session: Session | undefined,
+  head: Cursor,
+  hold?: Hold,
+): string {
+  return hold === undefined || cursorsEqual(node.serving, head)
+    ? whyNot(node, session, head)
+    : whyHeld(node, session, hold);
+}
+
+/** Why a node that is kept from the head does not serve it, and what else there is to say of it. */
+function whyHeld(
+  node: Pick<Node, "connected" | "serving" | "lastNack">,
+  session: Session | undefined,
+  { type, cursor, reachable }: Hold,
+): string {
+  const what = `${type}${type === "paused" ? " at" : " to"} revision ${cursor.revision}`;
+  const stays = `${node.serving === undefined ? "is sent nothing" : "stays where it is"} until it is ${type === "paused" ? "resumed" : "unpinned"}`;
+  if (cursorsEqual(node.serving, cursor))
+    return session === undefined ? `${what}; not connected` : what;
+  if (!reachable)
+    return `${what}, which this history does not reach any more, and ${stays}`;
+  if (session !== undefined && isPast(session))
+    return `${what}, and past that already: it ${stays}`;
+  return `${what}; ${whyNot(node, session, cursor)}`;
+}
+
+function whyNot(
   node: Pick<Node, "connected" | "serving" | "lastNack">,
   session: Session | undefined,
   head: Cursor,

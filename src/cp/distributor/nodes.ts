@@ -21,10 +21,14 @@ export interface NodeEvent {
 export type NodePlace = Pick<Node, "hostname" | "id">;
 
 /** How far the nodes that count are with a revision. */
-export type WaitState = Pick<
-  WaitForRevisionResponse,
-  "serving" | "total" | "refused"
-> & { readonly missing: MissingNode[] };
+export type WaitState = Pick<WaitForRevisionResponse, "serving" | "total"> & {
+  /** Nodes that do not take it until somebody does something: they refuse it, hold it back, lack a feature, are forked. */
+  readonly refusing: number;
+  /** Nodes that are pinned or paused before it. */
+  readonly heldBack: number;
+  /** Those that do not serve it. */
+  readonly missing: MissingNode[];
+};
 
 /** A feature and the connected nodes that lack it. */
 export interface LackingNodes {
@@ -52,12 +56,46 @@ export interface Nodes {
    * such node.
    */
   allow(workspace: string, id: string): Node | undefined;
-  /** Drops a node that is not connected. Undefined: there is no such node. */
-  forget(workspace: string, id: string): "forgotten" | "connected" | undefined;
+  /** Drops a node that is not connected, and its pin. Undefined: there is no such node. */
+  forget(
+    workspace: string,
+    id: string,
+  ): Promise<"forgotten" | "connected" | undefined>;
+  /** The ids of all nodes that have these labels. */
+  labelled(
+    workspace: string,
+    labels: Readonly<Record<string, string>>,
+  ): readonly string[];
+  isPinned(workspace: string, id: string): boolean;
+  /** The revision that a workspace is paused at. */
+  pausedAt(workspace: string): bigint | undefined;
+  /**
+   * Keeps nodes at a revision, durably: all of them, or none.
+   *
+   * @throws ConfigError when the history does not reach it, or a node serves a later one.
+   */
+  pin(
+    workspace: string,
+    ids: readonly string[],
+    revision: bigint,
+  ): Promise<void>;
+  /** Lets nodes follow the head again; those that are not pinned do. */
+  unpin(workspace: string, ids: readonly string[]): Promise<void>;
+  /** Sends nothing newer to nodes that are not pinned, until `resume`, durably. The revision that is. */
+  pause(workspace: string): Promise<bigint>;
+  /** Sends nodes the head again. Its revision. */
+  resume(workspace: string): Promise<bigint>;
   /** Tells of every change until the returned function is called. */
   onChange(listener: (event: NodeEvent) => void): () => void;
-  /** Counts the nodes that are connected, or were within the last 60 s, and those of them that serve a revision. */
-  waiting(workspace: string, revision: bigint): WaitState;
+  /**
+   * Counts the nodes with these labels that are connected, or were within the last 60 s, and those of them that serve a
+   * revision.
+   */
+  waiting(
+    workspace: string,
+    revision: bigint,
+    labels?: Readonly<Record<string, string>>,
+  ): WaitState;
   /** How the targets of upstreams are doing, by name: of all, or of one. */
   upstreamHealth(workspace: string, upstream?: string): FleetView;
   /** Which connected nodes lack any of these features. */

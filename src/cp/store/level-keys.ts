@@ -55,8 +55,17 @@ export class LevelKeys {
     return `${this.#workspace}/node/${id}`;
   }
 
+  /** The state that a node is pinned to; without a node, that at which the workspace is paused. */
+  hold(node: string | undefined): string {
+    return node === undefined
+      ? `${this.#workspace}/pause`
+      : `${this.#workspace}/pin/${node}`;
+  }
+
   /** The bounds of everything of a sort: `entry`, `log` … */
-  range(sort: "entry" | "log" | "times" | "idem" | "idem-time" | "node"): {
+  range(
+    sort: "entry" | "log" | "times" | "idem" | "idem-time" | "node" | "pin",
+  ): {
     readonly gt: string;
     readonly lt: string;
   } {

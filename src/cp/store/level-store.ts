@@ -21,6 +21,7 @@ import {
 import { damaged, storeError, type StoreAction } from "./level-errors.ts";
 import { checkFormat } from "./level-format.ts";
 import { encodeHead } from "./level-head.ts";
+import { readHolds, writeHolds } from "./level-holds.ts";
 import { decodeAnswer, expiredAnswers } from "./level-idempotency.ts";
 import { LevelKeys } from "./level-keys.ts";
 import {
@@ -46,6 +47,7 @@ import type {
   Commit,
   EntryTimes,
   FirstRevision,
+  HoldRecord,
   IdempotentAnswer,
   LoadedWorkspace,
   NodeRecord,
@@ -298,6 +300,25 @@ export class LevelStore implements Store {
       await this.#reopen();
       await this.#write(() =>
         writeNodes(this.#database, new LevelKeys(workspace), put, remove),
+      );
+    });
+  }
+
+  loadHolds(workspace: string): Promise<readonly HoldRecord[]> {
+    return this.#attempt("read", () =>
+      readHolds(this.#database, new LevelKeys(workspace)),
+    );
+  }
+
+  async saveHolds(
+    workspace: string,
+    put: readonly HoldRecord[],
+    remove: readonly (string | undefined)[],
+  ): Promise<void> {
+    await this.#serially(async () => {
+      await this.#reopen();
+      await this.#write(() =>
+        writeHolds(this.#database, new LevelKeys(workspace), put, remove),
       );
     });
   }

@@ -48,6 +48,15 @@ export interface NodeRecord {
   readonly data: Uint8Array;
 }
 
+/** A state that somebody has chosen to keep nodes at. */
+export interface HoldRecord {
+  /** The node that is pinned to it. Absent: the workspace is paused at it. */
+  readonly node?: string;
+  readonly cursor: Cursor;
+  /** When that was said: milliseconds since the Unix epoch. */
+  readonly timeMs: number;
+}
+
 /** Revisions that a store keeps the records of. */
 export const HISTORY_REVISIONS = 10_000;
 
@@ -133,6 +142,14 @@ export interface Store extends AsyncDisposable {
     workspace: string,
     put: readonly NodeRecord[],
     remove: readonly string[],
+  ): Promise<void>;
+  /** The pins of a workspace, by ascending node, and its pause. */
+  loadHolds(workspace: string): Promise<readonly HoldRecord[]>;
+  /** Puts pins and the pause, and removes some, in one durable step. `undefined` among what is removed is the pause. */
+  saveHolds(
+    workspace: string,
+    put: readonly HoldRecord[],
+    remove: readonly (string | undefined)[],
   ): Promise<void>;
 }
 

@@ -96,7 +96,8 @@ class Conversation<P> {
     const isUsual =
       goodbye === undefined ||
       goodbye.reason === GoodbyeReason.DRAIN ||
-      goodbye.reason === GoodbyeReason.OVERLOAD;
+      goodbye.reason === GoodbyeReason.OVERLOAD ||
+      goodbye.reason === GoodbyeReason.PINNED;
     if (!isUsual)
       logger.error("sync.dismissed", { control_plane: address, reason });
     const servedMs =

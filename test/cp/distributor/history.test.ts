@@ -58,7 +58,7 @@ describe("rule 6: a node that is ahead of this history", () => {
         () => shown(cp)?.wanted?.revision === revision || undefined,
         "the new head",
       );
-      expect(cp.nodes.waiting("default", revision).refused).toBe(true);
+      expect(cp.nodes.waiting("default", revision).refusing).toBe(1);
       expect(count(node, "manifest") + count(node, "delta")).toBe(0);
 
       await cp.catalog.adopt();
@@ -124,7 +124,7 @@ describe("rule 6: a node that would lose more than half of its entries", () => {
       });
       await conditions(cp, "held");
       expect(shown(cp)?.reason).toContain("holdfast nodes allow");
-      expect(cp.nodes.waiting("default", 1n).refused).toBe(true);
+      expect(cp.nodes.waiting("default", 1n).refusing).toBe(1);
       expect(cp.nodes.allow("default", "n")?.allowedEpoch).toBe(
         cp.catalog.head.cursor.epoch,
       );
@@ -218,14 +218,14 @@ test("a node is forgotten when somebody says so, but not while it is connected",
     using node = new PuppetNode(cp.address);
     node.greet("n");
     await node.heard("welcome");
-    expect(cp.nodes.forget("default", "n")).toBe("connected");
-    expect(cp.nodes.forget("default", "nobody")).toBeUndefined();
+    expect(await cp.nodes.forget("default", "n")).toBe("connected");
+    expect(await cp.nodes.forget("default", "nobody")).toBeUndefined();
     node[Symbol.dispose]();
     await eventually(
       () => shown(cp)?.connected === false || undefined,
       "its end",
     );
-    expect(cp.nodes.forget("default", "n")).toBe("forgotten");
+    expect(await cp.nodes.forget("default", "n")).toBe("forgotten");
     expect(shown(cp)).toBeUndefined();
     expect(removed).toEqual(["n"]);
   });

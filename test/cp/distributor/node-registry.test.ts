@@ -459,7 +459,8 @@ describe("waiting for a revision", () => {
     expect(world.registry.waiting(2n)).toEqual({
       serving: 0,
       total: 0,
-      refused: false,
+      refusing: 0,
+      heldBack: 0,
       missing: [],
     });
     world.node("there").ack();
@@ -469,7 +470,7 @@ describe("waiting for a revision", () => {
     expect(world.registry.waiting(2n)).toMatchObject({
       serving: 1,
       total: 3,
-      refused: false,
+      refusing: 0,
       missing: [
         { id: "gone", serving: A, reason: "not connected" },
         { id: "busy", serving: A, reason: "is applying revision 2" },
@@ -493,24 +494,24 @@ describe("waiting for a revision", () => {
   test("says at once when a node refuses it or lacks what it needs, and not of an older one that was refused", async () => {
     await using world = await World.open(A);
     const node = world.node("n").nack();
-    expect(world.registry.waiting(1n).refused).toBe(true);
+    expect(world.registry.waiting(1n).refusing).toBe(1);
     world.publish(B);
     node.publish(B);
     expect(world.registry.waiting(2n)).toMatchObject({
-      refused: false,
+      refusing: 0,
       missing: [{ reason: "is applying revision 2" }],
     });
     node.ack();
     expect(world.registry.waiting(2n)).toMatchObject({
-      refused: false,
+      refusing: 0,
       serving: 1,
     });
     world.node("lacking", {
       needs: [{ name: "plugin/acl", version: 1, keys: ["plugin/1"] }],
     });
-    expect(world.registry.waiting(2n).refused).toBe(true);
+    expect(world.registry.waiting(2n).refusing).toBe(1);
     // It was not told of what is not published yet.
-    expect(world.registry.waiting(3n).refused).toBe(false);
+    expect(world.registry.waiting(3n).refusing).toBe(0);
   });
 });
 

@@ -207,7 +207,7 @@ describe("a control plane and a node over a real stream", () => {
       });
       expect(refused.reason).toContain("cannot be two");
       expect(activation.active?.cursor.revision).toBe(1n);
-      expect(cp.nodes.waiting("default", 2n).refused).toBe(true);
+      expect(cp.nodes.waiting("default", 2n).refusing).toBe(1);
     }
     await using node = await TestNode.start(dir, cp.address, { activation });
     await eventually(

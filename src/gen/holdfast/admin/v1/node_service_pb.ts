@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/admin/v1/node_service.proto.
  */
 export const file_holdfast_admin_v1_node_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRob2xkZmFzdC9hZG1pbi92MS9ub2RlX3NlcnZpY2UucHJvdG8SEWhvbGRmYXN0LmFkbWluLnYxIvkGCgROb2RlEgoKAmlkGAEgASgJEgwKBGJvb3QYAiABKAkSEAoIaG9zdG5hbWUYAyABKAkSCgoCaXAYBCABKAkSDQoFYnVpbGQYBSABKAkSMwoGbGFiZWxzGAYgAygLMiMuaG9sZGZhc3QuYWRtaW4udjEuTm9kZS5MYWJlbHNFbnRyeRIRCgl3b3Jrc3BhY2UYByABKAkSEQoJY29ubmVjdGVkGAggASgIEjAKDGNvbm5lY3RlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPZGlzY29ubmVjdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglsYXN0X3NlZW4YCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3NlcnZpbmcYDCABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEioKBndhbnRlZBgNIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISDwoHaW5fc3luYxgOIAEoCBIOCgZyZWFzb24YDyABKAkSLgoJbGFzdF9uYWNrGBAgASgLMhsuaG9sZGZhc3QuYWRtaW4udjEuTGFzdE5hY2sSMwoKbGFzdF9hcHBseRgRIAEoCzIfLmhvbGRmYXN0LmFkbWluLnYxLkFwcGx5VGltaW5ncxIxCghyZXF1ZXN0cxgSIAMoCzIfLmhvbGRmYXN0LmFkbWluLnYxLk5vZGVSZXF1ZXN0cxIYChBtaXNzaW5nX2ZlYXR1cmVzGBMgAygJEhIKCmNvbmRpdGlvbnMYFCADKAkSMQoIcHJvZ3Jlc3MYFSABKAsyHy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlUHJvZ3Jlc3MSNwoLY2VydGlmaWNhdGUYFiABKAsyIi5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlQ2VydGlmaWNhdGUSMAoMYWNrbm93bGVkZ2VkGBcgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIVCg1hbGxvd2VkX2Vwb2NoGBggASgJEhUKDXJldHJ5X3BlbmRpbmcYGSABKAgaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJLCgxOb2RlUHJvZ3Jlc3MSEAoIcmV2aXNpb24YASABKAQSDAoEc3RlcBgCIAEoCRIMCgRkb25lGAMgASgEEg0KBXRvdGFsGAQgASgEInUKD05vZGVDZXJ0aWZpY2F0ZRIMCgRuYW1lGAEgASgJEg8KB25vZGVfaWQYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZmluZ2VycHJpbnQYBCABKAkiowEKCExhc3ROYWNrEg0KBWNsYXNzGAEgASgJEioKBmN1cnNvchgCIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKCnZpb2xhdGlvbnMYBCADKAsyIC5ob2xkZmFzdC5hZG1pbi52MS5OYWNrVmlvbGF0aW9uIjsKDU5hY2tWaW9sYXRpb24SCwoDa2V5GAEgASgJEg0KBWZpZWxkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSKXAgoMQXBwbHlUaW1pbmdzEioKB3JlY2VpdmUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKQoGdmVyaWZ5GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKB3ByZXBhcmUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoHcGVyc2lzdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZjb21taXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKcm91bmRfdHJpcBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCgxOb2RlUmVxdWVzdHMSEAoIcmV2aXNpb24YASABKAQSEAoIcmVxdWVzdHMYAiABKAQSDgoGZXJyb3JzGAMgASgEIkwKEExpc3ROb2Rlc1JlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIlQKEUxpc3ROb2Rlc1Jlc3BvbnNlEiYKBW5vZGVzGAEgAygLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLwoOR2V0Tm9kZVJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgoKAmlkGAIgASgJIjgKD0dldE5vZGVSZXNwb25zZRIlCgRub2RlGAEgASgLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSImChFXYXRjaE5vZGVzUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkiTAoSV2F0Y2hOb2Rlc1Jlc3BvbnNlEiUKBG5vZGUYASABKAsyFy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlEg8KB3JlbW92ZWQYAiABKAgiLQoMUmV0cnlSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCSI2Cg1SZXRyeVJlc3BvbnNlEiUKBG5vZGUYASABKAsyFy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlIi0KDEFsbG93UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSCgoCaWQYAiABKAkiNgoNQWxsb3dSZXNwb25zZRIlCgRub2RlGAEgASgLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSIuCg1Gb3JnZXRSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCSIQCg5Gb3JnZXRSZXNwb25zZSJnChlMaXN0VXBzdHJlYW1IZWFsdGhSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIQCgh1cHN0cmVhbRgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSKFAQoaTGlzdFVwc3RyZWFtSGVhbHRoUmVzcG9uc2USNAoJdXBzdHJlYW1zGAEgAygLMiEuaG9sZGZhc3QuYWRtaW4udjEuVXBzdHJlYW1IZWFsdGgSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhgKEGluY29tcGxldGVfbm9kZXMYAyABKA0iVwoOVXBzdHJlYW1IZWFsdGgSEAoIdXBzdHJlYW0YASABKAkSMwoJYWRkcmVzc2VzGAIgAygLMiAuaG9sZGZhc3QuYWRtaW4udjEuQWRkcmVzc0hlYWx0aCKDAQoNQWRkcmVzc0hlYWx0aBIOCgZ0YXJnZXQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIPCgdoZWFsdGh5GAMgASgNEhEKCXVuaGVhbHRoeRgEIAEoDRIRCglkbnNfZXJyb3IYBSABKA0SCwoDb2ZmGAYgASgNEg0KBW5vZGVzGAcgAygJMoIFCgtOb2RlU2VydmljZRJbCglMaXN0Tm9kZXMSIy5ob2xkZmFzdC5hZG1pbi52MS5MaXN0Tm9kZXNSZXF1ZXN0GiQuaG9sZGZhc3QuYWRtaW4udjEuTGlzdE5vZGVzUmVzcG9uc2UiA5ACARJVCgdHZXROb2RlEiEuaG9sZGZhc3QuYWRtaW4udjEuR2V0Tm9kZVJlcXVlc3QaIi5ob2xkZmFzdC5hZG1pbi52MS5HZXROb2RlUmVzcG9uc2UiA5ACARJgCgpXYXRjaE5vZGVzEiQuaG9sZGZhc3QuYWRtaW4udjEuV2F0Y2hOb2Rlc1JlcXVlc3QaJS5ob2xkZmFzdC5hZG1pbi52MS5XYXRjaE5vZGVzUmVzcG9uc2UiA5ACATABEkoKBVJldHJ5Eh8uaG9sZGZhc3QuYWRtaW4udjEuUmV0cnlSZXF1ZXN0GiAuaG9sZGZhc3QuYWRtaW4udjEuUmV0cnlSZXNwb25zZRJKCgVBbGxvdxIfLmhvbGRmYXN0LmFkbWluLnYxLkFsbG93UmVxdWVzdBogLmhvbGRmYXN0LmFkbWluLnYxLkFsbG93UmVzcG9uc2USTQoGRm9yZ2V0EiAuaG9sZGZhc3QuYWRtaW4udjEuRm9yZ2V0UmVxdWVzdBohLmhvbGRmYXN0LmFkbWluLnYxLkZvcmdldFJlc3BvbnNlEnYKEkxpc3RVcHN0cmVhbUhlYWx0aBIsLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RVcHN0cmVhbUhlYWx0aFJlcXVlc3QaLS5ob2xkZmFzdC5hZG1pbi52MS5MaXN0VXBzdHJlYW1IZWFsdGhSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_holdfast_config_v1_cursor]);
+  fileDesc("CiRob2xkZmFzdC9hZG1pbi92MS9ub2RlX3NlcnZpY2UucHJvdG8SEWhvbGRmYXN0LmFkbWluLnYxIrsHCgROb2RlEgoKAmlkGAEgASgJEgwKBGJvb3QYAiABKAkSEAoIaG9zdG5hbWUYAyABKAkSCgoCaXAYBCABKAkSDQoFYnVpbGQYBSABKAkSMwoGbGFiZWxzGAYgAygLMiMuaG9sZGZhc3QuYWRtaW4udjEuTm9kZS5MYWJlbHNFbnRyeRIRCgl3b3Jrc3BhY2UYByABKAkSEQoJY29ubmVjdGVkGAggASgIEjAKDGNvbm5lY3RlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPZGlzY29ubmVjdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglsYXN0X3NlZW4YCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3NlcnZpbmcYDCABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEioKBndhbnRlZBgNIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISDwoHaW5fc3luYxgOIAEoCBIOCgZyZWFzb24YDyABKAkSLgoJbGFzdF9uYWNrGBAgASgLMhsuaG9sZGZhc3QuYWRtaW4udjEuTGFzdE5hY2sSMwoKbGFzdF9hcHBseRgRIAEoCzIfLmhvbGRmYXN0LmFkbWluLnYxLkFwcGx5VGltaW5ncxIxCghyZXF1ZXN0cxgSIAMoCzIfLmhvbGRmYXN0LmFkbWluLnYxLk5vZGVSZXF1ZXN0cxIYChBtaXNzaW5nX2ZlYXR1cmVzGBMgAygJEhIKCmNvbmRpdGlvbnMYFCADKAkSMQoIcHJvZ3Jlc3MYFSABKAsyHy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlUHJvZ3Jlc3MSNwoLY2VydGlmaWNhdGUYFiABKAsyIi5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlQ2VydGlmaWNhdGUSMAoMYWNrbm93bGVkZ2VkGBcgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIVCg1hbGxvd2VkX2Vwb2NoGBggASgJEhUKDXJldHJ5X3BlbmRpbmcYGSABKAgSHAoPcGlubmVkX3JldmlzaW9uGBogASgESACIAQESDgoGcGF1c2VkGBsgASgIGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCEgoQX3Bpbm5lZF9yZXZpc2lvbiJLCgxOb2RlUHJvZ3Jlc3MSEAoIcmV2aXNpb24YASABKAQSDAoEc3RlcBgCIAEoCRIMCgRkb25lGAMgASgEEg0KBXRvdGFsGAQgASgEInUKD05vZGVDZXJ0aWZpY2F0ZRIMCgRuYW1lGAEgASgJEg8KB25vZGVfaWQYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZmluZ2VycHJpbnQYBCABKAkiowEKCExhc3ROYWNrEg0KBWNsYXNzGAEgASgJEioKBmN1cnNvchgCIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKCnZpb2xhdGlvbnMYBCADKAsyIC5ob2xkZmFzdC5hZG1pbi52MS5OYWNrVmlvbGF0aW9uIjsKDU5hY2tWaW9sYXRpb24SCwoDa2V5GAEgASgJEg0KBWZpZWxkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSKXAgoMQXBwbHlUaW1pbmdzEioKB3JlY2VpdmUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKQoGdmVyaWZ5GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKB3ByZXBhcmUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoHcGVyc2lzdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZjb21taXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKcm91bmRfdHJpcBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCgxOb2RlUmVxdWVzdHMSEAoIcmV2aXNpb24YASABKAQSEAoIcmVxdWVzdHMYAiABKAQSDgoGZXJyb3JzGAMgASgEIkwKEExpc3ROb2Rlc1JlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIoYBChFMaXN0Tm9kZXNSZXNwb25zZRImCgVub2RlcxgBIAMoCzIXLmhvbGRmYXN0LmFkbWluLnYxLk5vZGUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhwKD3BhdXNlZF9yZXZpc2lvbhgDIAEoBEgAiAEBQhIKEF9wYXVzZWRfcmV2aXNpb24iLwoOR2V0Tm9kZVJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgoKAmlkGAIgASgJIjgKD0dldE5vZGVSZXNwb25zZRIlCgRub2RlGAEgASgLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSImChFXYXRjaE5vZGVzUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkiTAoSV2F0Y2hOb2Rlc1Jlc3BvbnNlEiUKBG5vZGUYASABKAsyFy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlEg8KB3JlbW92ZWQYAiABKAgiLQoMUmV0cnlSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCSI2Cg1SZXRyeVJlc3BvbnNlEiUKBG5vZGUYASABKAsyFy5ob2xkZmFzdC5hZG1pbi52MS5Ob2RlIi0KDEFsbG93UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSCgoCaWQYAiABKAkiNgoNQWxsb3dSZXNwb25zZRIlCgRub2RlGAEgASgLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSIuCg1Gb3JnZXRSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCSIQCg5Gb3JnZXRSZXNwb25zZSKnAQoKUGluUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSCgoCaWQYAiABKAkSOQoGbGFiZWxzGAMgAygLMikuaG9sZGZhc3QuYWRtaW4udjEuUGluUmVxdWVzdC5MYWJlbHNFbnRyeRIQCghyZXZpc2lvbhgEIAEoBBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjUKC1BpblJlc3BvbnNlEiYKBW5vZGVzGAEgAygLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSKZAQoMVW5waW5SZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCRI7CgZsYWJlbHMYAyADKAsyKy5ob2xkZmFzdC5hZG1pbi52MS5VbnBpblJlcXVlc3QuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI3Cg1VbnBpblJlc3BvbnNlEiYKBW5vZGVzGAEgAygLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSIhCgxQYXVzZVJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJIiEKDVBhdXNlUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiIgoNUmVzdW1lUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkiIgoOUmVzdW1lUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiZwoZTGlzdFVwc3RyZWFtSGVhbHRoUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSEAoIdXBzdHJlYW0YAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkihQEKGkxpc3RVcHN0cmVhbUhlYWx0aFJlc3BvbnNlEjQKCXVwc3RyZWFtcxgBIAMoCzIhLmhvbGRmYXN0LmFkbWluLnYxLlVwc3RyZWFtSGVhbHRoEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIYChBpbmNvbXBsZXRlX25vZGVzGAMgASgNIlcKDlVwc3RyZWFtSGVhbHRoEhAKCHVwc3RyZWFtGAEgASgJEjMKCWFkZHJlc3NlcxgCIAMoCzIgLmhvbGRmYXN0LmFkbWluLnYxLkFkZHJlc3NIZWFsdGgigwEKDUFkZHJlc3NIZWFsdGgSDgoGdGFyZ2V0GAEgASgJEg8KB2FkZHJlc3MYAiABKAkSDwoHaGVhbHRoeRgDIAEoDRIRCgl1bmhlYWx0aHkYBCABKA0SEQoJZG5zX2Vycm9yGAUgASgNEgsKA29mZhgGIAEoDRINCgVub2RlcxgHIAMoCTKvBwoLTm9kZVNlcnZpY2USWwoJTGlzdE5vZGVzEiMuaG9sZGZhc3QuYWRtaW4udjEuTGlzdE5vZGVzUmVxdWVzdBokLmhvbGRmYXN0LmFkbWluLnYxLkxpc3ROb2Rlc1Jlc3BvbnNlIgOQAgESVQoHR2V0Tm9kZRIhLmhvbGRmYXN0LmFkbWluLnYxLkdldE5vZGVSZXF1ZXN0GiIuaG9sZGZhc3QuYWRtaW4udjEuR2V0Tm9kZVJlc3BvbnNlIgOQAgESYAoKV2F0Y2hOb2RlcxIkLmhvbGRmYXN0LmFkbWluLnYxLldhdGNoTm9kZXNSZXF1ZXN0GiUuaG9sZGZhc3QuYWRtaW4udjEuV2F0Y2hOb2Rlc1Jlc3BvbnNlIgOQAgEwARJKCgVSZXRyeRIfLmhvbGRmYXN0LmFkbWluLnYxLlJldHJ5UmVxdWVzdBogLmhvbGRmYXN0LmFkbWluLnYxLlJldHJ5UmVzcG9uc2USSgoFQWxsb3cSHy5ob2xkZmFzdC5hZG1pbi52MS5BbGxvd1JlcXVlc3QaIC5ob2xkZmFzdC5hZG1pbi52MS5BbGxvd1Jlc3BvbnNlEk0KBkZvcmdldBIgLmhvbGRmYXN0LmFkbWluLnYxLkZvcmdldFJlcXVlc3QaIS5ob2xkZmFzdC5hZG1pbi52MS5Gb3JnZXRSZXNwb25zZRJECgNQaW4SHS5ob2xkZmFzdC5hZG1pbi52MS5QaW5SZXF1ZXN0Gh4uaG9sZGZhc3QuYWRtaW4udjEuUGluUmVzcG9uc2USSgoFVW5waW4SHy5ob2xkZmFzdC5hZG1pbi52MS5VbnBpblJlcXVlc3QaIC5ob2xkZmFzdC5hZG1pbi52MS5VbnBpblJlc3BvbnNlEkoKBVBhdXNlEh8uaG9sZGZhc3QuYWRtaW4udjEuUGF1c2VSZXF1ZXN0GiAuaG9sZGZhc3QuYWRtaW4udjEuUGF1c2VSZXNwb25zZRJNCgZSZXN1bWUSIC5ob2xkZmFzdC5hZG1pbi52MS5SZXN1bWVSZXF1ZXN0GiEuaG9sZGZhc3QuYWRtaW4udjEuUmVzdW1lUmVzcG9uc2USdgoSTGlzdFVwc3RyZWFtSGVhbHRoEiwuaG9sZGZhc3QuYWRtaW4udjEuTGlzdFVwc3RyZWFtSGVhbHRoUmVxdWVzdBotLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RVcHN0cmVhbUhlYWx0aFJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_holdfast_config_v1_cursor]);
 
 /**
  * Node is one data plane, as this control plane knows it.
@@ -89,7 +89,7 @@ export type Node = Message<"holdfast.admin.v1.Node"> & {
   serving?: Cursor | undefined;
 
   /**
-   * What it should serve: the head.
+   * What it should serve: the head, or what it is pinned or paused at.
    *
    * @generated from field: holdfast.config.v1.Cursor wanted = 13;
    */
@@ -139,7 +139,8 @@ export type Node = Message<"holdfast.admin.v1.Node"> & {
    * What somebody should know of it: "forked" (it serves a state that this history does not have), "held" (it waits to be
    * allowed to lose more than half of its entries), "quarantined" (it crashed repeatedly on a state), "refused" (it
    * refuses the newest state), "regressed" (it serves less than it had acknowledged), "degraded" (it lacks a feature and
-   * answers 503 on the routes concerned), "lacking" (it lacks a feature and is not sent the newest state).
+   * answers 503 on the routes concerned), "lacking" (it lacks a feature and is not sent the newest state), "pinned" (it is
+   * kept at a revision), "paused" (its workspace is).
    *
    * @generated from field: repeated string conditions = 20;
    */
@@ -179,6 +180,20 @@ export type Node = Message<"holdfast.admin.v1.Node"> & {
    * @generated from field: bool retry_pending = 25;
    */
   retryPending: boolean;
+
+  /**
+   * The revision that somebody keeps it at. Absent: it follows the newest state.
+   *
+   * @generated from field: optional uint64 pinned_revision = 26;
+   */
+  pinnedRevision?: bigint | undefined;
+
+  /**
+   * The workspace is paused, and no pin says otherwise for this node.
+   *
+   * @generated from field: bool paused = 27;
+   */
+  paused: boolean;
 };
 
 /**
@@ -456,6 +471,13 @@ export type ListNodesResponse = Message<"holdfast.admin.v1.ListNodesResponse"> &
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
+
+  /**
+   * The revision that the workspace is paused at. Absent: it is not paused.
+   *
+   * @generated from field: optional uint64 paused_revision = 3;
+   */
+  pausedRevision?: bigint | undefined;
 };
 
 /**
@@ -659,6 +681,181 @@ export const ForgetResponseSchema: GenMessage<ForgetResponse> = /*@__PURE__*/
   messageDesc(file_holdfast_admin_v1_node_service, 18);
 
 /**
+ * @generated from message holdfast.admin.v1.PinRequest
+ */
+export type PinRequest = Message<"holdfast.admin.v1.PinRequest"> & {
+  /**
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+
+  /**
+   * One node; or none, and labels.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * All nodes there are now that have all of these labels.
+   *
+   * @generated from field: map<string, string> labels = 3;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * @generated from field: uint64 revision = 4;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.PinRequest.
+ * Use `create(PinRequestSchema)` to create a new message.
+ */
+export const PinRequestSchema: GenMessage<PinRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 19);
+
+/**
+ * @generated from message holdfast.admin.v1.PinResponse
+ */
+export type PinResponse = Message<"holdfast.admin.v1.PinResponse"> & {
+  /**
+   * The nodes that are pinned now.
+   *
+   * @generated from field: repeated holdfast.admin.v1.Node nodes = 1;
+   */
+  nodes: Node[];
+};
+
+/**
+ * Describes the message holdfast.admin.v1.PinResponse.
+ * Use `create(PinResponseSchema)` to create a new message.
+ */
+export const PinResponseSchema: GenMessage<PinResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 20);
+
+/**
+ * @generated from message holdfast.admin.v1.UnpinRequest
+ */
+export type UnpinRequest = Message<"holdfast.admin.v1.UnpinRequest"> & {
+  /**
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+
+  /**
+   * One node; or none, and labels.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * All nodes that have all of these labels.
+   *
+   * @generated from field: map<string, string> labels = 3;
+   */
+  labels: { [key: string]: string };
+};
+
+/**
+ * Describes the message holdfast.admin.v1.UnpinRequest.
+ * Use `create(UnpinRequestSchema)` to create a new message.
+ */
+export const UnpinRequestSchema: GenMessage<UnpinRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 21);
+
+/**
+ * @generated from message holdfast.admin.v1.UnpinResponse
+ */
+export type UnpinResponse = Message<"holdfast.admin.v1.UnpinResponse"> & {
+  /**
+   * @generated from field: repeated holdfast.admin.v1.Node nodes = 1;
+   */
+  nodes: Node[];
+};
+
+/**
+ * Describes the message holdfast.admin.v1.UnpinResponse.
+ * Use `create(UnpinResponseSchema)` to create a new message.
+ */
+export const UnpinResponseSchema: GenMessage<UnpinResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 22);
+
+/**
+ * @generated from message holdfast.admin.v1.PauseRequest
+ */
+export type PauseRequest = Message<"holdfast.admin.v1.PauseRequest"> & {
+  /**
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.PauseRequest.
+ * Use `create(PauseRequestSchema)` to create a new message.
+ */
+export const PauseRequestSchema: GenMessage<PauseRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 23);
+
+/**
+ * @generated from message holdfast.admin.v1.PauseResponse
+ */
+export type PauseResponse = Message<"holdfast.admin.v1.PauseResponse"> & {
+  /**
+   * The revision that the workspace is paused at.
+   *
+   * @generated from field: uint64 revision = 1;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.PauseResponse.
+ * Use `create(PauseResponseSchema)` to create a new message.
+ */
+export const PauseResponseSchema: GenMessage<PauseResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 24);
+
+/**
+ * @generated from message holdfast.admin.v1.ResumeRequest
+ */
+export type ResumeRequest = Message<"holdfast.admin.v1.ResumeRequest"> & {
+  /**
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.ResumeRequest.
+ * Use `create(ResumeRequestSchema)` to create a new message.
+ */
+export const ResumeRequestSchema: GenMessage<ResumeRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 25);
+
+/**
+ * @generated from message holdfast.admin.v1.ResumeResponse
+ */
+export type ResumeResponse = Message<"holdfast.admin.v1.ResumeResponse"> & {
+  /**
+   * The newest revision, which nodes are sent now.
+   *
+   * @generated from field: uint64 revision = 1;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.ResumeResponse.
+ * Use `create(ResumeResponseSchema)` to create a new message.
+ */
+export const ResumeResponseSchema: GenMessage<ResumeResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_node_service, 26);
+
+/**
  * @generated from message holdfast.admin.v1.ListUpstreamHealthRequest
  */
 export type ListUpstreamHealthRequest = Message<"holdfast.admin.v1.ListUpstreamHealthRequest"> & {
@@ -694,7 +891,7 @@ export type ListUpstreamHealthRequest = Message<"holdfast.admin.v1.ListUpstreamH
  * Use `create(ListUpstreamHealthRequestSchema)` to create a new message.
  */
 export const ListUpstreamHealthRequestSchema: GenMessage<ListUpstreamHealthRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 19);
+  messageDesc(file_holdfast_admin_v1_node_service, 27);
 
 /**
  * @generated from message holdfast.admin.v1.ListUpstreamHealthResponse
@@ -727,7 +924,7 @@ export type ListUpstreamHealthResponse = Message<"holdfast.admin.v1.ListUpstream
  * Use `create(ListUpstreamHealthResponseSchema)` to create a new message.
  */
 export const ListUpstreamHealthResponseSchema: GenMessage<ListUpstreamHealthResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 20);
+  messageDesc(file_holdfast_admin_v1_node_service, 28);
 
 /**
  * UpstreamHealth is how the targets of one upstream are doing.
@@ -753,7 +950,7 @@ export type UpstreamHealth = Message<"holdfast.admin.v1.UpstreamHealth"> & {
  * Use `create(UpstreamHealthSchema)` to create a new message.
  */
 export const UpstreamHealthSchema: GenMessage<UpstreamHealth> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 21);
+  messageDesc(file_holdfast_admin_v1_node_service, 29);
 
 /**
  * AddressHealth counts the nodes that see an address in each state.
@@ -812,7 +1009,7 @@ export type AddressHealth = Message<"holdfast.admin.v1.AddressHealth"> & {
  * Use `create(AddressHealthSchema)` to create a new message.
  */
 export const AddressHealthSchema: GenMessage<AddressHealth> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_node_service, 22);
+  messageDesc(file_holdfast_admin_v1_node_service, 30);
 
 /**
  * NodeService shows the data planes of a workspace.
@@ -881,6 +1078,50 @@ export const NodeService: GenService<{
     methodKind: "unary";
     input: typeof ForgetRequestSchema;
     output: typeof ForgetResponseSchema;
+  },
+  /**
+   * Pin keeps nodes at a revision: each is sent exactly that one, and no other until it is unpinned. It holds over restarts
+   * of nodes and control planes, and before a pause. Nodes never go back within an epoch: one that serves a later revision
+   * is refused (FAILED_PRECONDITION), and then none is pinned. To bring an older content back, roll back to it and pin to
+   * the revision that this makes. OUT_OF_RANGE: the history does not reach that far back any more.
+   *
+   * @generated from rpc holdfast.admin.v1.NodeService.Pin
+   */
+  pin: {
+    methodKind: "unary";
+    input: typeof PinRequestSchema;
+    output: typeof PinResponseSchema;
+  },
+  /**
+   * Unpin lets nodes follow the newest state again, or that at which their workspace is paused.
+   *
+   * @generated from rpc holdfast.admin.v1.NodeService.Unpin
+   */
+  unpin: {
+    methodKind: "unary";
+    input: typeof UnpinRequestSchema;
+    output: typeof UnpinResponseSchema;
+  },
+  /**
+   * Pause stops the rollout: what is committed from now on is not sent to any node of the workspace, but to nodes that are
+   * pinned to it. Nodes that connect are sent the newest state of now. It holds over restarts. Done already: nothing changes.
+   *
+   * @generated from rpc holdfast.admin.v1.NodeService.Pause
+   */
+  pause: {
+    methodKind: "unary";
+    input: typeof PauseRequestSchema;
+    output: typeof PauseResponseSchema;
+  },
+  /**
+   * Resume sends the newest state to all nodes that are not pinned. Not paused: nothing changes.
+   *
+   * @generated from rpc holdfast.admin.v1.NodeService.Resume
+   */
+  resume: {
+    methodKind: "unary";
+    input: typeof ResumeRequestSchema;
+    output: typeof ResumeResponseSchema;
   },
   /**
    * ListUpstreamHealth reads how the targets of upstreams are doing, as the connected nodes see them: page by page when
