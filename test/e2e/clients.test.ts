@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { digestOf, newToken } from "../../src/cp/access/token.ts";
 import { bucketIndex } from "../../src/model/snapshot.ts";
+import { CloseStack } from "../../src/runtime/close-stack.ts";
 import { formatHostPort } from "../../src/runtime/host-port.ts";
 import {
   ExampleNode,
@@ -84,10 +86,22 @@ async function run(
   language: Language,
   command: readonly string[],
   code = 0,
+  token?: string,
 ): Promise<{ readonly stdout: string; readonly stderr: string }> {
-  const ended = await runExample(language, command);
+  const ended = await runExample(language, command, token);
   expect({ ...ended, command }).toMatchObject({ code });
   return ended;
+}
+
+const TOKEN = newToken();
+
+/** A file that lets everything be done with the token. */
+async function writeTokens(): Promise<string> {
+  const sha256 = digestOf(TOKEN).toString("hex");
+  const tokens = [{ name: "example", sha256, roles: { "*": "write" } }];
+  const file = dir.join("tokens.yml");
+  await writeFile(file, JSON.stringify({ tokens }), { mode: 0o600 });
+  return file;
 }
 
 /** Calls an Admin RPC as JSON. */
@@ -225,7 +239,7 @@ test.for(examples)(
   },
 );
 
-test("example nodes are let in over mutual TLS by a certificate for their name, and refused with another's", async (context) => {
+test("example nodes are let in over mutual TLS by a certificate for their name, refused with another's, and tokens are sent", async (context) => {
   const found = [...ready.values()].filter((one) => typeof one !== "string");
   if (found.length === 0) {
     context.skip("neither Go nor Python is there with what they need");
@@ -249,7 +263,9 @@ test("example nodes are let in over mutual TLS by a certificate for their name, 
     ...["cp", "--data-dir", dir.join("tls-cp")],
     ...["--admin-listen", "127.0.0.1:0", "--sync-listen", "127.0.0.1:0"],
     ...["--cluster-cert", cert, "--cluster-key", key, "--cluster-ca", ca],
+    ...["--admin-token-file", await writeTokens()],
   );
+  await using nodes = new CloseStack();
   for (const { language, dataplane, flag } of found) {
     const own = `tls-${language}`;
     await write(own, authority.issue(own));
@@ -262,15 +278,27 @@ test("example nodes are let in over mutual TLS by a certificate for their name, 
         ...flag("control-plane", cp.address("sync")),
         ...[...flag("cert", cert), ...flag("key", key), ...flag("ca", ca)],
       ]);
-    await using named = start(own);
-    await using other = start(`another-${language}`);
-    await named.says("revision 0, root ");
+    const other = nodes.use(start(`another-${language}`));
+    await nodes.use(start(own)).says("revision 0, root ");
     await other.says("GOODBYE_REASON_IDENTITY");
+  }
+  for (const { language, change, flag } of found) {
+    const admin = flag("admin", cp.address("admin"));
+    const command = [...change, `/${language}`, ...admin];
+    const { stderr } = await run(language, command, 1);
+    expect(stderr).toMatch(/^unauthenticated: authorization: /i);
+    const { stdout } = await run(language, command, 0, TOKEN);
+    const all = found.length;
+    expect(stdout).toContain(` is served by ${all} of ${all} nodes\n`);
   }
 });
 
 test("the example client in TypeScript, made and called as its README says, changes the configuration and follows it", async () => {
-  await using cp = await startCp(dir.join("ts-cp"));
+  await using cp = await HoldfastProcess.start(
+    ...["cp", "--data-dir", dir.join("ts-cp"), "--insecure-sync"],
+    ...["--admin-listen", "127.0.0.1:0", "--sync-listen", "127.0.0.1:0"],
+    ...["--admin-token-file", await writeTokens()],
+  );
   // The packages are this repository's own: nothing has to be installed.
   const [, generate, change] = readmeCommands("typescript").map((command) =>
     typescript.translate(command),
@@ -281,6 +309,7 @@ test("the example client in TypeScript, made and called as its README says, chan
       "typescript",
       [...change!.slice(0, -1), path, "--admin", cp.url("admin")],
       code,
+      TOKEN,
     );
   const { stdout } = await changes("/one");
   expect(stdout).toMatch(

@@ -104,12 +104,13 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** Runs a command in an example's folder to its end. */
+/** Runs a command in an example's folder to its end, with a token if it needs one. */
 export async function runExample(
   language: Language,
   command: readonly string[],
+  token?: string,
 ): Promise<Ended> {
-  const child = start(language, command);
+  const child = start(language, command, token);
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (part: string) => {
@@ -164,7 +165,11 @@ export class ExampleNode implements AsyncDisposable {
   }
 }
 
-function start(language: Language, [program, ...argv]: readonly string[]) {
+function start(
+  language: Language,
+  [program, ...argv]: readonly string[],
+  token?: string,
+) {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(
       ([name]) => !name.startsWith("HOLDFAST_"),
@@ -172,7 +177,11 @@ function start(language: Language, [program, ...argv]: readonly string[]) {
   );
   return spawn(program!, argv, {
     cwd: exampleFolder(language),
-    env: { ...env, PATH: `${bin}${path.delimiter}${env["PATH"] ?? ""}` },
+    env: {
+      ...env,
+      ...(token === undefined ? {} : { HOLDFAST_TOKEN: token }),
+      PATH: `${bin}${path.delimiter}${env["PATH"] ?? ""}`,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
 }
