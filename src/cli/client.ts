@@ -1,7 +1,9 @@
 import { ConnectError, createClient, type Client } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
+import { AuditService } from "../gen/holdfast/admin/v1/audit_service_pb.js";
 import { ConfigService } from "../gen/holdfast/admin/v1/config_service_pb.js";
 import { NodeService } from "../gen/holdfast/admin/v1/node_service_pb.js";
+import { credentialFlags, credentialsOf } from "./access/credentials.ts";
 import { flag, type Values } from "./flags.ts";
 import { Failure, type Io } from "./io.ts";
 import { FORMATS } from "./output.ts";
@@ -19,6 +21,7 @@ export const adminFlags = {
       "The workspace: a configuration with a history and nodes of its own.",
     default: "default",
   }),
+  ...credentialFlags,
 };
 
 /** The flags of every command that calls a control plane and prints its answer. */
@@ -36,6 +39,7 @@ export const clientFlags = {
 export interface ControlPlaneClient {
   readonly config: Client<typeof ConfigService>;
   readonly nodes: Client<typeof NodeService>;
+  readonly audit: Client<typeof AuditService>;
   readonly admin: string;
   readonly workspace: string;
   /** For calls with one answer: they end when the process shall, or after a minute. */
@@ -58,19 +62,25 @@ const SLOW_CALL_TIMEOUT_MS = 600_000;
  */
 export async function withClient<T>(
   io: Io,
-  { admin, workspace }: Values<typeof adminFlags>,
+  flags: Pick<Values<typeof adminFlags>, "admin" | "workspace"> &
+    Partial<Values<typeof credentialFlags>>,
   use: (client: ControlPlaneClient) => Promise<T>,
 ): Promise<T> {
+  const { admin, workspace } = flags;
+  const { interceptors, nodeOptions } = await credentialsOf(io, admin, flags);
   // HTTP/1.1 passes every proxy, and an idle connection does not keep the process alive.
   const transport = createConnectTransport({
     httpVersion: "1.1",
     baseUrl: admin,
+    interceptors,
+    nodeOptions,
   });
   const signal = io.stop;
   try {
     return await use({
       config: createClient(ConfigService, transport),
       nodes: createClient(NodeService, transport),
+      audit: createClient(AuditService, transport),
       admin,
       workspace,
       call: { signal, timeoutMs: CALL_TIMEOUT_MS },

@@ -1,6 +1,7 @@
 import type { Command } from "./command.ts";
 import { adopt } from "./commands/adopt.ts";
 import { apply } from "./commands/apply.ts";
+import { audit } from "./commands/audit.ts";
 import { cert } from "./commands/cert.ts";
 import { cp } from "./commands/cp.ts";
 import { deleteCommand } from "./commands/delete.ts";
@@ -15,6 +16,7 @@ import { history } from "./commands/history.ts";
 import { nodes } from "./commands/nodes.ts";
 import { restore } from "./commands/restore.ts";
 import { rollback } from "./commands/rollback.ts";
+import { token } from "./commands/token.ts";
 import { up } from "./commands/up.ts";
 import { upstreams } from "./commands/upstreams.ts";
 import { validate } from "./commands/validate.ts";
@@ -42,6 +44,8 @@ export const COMMANDS: readonly Command[] = [
   wait,
   exportSnapshot,
   restore,
+  token,
+  audit,
   cert,
   echo,
 ];

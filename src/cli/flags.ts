@@ -11,6 +11,8 @@ export interface Flag<T> {
   /** Whether it may be given several times. */
   readonly many: boolean;
   readonly required: boolean;
+  /** Whether it is a secret: given in the environment only, as others can see command lines. */
+  readonly secret: boolean;
   /** The texts it has when nobody gives any. */
   readonly fallback: readonly string[];
   /** Reads what was given; nothing given and no default is an empty list. */
@@ -69,6 +71,14 @@ export function optional<T>(
         : type.read(text);
     },
   };
+}
+
+/** A secret that may be left out. It is only read from the environment. */
+export function secret<T>(
+  type: ValueType<T>,
+  about: About,
+): Flag<T | undefined> {
+  return { ...optional(type, about), secret: true };
 }
 
 /** A flag that must be given. */
@@ -136,8 +146,9 @@ export function envName(name: string): string {
 function described(
   type: ValueType<unknown>,
   about: About,
-): Pick<Flag<unknown>, "summary" | "short" | "placeholder"> {
+): Pick<Flag<unknown>, "summary" | "short" | "placeholder" | "secret"> {
   return {
+    secret: false,
     summary: about.summary,
     short: about.short,
     placeholder: type.placeholder,

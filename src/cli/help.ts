@@ -72,6 +72,13 @@ export function commandHelp(command: Command, out: Output): string {
 }
 
 function flagHelp(name: string, flag: Flag<unknown>, width: number): string[] {
+  if (flag.secret)
+    return [
+      `  ${envName(name)}=${flag.placeholder}`,
+      ...wrap(`${flag.summary} [environment only]`, width - 6).map(
+        (text) => `      ${text}`,
+      ),
+    ];
   const short = flag.short === undefined ? "" : `-${flag.short}, `;
   const value = isToggle(flag) ? "" : ` ${flag.placeholder}`;
   const notes = [

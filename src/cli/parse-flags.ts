@@ -42,8 +42,10 @@ export function parseFlags<F extends FlagTable>(
   env: Env,
 ): ParsedArgs<F> {
   const problems: string[] = [];
+  const open = withoutSecrets(flags);
   const line = readCommandLine(
-    { ...flags, config: CONFIG_FLAG },
+    { ...open, config: CONFIG_FLAG },
+    flags,
     argv,
     problems,
   );
@@ -55,7 +57,7 @@ export function parseFlags<F extends FlagTable>(
   const file =
     configFile === undefined
       ? new Map<string, Given>()
-      : readConfigFile(configFile, flags, problems);
+      : readConfigFile(configFile, open, problems);
   for (const [name, flag] of Object.entries(flags)) {
     const source =
       line.given.get(name) ?? readEnv(name, flag, env) ?? file.get(name);
@@ -80,8 +82,16 @@ export function parseFlags<F extends FlagTable>(
   return { values: values as Values<F>, args: line.args, help: false };
 }
 
+/** The flags that may stand where others can see them. */
+function withoutSecrets(flags: FlagTable): FlagTable {
+  return Object.fromEntries(
+    Object.entries(flags).filter(([, flag]) => !flag.secret),
+  );
+}
+
 function readCommandLine(
   flags: FlagTable,
+  all: FlagTable,
   argv: readonly string[],
   problems: string[],
 ): { given: Map<string, Given>; args: string[]; help: boolean } {
@@ -119,6 +129,16 @@ function readCommandLine(
     }
     const name = nameOfFlag.get(`--${token.name}`);
     const flag = name === undefined ? undefined : flags[name];
+    const hidden = Object.entries(all).find(
+      ([known, { secret }]) => secret && dashed(known) === token.name,
+    );
+    if (hidden !== undefined) {
+      // What was given with it is not repeated anywhere.
+      problems.push(
+        `${token.rawName} cannot be given on the command line, which everybody on this machine can see: ${envName(hidden[0])} in the environment, or a file`,
+      );
+      continue;
+    }
     if (name === undefined || flag === undefined) {
       const known = [...nameOfFlag.keys()].filter((k) => k.startsWith("--"));
       problems.push(

@@ -1,4 +1,9 @@
-import { createClient, type Client, type Transport } from "@connectrpc/connect";
+import {
+  createClient,
+  type Client,
+  type Interceptor,
+  type Transport,
+} from "@connectrpc/connect";
 import {
   createConnectTransport,
   createGrpcTransport,
@@ -35,7 +40,7 @@ export const PROTOCOLS = [
   "grpc-web-1.1",
   "grpc-web-2",
 ] as const;
-type Protocol = (typeof PROTOCOLS)[number];
+export type Protocol = (typeof PROTOCOLS)[number];
 
 /** Admin RPCs over a real catalog and store in a temporary directory, with nodes that the test makes up. */
 export interface AdminServer {
@@ -46,6 +51,8 @@ export interface AdminServer {
   readonly store: LevelStore;
   readonly nodes: FakeNodes;
   readonly metrics: Registry;
+  readonly access: AccessControl;
+  readonly trail: AuditTrail;
   /** Lines logged as errors. */
   readonly errors: { event: string; fields: LogFields }[];
   readonly config: Client<typeof ConfigService>;
@@ -60,10 +67,15 @@ export interface AdminServer {
   stop(): Promise<void>;
 }
 
+export interface TokenOptions {
+  /** Callers that are let in. Absent: anybody. */
+  readonly tokenFile?: string;
+}
+
 /** Starts the Admin RPCs; the stack ends them and removes the directory. */
 export async function startAdminServer(
   stack: CloseStack,
-  options: Partial<AdminOptions> = {},
+  { tokenFile, ...options }: Partial<AdminOptions> & TokenOptions = {},
 ): Promise<AdminServer> {
   const clock = options.clock ?? systemClock;
   const directory = await mkdtemp(path.join(tmpdir(), "holdfast-admin-"));
@@ -82,7 +94,7 @@ export async function startAdminServer(
   const nodes = new FakeNodes();
   const metrics = new Registry();
   const errors: AdminServer["errors"] = [];
-  const logger: Logger = {
+  const logger: Logger = options.logger ?? {
     ...silentLogger,
     error: (event, fields = {}) => {
       errors.push({ event, fields });
@@ -101,7 +113,8 @@ export async function startAdminServer(
     options.access ??
     stack.use(
       await AccessControl.open({
-        clientCertificates: false,
+        tokenFile,
+        clientCertificates: options.tls?.wantsClientCertificates ?? false,
         trail,
         clock,
         logger,
@@ -124,7 +137,7 @@ export async function startAdminServer(
     ...options,
   });
   stack.use(admin);
-  const url = `http://${formatHostPort(admin.address)}`;
+  const url = `${options.tls === undefined ? "http" : "https"}://${formatHostPort(admin.address)}`;
   const clients: AdminServer["clients"] = (protocol) => {
     const transport = transportTo(url, protocol);
     return {
@@ -140,6 +153,8 @@ export async function startAdminServer(
     store,
     nodes,
     metrics,
+    access,
+    trail,
     errors,
     config,
     node,
@@ -149,24 +164,46 @@ export async function startAdminServer(
   };
 }
 
-function transportTo(baseUrl: string, protocol: Protocol): Transport {
+/** Calls a server in one of the ways to call it. */
+export function transportTo(
+  baseUrl: string,
+  protocol: Protocol,
+  interceptors: Interceptor[] = [],
+): Transport {
   switch (protocol) {
     case "connect-1.1":
-      return createConnectTransport({ baseUrl, httpVersion: "1.1" });
+      return createConnectTransport({
+        baseUrl,
+        httpVersion: "1.1",
+        interceptors,
+      });
     case "connect-2":
-      return createConnectTransport({ baseUrl, httpVersion: "2" });
+      return createConnectTransport({
+        baseUrl,
+        httpVersion: "2",
+        interceptors,
+      });
     case "connect-json":
       return createConnectTransport({
         baseUrl,
         httpVersion: "1.1",
         useBinaryFormat: false,
+        interceptors,
       });
     case "grpc":
-      return createGrpcTransport({ baseUrl });
+      return createGrpcTransport({ baseUrl, interceptors });
     case "grpc-web-1.1":
-      return createGrpcWebTransport({ baseUrl, httpVersion: "1.1" });
+      return createGrpcWebTransport({
+        baseUrl,
+        httpVersion: "1.1",
+        interceptors,
+      });
     case "grpc-web-2":
-      return createGrpcWebTransport({ baseUrl, httpVersion: "2" });
+      return createGrpcWebTransport({
+        baseUrl,
+        httpVersion: "2",
+        interceptors,
+      });
     default:
       return protocol satisfies never;
   }

@@ -44,7 +44,7 @@ async function take(
     const holder = await holderOf(lock);
     if (holder.gone || systemClock.monotonic() > endsMs)
       throw new Failure(
-        `${lock} is there: ${holder.text}. Nothing was changed. If no other holdfast cert changes ${file} now, an interrupted one has left it: remove it and try again`,
+        `${lock} is there: ${holder.text}. Nothing was changed. If no other holdfast command changes ${file} now, an interrupted one has left it: remove it and try again`,
       );
     await systemClock.sleep(AGAIN_MS, signal);
   }

@@ -71,6 +71,11 @@ export class AccessControl implements AsyncDisposable {
     return new AccessControl(options, callers);
   }
 
+  /** Looks at the token file now. */
+  async reload(): Promise<void> {
+    await this.#rules.callers?.reload();
+  }
+
   /** Lets a call in by what its head says, or says why not. */
   readonly admit = (
     request: HttpRequest,

@@ -66,7 +66,8 @@ function put(resource: Resource): AuditedResource {
 /** A credential may be looked for by what is a secret; its id is none. */
 function deletion(word: string, by: unknown): AuditedResource {
   const kind = kindOf(word) ?? "";
-  const { case: how, value } = by as {
+  // A list is of a kind, and by nothing.
+  const { case: how, value } = (by ?? {}) as {
     readonly case?: unknown;
     readonly value?: unknown;
   };

@@ -41,8 +41,9 @@ function roleOf(
   { dryRun }: MethodAccess,
   fields: Readonly<Record<string, unknown>>,
 ): Role {
-  if (dryRun === true && fields["dryRun"] === true) return "read";
-  // Who may see secrets can use them, so that is no less than changing them.
-  if (role === "read" && fields["includeSecrets"] === true) return "write";
-  return role;
+  const needed = dryRun === true && fields["dryRun"] === true ? "read" : role;
+  // Who sees secrets can use them: that is no less than changing them, also when nothing is changed.
+  return needed === "read" && fields["includeSecrets"] === true
+    ? "write"
+    : needed;
 }
