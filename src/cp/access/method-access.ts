@@ -36,10 +36,10 @@ type Rows<S extends DescService> = Readonly<
 
 /** A request of any of these that asks for secrets (`include_secrets`) needs the role write, see needs.ts. */
 const CONFIG: Rows<typeof ConfigService> = {
-  put: write,
+  put: { ...write, dryRun: true },
   get: read,
   list: read,
-  delete: write,
+  delete: { ...write, dryRun: true },
   transact: { ...write, dryRun: true },
   transactStream: { needs: "write", workspace: "parts", dryRun: true },
   apply: { ...write, dryRun: true },
