@@ -1,4 +1,6 @@
-import { Bucket, rootOf, Snapshot } from "../model/snapshot.ts";
+import { Bucket } from "../model/bucket.ts";
+import { rootOf } from "../model/root.ts";
+import { Snapshot } from "../model/snapshot.ts";
 import {
   readSnapshotFileHeader,
   readSnapshotFilePrefix,

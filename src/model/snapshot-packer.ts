@@ -1,6 +1,7 @@
 import type { Slices } from "./slices.ts";
 import { SLICE_ENTRIES } from "./slices.ts";
-import { Bucket, BUCKET_COUNT, bucketIndex, Snapshot } from "./snapshot.ts";
+import { Bucket, BUCKET_COUNT, bucketIndex } from "./bucket.ts";
+import { Snapshot } from "./snapshot.ts";
 
 const LENGTH_BYTES = 4;
 const FIRST_STAGE_BYTES = 64 << 10;

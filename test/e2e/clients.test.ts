@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { digestOf, newToken } from "../../src/cp/access/token.ts";
-import { bucketIndex } from "../../src/model/snapshot.ts";
+import { bucketIndex } from "../../src/model/bucket.ts";
 import { CloseStack } from "../../src/runtime/close-stack.ts";
 import { formatHostPort } from "../../src/runtime/host-port.ts";
 import {

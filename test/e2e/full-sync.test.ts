@@ -6,7 +6,7 @@ import { LevelStore } from "../../src/cp/store/level-store.ts";
 import type { StoredChange } from "../../src/cp/store/store.ts";
 import { startDataPlane, type DataPlane } from "../../src/dp/data-plane.ts";
 import { SLICE_ENTRIES } from "../../src/model/slices.ts";
-import { Bucket } from "../../src/model/snapshot.ts";
+import { Bucket } from "../../src/model/bucket.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
 import { TURN_ENTRIES } from "../../src/runtime/slices.ts";

@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import { KINDS, keyOf } from "../../src/model/kinds.ts";
 import { runSlices, SLICE_ENTRIES } from "../../src/model/slices.ts";
 import { SnapshotPacker } from "../../src/model/snapshot-packer.ts";
-import { Snapshot, type Entry } from "../../src/model/snapshot.ts";
+import type { Entry } from "../../src/model/bucket.ts";
+import { Snapshot } from "../../src/model/snapshot.ts";
 
 const entries = fc
   .uniqueArray(

@@ -1,13 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { runSlices, SLICE_ENTRIES } from "../../src/model/slices.ts";
-import {
-  Bucket,
-  bucketIndex,
-  diffSlices,
-  Snapshot,
-  type Changes,
-} from "../../src/model/snapshot.ts";
+import { Bucket, bucketIndex } from "../../src/model/bucket.ts";
+import { diffSlices } from "../../src/model/diff.ts";
+import { Snapshot, type Changes } from "../../src/model/snapshot.ts";
 
 // Random input takes its time on a busy machine.
 vi.setConfig({ testTimeout: 30_000 });

@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { idOfKey, uuidV5 } from "../../src/model/ids.ts";
 import { kindOf, pluralOf } from "../../src/model/kinds.ts";
 import { runSlices } from "../../src/model/slices.ts";
-import { Bucket, Snapshot, type Entry } from "../../src/model/snapshot.ts";
+import { Bucket, type Entry } from "../../src/model/bucket.ts";
+import { Snapshot } from "../../src/model/snapshot.ts";
 
 interface HexEntry {
   readonly key: string;

@@ -26,7 +26,7 @@ import {
   GoodbyeReason,
   NackClass,
 } from "../../src/gen/holdfast/sync/v1/sync_pb.js";
-import { Bucket } from "../../src/model/snapshot.ts";
+import { Bucket } from "../../src/model/bucket.ts";
 import { writeSnapshotFile } from "../../src/model/snapshot-file.ts";
 import { LIMITS } from "../../src/sync/limits.ts";
 import {

@@ -6,7 +6,8 @@ import { ConnectResponseSchema } from "../../src/gen/holdfast/sync/v1/sync_pb.js
 import type { Cursor } from "../../src/gen/holdfast/config/v1/cursor_pb.js";
 import { cursorOf } from "../../src/model/cursor.ts";
 import { runSlices } from "../../src/model/slices.ts";
-import { Bucket, Snapshot } from "../../src/model/snapshot.ts";
+import { Bucket } from "../../src/model/bucket.ts";
+import { Snapshot } from "../../src/model/snapshot.ts";
 import { eventually } from "../support/eventually.ts";
 import {
   service,

@@ -12,7 +12,8 @@ import {
   type SyncService,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorOf } from "../../model/cursor.ts";
-import type { Bucket, Snapshot } from "../../model/snapshot.ts";
+import type { Bucket } from "../../model/bucket.ts";
+import type { Snapshot } from "../../model/snapshot.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import {
   MessageWriter,

@@ -13,12 +13,9 @@ import {
   ManifestSchema,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { create } from "@bufbuild/protobuf";
-import {
-  diffSlices,
-  type Bucket,
-  type Changes,
-  type Snapshot,
-} from "../../model/snapshot.ts";
+import type { Bucket } from "../../model/bucket.ts";
+import { diffSlices } from "../../model/diff.ts";
+import type { Changes, Snapshot } from "../../model/snapshot.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import { LIMITS } from "../../sync/limits.ts";
 

@@ -2,7 +2,8 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import { DeltaContentSchema } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { SLICE_ENTRIES, type Slices } from "../../model/slices.ts";
-import type { Changes, Entry, Snapshot } from "../../model/snapshot.ts";
+import type { Entry } from "../../model/bucket.ts";
+import type { Changes, Snapshot } from "../../model/snapshot.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import {
   inverseKey,

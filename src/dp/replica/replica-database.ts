@@ -10,7 +10,8 @@ import {
   type Refusal,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { describeCursor } from "../../model/cursor.ts";
-import { Snapshot, type Entry } from "../../model/snapshot.ts";
+import type { Entry } from "../../model/bucket.ts";
+import { Snapshot } from "../../model/snapshot.ts";
 import { SLICE_ENTRIES } from "../../model/slices.ts";
 import { findTableDamage } from "../../runtime/leveldb-check/check.ts";
 import type { Logger } from "../../runtime/logger.ts";

@@ -8,7 +8,8 @@ import {
   type Refusal,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { SLICE_ENTRIES, type Slices } from "../../model/slices.ts";
-import { diffSlices, Snapshot, type Changes } from "../../model/snapshot.ts";
+import { diffSlices } from "../../model/diff.ts";
+import { Snapshot, type Changes } from "../../model/snapshot.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import { ENTRY, META, seal, sealJson, text, type Database } from "./format.ts";
 import { writeInverse, type InverseHead } from "./inverse.ts";

@@ -13,12 +13,9 @@ import {
   type Violation,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import type { Slices } from "../../model/slices.ts";
-import {
-  diffSlices,
-  Snapshot,
-  type Bucket,
-  type Changes,
-} from "../../model/snapshot.ts";
+import type { Bucket } from "../../model/bucket.ts";
+import { diffSlices } from "../../model/diff.ts";
+import { Snapshot, type Changes } from "../../model/snapshot.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import { LIMITS } from "../../sync/limits.ts";

@@ -5,7 +5,8 @@ import {
   type BucketChunk,
   type BucketDigest,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
-import { Bucket, type Snapshot } from "../../model/snapshot.ts";
+import { Bucket } from "../../model/bucket.ts";
+import type { Snapshot } from "../../model/snapshot.ts";
 import { LIMITS } from "../../sync/limits.ts";
 
 /** What a chunk made of its bucket. */

@@ -1,7 +1,8 @@
 import { cursorOf } from "../../model/cursor.ts";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import { SLICE_ENTRIES, type Slices } from "../../model/slices.ts";
-import { Bucket, Snapshot } from "../../model/snapshot.ts";
+import { Bucket } from "../../model/bucket.ts";
+import { Snapshot } from "../../model/snapshot.ts";
 import type { ToWorker } from "./messages.ts";
 
 type Announcement = Extract<ToWorker, { readonly type: "state" }>;

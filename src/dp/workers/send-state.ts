@@ -1,4 +1,5 @@
-import { BUCKET_COUNT, type Snapshot } from "../../model/snapshot.ts";
+import { BUCKET_COUNT } from "../../model/bucket.ts";
+import type { Snapshot } from "../../model/snapshot.ts";
 import type { State } from "../replica/last-good.ts";
 import { cursorToJson } from "../replica/trials.ts";
 import type { Link } from "./link.ts";

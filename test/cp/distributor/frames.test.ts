@@ -17,7 +17,7 @@ import {
   ManifestSchema,
   type ConnectResponse,
 } from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
-import { Bucket } from "../../../src/model/snapshot.ts";
+import { Bucket } from "../../../src/model/bucket.ts";
 import { LIMITS } from "../../../src/sync/limits.ts";
 import { cursor } from "../../support/cursors.ts";
 import { filled, stateOf } from "../../support/states.ts";

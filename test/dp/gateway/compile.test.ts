@@ -8,7 +8,7 @@ import {
 } from "../../../src/dp/gateway/compile/compile.ts";
 import type { Runtime } from "../../../src/dp/gateway/runtime.ts";
 import { cursorOf } from "../../../src/model/cursor.ts";
-import type { Entry } from "../../../src/model/snapshot.ts";
+import type { Entry } from "../../../src/model/bucket.ts";
 import { compile, contextOf } from "../../support/compiling.ts";
 import { entryOf, snapshotOf, withEntries } from "../../support/gateway.ts";
 import { id, resource } from "../../support/resources.ts";

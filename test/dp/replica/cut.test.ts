@@ -5,7 +5,8 @@ import type { State } from "../../../src/dp/replica/last-good.ts";
 import { ReplicaStore } from "../../../src/dp/replica/replica-store.ts";
 import { cursorOf } from "../../../src/model/cursor.ts";
 import { runSlices } from "../../../src/model/slices.ts";
-import { Snapshot, type Entry } from "../../../src/model/snapshot.ts";
+import type { Entry } from "../../../src/model/bucket.ts";
+import { Snapshot } from "../../../src/model/snapshot.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { silentLogger } from "../../../src/runtime/logger.ts";
 import {

@@ -9,7 +9,8 @@ import {
   type BucketChunk,
   type BucketDigest,
 } from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
-import type { Bucket, Snapshot } from "../../../src/model/snapshot.ts";
+import type { Bucket } from "../../../src/model/bucket.ts";
+import type { Snapshot } from "../../../src/model/snapshot.ts";
 import { LIMITS } from "../../../src/sync/limits.ts";
 import { filled, stateOf } from "../../support/states.ts";
 

@@ -1,9 +1,6 @@
-import {
-  BUCKET_COUNT,
-  diffBucket,
-  type Entry,
-  type Snapshot,
-} from "../../../model/snapshot.ts";
+import { BUCKET_COUNT, type Entry } from "../../../model/bucket.ts";
+import { diffBucket } from "../../../model/diff.ts";
+import type { Snapshot } from "../../../model/snapshot.ts";
 import type { Slices } from "../../../model/slices.ts";
 import {
   draftOf,
