@@ -14,6 +14,8 @@ import { exportSnapshot } from "./commands/export-snapshot.ts";
 import { get } from "./commands/get.ts";
 import { history } from "./commands/history.ts";
 import { nodes } from "./commands/nodes.ts";
+import { pause, resume } from "./commands/pause.ts";
+import { nodesPin, nodesUnpin } from "./commands/pin.ts";
 import { restore } from "./commands/restore.ts";
 import { rollback } from "./commands/rollback.ts";
 import { token } from "./commands/token.ts";
@@ -38,6 +40,10 @@ export const COMMANDS: readonly Command[] = [
   history,
   rollback,
   nodes,
+  nodesPin,
+  nodesUnpin,
+  pause,
+  resume,
   upstreams,
   adopt,
   watch,

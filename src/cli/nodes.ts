@@ -3,21 +3,32 @@ import type { ControlPlaneClient } from "./client.ts";
 import { Failure } from "./io.ts";
 import { didYouMean } from "./nearest.ts";
 
-/** Reads all nodes, by host name, however many answers that takes. */
-export async function allNodes({
+/** All nodes of a workspace, by host name, and what it is paused at. */
+interface Fleet {
+  readonly nodes: Node[];
+  readonly pausedRevision?: bigint;
+}
+
+/** Reads all nodes, however many answers that takes. */
+export async function readFleet({
   nodes,
   workspace,
   call,
-}: ControlPlaneClient): Promise<Node[]> {
+}: ControlPlaneClient): Promise<Fleet> {
   const all: Node[] = [];
+  let pausedRevision: bigint | undefined;
   let pageToken = "";
   do {
     const page = await nodes.listNodes({ workspace, pageToken }, call);
+    ({ pausedRevision } = page);
     // Not push(...): there may be too many for the arguments of a call.
     for (const node of page.nodes) all.push(node);
     pageToken = page.nextPageToken;
   } while (pageToken !== "");
-  return all;
+  return {
+    nodes: all,
+    ...(pausedRevision === undefined ? {} : { pausedRevision }),
+  };
 }
 
 /** Finds a node by its id, else by its host name, else by the beginning of its id. */
@@ -25,7 +36,7 @@ export async function nodeNamed(
   client: ControlPlaneClient,
   word: string,
 ): Promise<Node> {
-  const all = await allNodes(client);
+  const { nodes: all } = await readFleet(client);
   const exact = all.find(({ id }) => id === word);
   if (exact !== undefined) return exact;
   const byHostname = all.filter(({ hostname }) => hostname === word);

@@ -131,6 +131,44 @@ export function integer(min: number, max: number): ValueType<number> {
   };
 }
 
+/** A part of a whole, such as `95%`, as a number over 0 and at most 1. */
+export const fraction: ValueType<number> = {
+  placeholder: "PERCENT",
+  read(given) {
+    const percent = /^(?<digits>\d+(?:\.\d+)?)%$/.exec(given)?.groups?.[
+      "digits"
+    ];
+    const value = Number(percent) / 100;
+    return value > 0 && value <= 1
+      ? { ok: true, value }
+      : no(`"${given}" is not a part of the nodes: 1% to 100%, such as 95%`);
+  },
+};
+
+/** How long to wait, and for which part of the nodes: `30s`, `95%/30s`. */
+export function patience(max: string): ValueType<{
+  readonly timeoutMs: number;
+  readonly fraction?: number;
+}> {
+  const time = duration(max);
+  return {
+    placeholder: "[PERCENT/]DURATION",
+    read(given) {
+      const slash = given.indexOf("/");
+      const timeoutMs = time.read(given.slice(slash + 1));
+      if (!timeoutMs.ok) return timeoutMs;
+      if (slash < 0) return { ok: true, value: { timeoutMs: timeoutMs.value } };
+      const part = fraction.read(given.slice(0, slash));
+      return part.ok
+        ? {
+            ok: true,
+            value: { timeoutMs: timeoutMs.value, fraction: part.value },
+          }
+        : part;
+    },
+  };
+}
+
 /** The number of a revision. */
 export const revision: ValueType<bigint> = {
   placeholder: "REVISION",

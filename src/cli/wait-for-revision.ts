@@ -18,15 +18,25 @@ export interface Waited {
   readonly last: WaitForRevisionResponse;
 }
 
+/** How long to wait, and for which nodes. */
+export interface Patience {
+  readonly timeoutMs: number;
+  /** The part of the nodes that is enough: over 0, at most 1. Default: all. */
+  readonly fraction?: number;
+  /** Only nodes with these labels count. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
 /**
- * Waits until all nodes of the workspace serve a revision, one refuses it, or time is up. Tells a person on standard error
+ * Waits until the nodes of the workspace serve a revision, so many refuse it or are kept before it that it cannot come to
+ * that, or time is up. Tells a person on standard error
  * how far it is, and in the end which nodes are missing and why.
  */
 export async function waitForRevision(
   io: Io,
   client: ControlPlaneClient,
   revision: bigint,
-  timeoutMs: number,
+  { timeoutMs, fraction, labels = {} }: Patience,
 ): Promise<Waited> {
   const progress = new Progress(io.stderr);
   let last: WaitForRevisionResponse | undefined;
@@ -36,6 +46,8 @@ export async function waitForRevision(
         workspace: client.workspace,
         revision,
         timeout: durationFromMs(timeoutMs),
+        labels,
+        ...(fraction === undefined ? {} : { fraction }),
       },
       { signal: io.stop, timeoutMs: timeoutMs + GRACE_MS },
     );
@@ -43,7 +55,7 @@ export async function waitForRevision(
       last = answer;
       if (isLast(answer)) break;
       progress.show(
-        `revision ${answer.revision}: ${answer.serving} of ${answer.total} nodes serve it`,
+        `revision ${answer.revision}: ${answer.serving} of ${answer.total} nodes serve it${needed(answer)}`,
       );
     }
   } finally {
@@ -51,26 +63,44 @@ export async function waitForRevision(
   }
   if (last === undefined || !isLast(last))
     throw new Failure("the control plane ended the wait without a result");
-  io.stderr.write(outcome(last, timeoutMs));
+  io.stderr.write(outcome(last, timeoutMs, Object.keys(labels).length > 0));
   return { code: last.done ? EXIT.done : EXIT.notConverged, last };
 }
 
 function isLast(answer: WaitForRevisionResponse): boolean {
-  return answer.done || answer.refused || answer.timedOut;
+  return answer.done || answer.refused || answer.heldBack || answer.timedOut;
 }
 
-function outcome(last: WaitForRevisionResponse, timeoutMs: number): string {
+/** How many are enough, where that is not all. */
+function needed({ needed: enough, total }: WaitForRevisionResponse): string {
+  return enough === total ? "" : ` (${enough} are enough)`;
+}
+
+function why(last: WaitForRevisionResponse, timeoutMs: number): string {
+  if (last.refused)
+    return last.heldBack
+      ? "a node refuses it, and others are pinned or paused"
+      : "a node refuses it";
+  return last.heldBack
+    ? "nodes are pinned or paused before it"
+    : `time is up after ${timeoutMs / 1000} s`;
+}
+
+function outcome(
+  last: WaitForRevisionResponse,
+  timeoutMs: number,
+  isPicky: boolean,
+): string {
   const { revision, serving, total } = last;
   if (last.done) {
-    return total === 0
-      ? `revision ${revision}: no node is connected, so there is nothing to wait for\n`
-      : `revision ${revision} is served by ${total === 1 ? "the one node" : `all ${total} nodes`}\n`;
+    if (total === 0)
+      return `revision ${revision}: no node ${isPicky ? "with these labels " : ""}is connected, so there is nothing to wait for\n`;
+    if (serving < total)
+      return `revision ${revision} is served by ${serving} of ${total} nodes, which is enough\n`;
+    return `revision ${revision} is served by ${total === 1 ? "the one node" : `all ${total} nodes`}\n`;
   }
-  const why = last.refused
-    ? "a node refuses it"
-    : `time is up after ${timeoutMs / 1000} s`;
   return [
-    `revision ${revision} is served by ${serving} of ${total} nodes, ${why}. It stays committed. Missing:`,
+    `revision ${revision} is served by ${serving} of ${total} nodes${needed(last)}, ${why(last, timeoutMs)}. It stays committed. Missing:`,
     ...last.missing.map((node) => `  ${missing(node)}`),
     "",
   ].join("\n");

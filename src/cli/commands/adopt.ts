@@ -10,7 +10,7 @@ import { clientFlags, withClient, type ControlPlaneClient } from "../client.ts";
 import { command } from "../command.ts";
 import { toggle } from "../flags.ts";
 import { EXIT, Failure } from "../io.ts";
-import { allNodes } from "../nodes.ts";
+import { readFleet } from "../nodes.ts";
 import { json, writeValue } from "../output.ts";
 import { printable } from "../table.ts";
 
@@ -37,7 +37,7 @@ export const adopt = command({
     return withClient(io, flags, async (client) => {
       const head = await headOf(client);
       if (!flags.yes) {
-        const forked = (await allNodes(client)).filter(isForked);
+        const forked = (await readFleet(client)).nodes.filter(isForked);
         io.stderr.write(printableLines(whatItMeans(head, forked)));
         if (!(await confirm(io, "Give this history a new epoch?")))
           throw new Failure("not confirmed, nothing was changed");

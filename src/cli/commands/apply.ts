@@ -17,7 +17,7 @@ import { json, writeValue, type Format } from "../output.ts";
 import { withElapsed } from "../progress.ts";
 import { recordFlags } from "../record-flags.ts";
 import { sendApply } from "../send-apply.ts";
-import { duration, text } from "../value-types.ts";
+import { patience, text } from "../value-types.ts";
 import { waitForRevision } from "../wait-for-revision.ts";
 
 /** `holdfast apply` */
@@ -29,7 +29,7 @@ export const apply = command({
   help: [
     "Creates and updates what the files say, all of it or, when anything is wrong, nothing; every problem is reported with its file, line and entity. Applying the same files again changes nothing. What the files do not name stays, unless --prune is given.",
     "With --prune the deletions are shown first and have to be confirmed; --yes confirms them in advance, also deleting more than half of everything. Without a terminal and without --yes a --prune that would delete anything changes nothing and ends with 1.",
-    "With --wait it ends with 3 when time is up before all nodes serve the change, and at once when a node refuses it. The change stays committed.",
+    "With --wait it ends with 3 when time is up before all nodes serve the change, and at once when a node refuses it, or is pinned or paused before it; with a part such as 95%/30s, when too few are left. The change stays committed.",
   ],
   examples: [
     ["holdfast apply -f kong.yml", "Create and update what kong.yml says"],
@@ -56,8 +56,9 @@ export const apply = command({
       summary: "Answer every question with yes, and allow mass deletion.",
     }),
     dryRun: toggle({ summary: "Say what would happen and change nothing." }),
-    wait: optional(duration("1h"), {
-      summary: "Wait at most this long until every node serves the change.",
+    wait: optional(patience("1h"), {
+      summary:
+        "Wait at most this long until every node serves the change, or so many: 30s, 95%/30s.",
     }),
     ...recordFlags,
     ...clientFlags,

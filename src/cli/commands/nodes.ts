@@ -13,7 +13,7 @@ import { follow } from "../follow.ts";
 import { EXIT, UsageError } from "../io.ts";
 import { didYouMean } from "../nearest.ts";
 import { expiryNote, nodeLine, nodesTable } from "../node-rows.ts";
-import { allNodes, nodeNamed } from "../nodes.ts";
+import { nodeNamed, readFleet } from "../nodes.ts";
 import { json, listJson, writeEvent, writeValue } from "../output.ts";
 import { printable } from "../table.ts";
 
@@ -25,7 +25,7 @@ export const nodes = command({
   argsCount: { min: 0, max: 2 },
   help: [
     "Each node with the revision it serves and, when that is not the newest, the reason and how far it is. A node that was gone for 14 days is forgotten.",
-    "CONDITION names what somebody should know of: forked (it serves a state that this control plane's history does not have, and is sent nothing: see adopt), held (it waits to be allowed to lose more than half of its entries), quarantined (it crashed repeatedly on the newest state), refused (it refuses the newest state), regressed (it serves less than it had acknowledged), degraded (it lacks a feature and answers 503 on the routes concerned), lacking (it lacks a feature and is not sent the newest state).",
+    "CONDITION names what somebody should know of: forked (it serves a state that this control plane's history does not have, and is sent nothing: see adopt), held (it waits to be allowed to lose more than half of its entries), quarantined (it crashed repeatedly on the newest state), refused (it refuses the newest state), regressed (it serves less than it had acknowledged), degraded (it lacks a feature and answers 503 on the routes concerned), lacking (it lacks a feature and is not sent the newest state), pinned (see nodes pin), paused (see pause).",
     '"nodes retry NODE" offers a node the newest state again although it has refused it. "nodes allow NODE" lets a node that is held follow this control plane although that removes more than half of its entries; of one that is not held the permission is kept for the present epoch. "nodes forget NODE" drops a node that is not connected from the list. NODE is its id or, when only one has it, its host name.',
     "With --watch every node is printed once and then whenever something about it changes, until interrupted; with -o json each time as one line.",
   ],
@@ -53,9 +53,14 @@ export const nodes = command({
         return EXIT.done;
       }
       if (!flags.watch) {
-        const all = await allNodes(client);
+        const fleet = await readFleet(client);
+        const { nodes: all, pausedRevision } = fleet;
         if (flags.output === "table") {
           io.stdout.write(nodesTable(all, io.stdout));
+          if (pausedRevision !== undefined)
+            io.stderr.write(
+              `workspace ${client.workspace} is paused at revision ${pausedRevision}\n`,
+            );
           io.stderr.write(expiryNote(all, systemClock.now()));
         } else
           writeValue(
@@ -64,7 +69,7 @@ export const nodes = command({
             listJson(
               "nodes",
               ListNodesResponseSchema,
-              create(ListNodesResponseSchema, { nodes: all }),
+              create(ListNodesResponseSchema, fleet),
             ),
           );
         return EXIT.done;
