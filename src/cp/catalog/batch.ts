@@ -2,7 +2,6 @@ import type { Logger } from "../../runtime/logger.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import { cursorOf } from "../../model/cursor.ts";
-import { featuresOf, type Feature } from "../../model/features.ts";
 import type { Slices } from "../../model/slices.ts";
 import type { Snapshot } from "../../model/snapshot.ts";
 import { ConfigError } from "../../model/violation.ts";
@@ -15,19 +14,13 @@ import type {
 import { earlierResult, encodeResult, keyReused } from "./idempotency.ts";
 import type { Job } from "./job.ts";
 import type { TransactResult, WarningInfo } from "./operation.ts";
+import { warnOfNodes, type NodeWarnings } from "./node-warnings.ts";
 import { Planner, type Plan, type PlannerContext } from "./planner.ts";
-import { decodeResource } from "./resource.ts";
 import type { Head, State } from "./state.ts";
 import { Layer } from "./view.ts";
 
 /** A transaction may delete this many entries, or half of all, without being asked whether it means it. */
 const MASS_DELETE_ENTRIES = 20;
-
-/** Which connected nodes lack a feature. */
-export type NodeWarnings = (features: readonly Feature[]) => readonly {
-  readonly feature: Feature;
-  readonly nodes: readonly string[];
-}[];
 
 /** What planning a batch needs. */
 export interface BatchContext {
@@ -101,9 +94,10 @@ export class Batch {
 
   async #plan(job: Job): Promise<TransactResult> {
     const { options } = job;
+    const { dryRun = false } = options;
     const { store, clock, drive, planner: context } = this.#context;
     const { idempotencyKey: key = "", requestDigest: digest = "" } = options;
-    const remember = key !== "" && options.dryRun !== true;
+    const remember = key !== "" && !dryRun;
     if (remember) {
       const known = this.#answers.get(key);
       if (known !== undefined && known.digest !== digest)
@@ -122,11 +116,11 @@ export class Batch {
     const warnings = [
       ...(job.warnings ?? []),
       ...plan.warnings,
-      ...(await drive(this.#nodeWarnings(plan))),
+      ...(await drive(warnOfNodes(plan, this.#context.nodeWarnings, dryRun))),
       ...this.#massDelete(plan, job),
     ];
     const result = { changes: plan.infos, warnings, keys: plan.keys };
-    if (options.dryRun === true) {
+    if (dryRun) {
       const { revision } = this.head.cursor;
       const next = plan.changes.length === 0 ? revision : revision + 1n;
       const planned = (key: string): Uint8Array | undefined =>
@@ -218,42 +212,6 @@ export class Batch {
         position: "",
       },
     ];
-  }
-
-  /** Which nodes cannot do what the changed entries need. */
-  *#nodeWarnings(plan: Plan): Slices<WarningInfo[]> {
-    const users = new Map<string, { feature: Feature; changed: number[] }>();
-    for (const [i, { after }] of plan.changes.entries()) {
-      yield 1;
-      if (after === undefined) continue;
-      for (const feature of featuresOf(decodeResource(after))) {
-        const known = users.get(feature.name);
-        if (known === undefined)
-          users.set(feature.name, { feature, changed: [i] });
-        else known.changed.push(i);
-      }
-    }
-    const features = [...users.values()].map(({ feature }) => feature);
-    if (features.length === 0) return [];
-    const warnings: WarningInfo[] = [];
-    for (const { feature, nodes } of this.#context.nodeWarnings(features)) {
-      if (nodes.length === 0) continue;
-      for (const i of users.get(feature.name)?.changed ?? []) {
-        const change = plan.infos[i];
-        if (change === undefined) continue;
-        warnings.push({
-          kind: change.kind,
-          id: change.id,
-          name: change.name,
-          field: "",
-          message: `needs ${feature.name} (version ${feature.version}), which ${nodes.length} connected ${nodes.length === 1 ? "node lacks" : "nodes lack"}: ${nodes.slice(0, 5).join(", ")}${nodes.length > 5 ? " …" : ""}`,
-          nodes,
-          position: "",
-        });
-        yield 1;
-      }
-    }
-    return warnings;
   }
 }
 

@@ -10,7 +10,7 @@ import type { Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import type { RevisionRecord, Store } from "../store/store.ts";
 import { applyJob, applyOperations, refuseProblems } from "./apply.ts";
-import type { NodeWarnings } from "./batch.ts";
+import { noNodes, type NodeWarnings } from "./node-warnings.ts";
 import { Past } from "./epochs.ts";
 import { NewIds } from "./new-id.ts";
 import type {
@@ -56,7 +56,7 @@ export interface CatalogOptions {
   readonly logger: Logger;
   /** Random bytes, for ids, secrets and salts. Default: the system's. */
   readonly random?: (bytes: number) => Uint8Array;
-  /** Which connected nodes lack a feature, for warnings. Default: none does. */
+  /** What connected nodes lack, for warnings. Default: nothing. */
   readonly nodeWarnings?: NodeWarnings;
   /** Hears how many entries were handled before each turn of the event loop. Default: nobody does. */
   readonly onYield?: (entries: number) => void;
@@ -98,7 +98,7 @@ export class Catalog implements AsyncDisposable {
         clock,
         logger,
         drive,
-        nodeWarnings: options.nodeWarnings ?? (() => []),
+        nodeWarnings: options.nodeWarnings ?? noNodes,
         planner: {
           newId: () => ids.next(),
           newSecret: () =>

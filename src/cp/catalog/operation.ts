@@ -69,6 +69,8 @@ export interface WarningInfo {
   readonly message: string;
   /** The nodes it concerns; empty: all. */
   readonly nodes: readonly string[];
+  /** Whether these nodes would refuse the revision. Default: they would not. */
+  readonly refusing?: boolean;
   /** Where it stands, for declarative files: `kong.yml:12:5`. */
   readonly position: string;
 }

@@ -304,6 +304,13 @@ export class Distributor implements Nodes, AsyncDisposable {
     return this.#registry.unsupportedBy(features);
   }
 
+  /** Which connected nodes refuse the newest state for entries other than these. */
+  refusingWithout(changed: ReadonlySet<string>): LackingNodes[] {
+    return this.#registry
+      .unsupportedBy(this.#needs.without(changed))
+      .filter(({ refusing }) => refusing);
+  }
+
   /**
    * Sends this workspace's nodes away, and those that still come, and waits for their streams to end. To be called while
    * their listener still serves: a Goodbye needs a connection.

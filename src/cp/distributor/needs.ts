@@ -53,6 +53,15 @@ export class NeedIndex {
     return this.#needs;
   }
 
+  /** What the state needs even when some of its entries are other ones. */
+  without(changed: ReadonlySet<string>): readonly FeatureNeed[] {
+    return this.needs.filter(({ name, version }) => {
+      for (const key of this.#keys.get(`${name}@${version}`) ?? [])
+        if (!changed.has(key)) return true;
+      return false;
+    });
+  }
+
   #edit(key: string, value: Uint8Array, add: boolean): void {
     for (const { name, version } of featuresOfEntry(key, value)) {
       const feature = `${name}@${version}`;

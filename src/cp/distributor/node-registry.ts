@@ -18,10 +18,10 @@ import {
   type Timings,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual } from "../../model/cursor.ts";
-import { missingFeatures } from "../../model/features.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { nackClassName } from "../../sync/names.ts";
+import { degradedOf, missingOf } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import { isLasting, type Session } from "../../sync/session.ts";
 import type { Store } from "../store/store.ts";
@@ -507,14 +507,19 @@ export class NodeRegistry implements AsyncDisposable {
     features: readonly { readonly name: string; readonly version: number }[],
   ): LackingNodes[] {
     return features.flatMap((feature) => {
-      const nodes = [...this.#entries.values()]
-        .filter(
-          ({ session }) =>
-            session?.hello !== undefined &&
-            missingFeatures([feature], session.hello.features).length > 0,
-        )
-        .map(({ node }) => node.id);
-      return nodes.length === 0 ? [] : [{ feature, nodes }];
+      const need = [{ ...feature, keys: [] }];
+      const lacking = (of: typeof missingOf): string[] =>
+        [...this.#entries.values()]
+          .filter(
+            ({ session }) =>
+              session?.hello !== undefined &&
+              of(need, session.hello.features).length > 0,
+          )
+          .map(({ node }) => node.id);
+      return [
+        { feature, refusing: true, nodes: lacking(missingOf) },
+        { feature, refusing: false, nodes: lacking(degradedOf) },
+      ].filter(({ nodes }) => nodes.length > 0);
     });
   }
 

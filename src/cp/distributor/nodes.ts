@@ -30,9 +30,11 @@ export type WaitState = Pick<WaitForRevisionResponse, "serving" | "total"> & {
   readonly missing: MissingNode[];
 };
 
-/** A feature and the connected nodes that lack it. */
+/** A feature and connected nodes that lack it. */
 export interface LackingNodes {
   readonly feature: { readonly name: string; readonly version: number };
+  /** Whether they refuse a state that needs it, rather than serve it in part. */
+  readonly refusing: boolean;
   /** Their ids. */
   readonly nodes: readonly string[];
 }
@@ -98,7 +100,7 @@ export interface Nodes {
   ): WaitState;
   /** How the targets of upstreams are doing, by name: of all, or of one. */
   upstreamHealth(workspace: string, upstream?: string): FleetView;
-  /** Which connected nodes lack any of these features. */
+  /** Which connected nodes lack any of these features: those that refuse a state for that, and those that do not. */
   unsupportedBy(
     workspace: string,
     features: readonly { readonly name: string; readonly version: number }[],

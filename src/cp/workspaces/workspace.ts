@@ -57,8 +57,12 @@ export class Workspace implements AsyncDisposable {
         store,
         clock,
         logger,
-        nodeWarnings: (features) =>
-          late.distributor?.unsupportedBy(name, features) ?? [],
+        nodeWarnings: {
+          lacking: (features) =>
+            late.distributor?.unsupportedBy(name, features) ?? [],
+          refusingWithout: (changed) =>
+            late.distributor?.refusingWithout(changed) ?? [],
+        },
       }),
     );
     const distributor = stack.use(

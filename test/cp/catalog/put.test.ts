@@ -649,25 +649,63 @@ describe("warnings", () => {
 
   test("of nodes that lack a feature name them, for what was changed only", async () => {
     const { catalog } = await openCatalog({
-      nodeWarnings: (features) =>
-        features
-          .filter(({ name }) => name === "plugin/cors")
-          .map((feature) => ({ feature, nodes: ["n1", "n2"] })),
+      nodeWarnings: {
+        lacking: (features) =>
+          features
+            .filter(({ name }) => name === "plugin/cors")
+            .flatMap((feature) => [
+              { feature, refusing: true, nodes: ["n1", "n2"] },
+              { feature, refusing: false, nodes: ["n3"] },
+            ]),
+        refusingWithout: () => [],
+      },
     });
     const plugin = put(resource("plugin", { id: id(1), name: "cors" }));
     const first = await catalog.transact([put(service), plugin]);
+    const about = { kind: "plugin", id: id(1), name: "cors", field: "" };
     expect(first.warnings).toEqual([
       {
-        kind: "plugin",
-        id: id(1),
-        name: "cors",
-        field: "",
+        ...about,
         message:
-          "needs plugin/cors (version 1), which 2 connected nodes lack: n1, n2",
+          "needs plugin/cors (version 1), which 2 connected nodes lack: n1, n2; they refuse the revision for that and go on serving what they have",
         nodes: ["n1", "n2"],
+        refusing: true,
+        position: "",
+      },
+      {
+        ...about,
+        message:
+          "needs plugin/cors (version 1), which 1 connected node lacks: n3; it answers 503 on routes in its scope",
+        nodes: ["n3"],
+        refusing: false,
         position: "",
       },
     ]);
     expect((await catalog.transact([plugin])).warnings).toEqual([]);
+  });
+
+  test("say in a dry run who would refuse it for what stays as it is", async () => {
+    const { catalog } = await openCatalog({
+      nodeWarnings: {
+        lacking: () => [],
+        refusingWithout: (changed) => [
+          {
+            feature: { name: "plugin/cors", version: 1 },
+            refusing: true,
+            nodes: [...changed],
+          },
+        ],
+      },
+    });
+    const { warnings } = await catalog.transact([put(service)], {
+      dryRun: true,
+    });
+    expect(warnings).toMatchObject([{ kind: "", refusing: true }]);
+    expect(warnings[0]?.nodes).toEqual([
+      `service/${service.kind.value?.id ?? ""}`,
+    ]);
+    expect(warnings[0]?.message).toContain("what is there already and stays");
+    const done = await catalog.transact([put(service)]);
+    expect(done.warnings).toEqual([]);
   });
 });

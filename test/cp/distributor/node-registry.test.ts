@@ -325,7 +325,13 @@ describe("a node's row", () => {
     ).toEqual([
       {
         feature: { name: "plugin/acl", version: 1 },
-        nodes: ["strict", "lenient"],
+        refusing: true,
+        nodes: ["strict"],
+      },
+      {
+        feature: { name: "plugin/acl", version: 1 },
+        refusing: false,
+        nodes: ["lenient"],
       },
     ]);
     lenient.leave();
