@@ -147,8 +147,11 @@ export class AccessControl implements AsyncDisposable {
     const access = accessTo(call.method);
     if (access.needs === "anybody") return next(call);
     const live = call.contextValues.get(callEntryKey);
-    if (!(live instanceof LiveCall))
+    if (!(live instanceof LiveCall)) {
+      // The body of a call that was refused fails with the reason.
+      if (call.stream) await call.message[Symbol.asyncIterator]().next();
       throw unauthenticated("this call was not let in");
+    }
     if (access.needs === "known") return next(call);
     const isWhole = access.workspace === "request";
     try {
