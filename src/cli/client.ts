@@ -3,6 +3,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { AuditService } from "../gen/holdfast/admin/v1/audit_service_pb.js";
 import { ConfigService } from "../gen/holdfast/admin/v1/config_service_pb.js";
 import { NodeService } from "../gen/holdfast/admin/v1/node_service_pb.js";
+import { WorkspaceService } from "../gen/holdfast/admin/v1/workspace_service_pb.js";
 import { credentialFlags, credentialsOf } from "./access/credentials.ts";
 import { flag, type Values } from "./flags.ts";
 import { Failure, type Io } from "./io.ts";
@@ -40,6 +41,7 @@ export interface ControlPlaneClient {
   readonly config: Client<typeof ConfigService>;
   readonly nodes: Client<typeof NodeService>;
   readonly audit: Client<typeof AuditService>;
+  readonly workspaces: Client<typeof WorkspaceService>;
   readonly admin: string;
   readonly workspace: string;
   /** For calls with one answer: they end when the process shall, or after a minute. */
@@ -81,6 +83,7 @@ export async function withClient<T>(
       config: createClient(ConfigService, transport),
       nodes: createClient(NodeService, transport),
       audit: createClient(AuditService, transport),
+      workspaces: createClient(WorkspaceService, transport),
       admin,
       workspace,
       call: { signal, timeoutMs: CALL_TIMEOUT_MS },

@@ -24,6 +24,7 @@ import { upstreams } from "./commands/upstreams.ts";
 import { validate } from "./commands/validate.ts";
 import { wait } from "./commands/wait.ts";
 import { watch } from "./commands/watch.ts";
+import { workspace } from "./commands/workspace.ts";
 
 /** Every command, in the order of the help. */
 export const COMMANDS: readonly Command[] = [
@@ -45,6 +46,7 @@ export const COMMANDS: readonly Command[] = [
   pause,
   resume,
   upstreams,
+  workspace,
   adopt,
   watch,
   wait,

@@ -62,8 +62,8 @@ export class FailingStore implements Store {
     return this.#inner.removed();
   }
 
-  reclaim(workspace: string): Promise<void> {
-    return this.#inner.reclaim(workspace);
+  reclaim(workspace: string, signal?: AbortSignal): Promise<void> {
+    return this.#inner.reclaim(workspace, signal);
   }
 
   async commit(workspace: string, commits: readonly Commit[]): Promise<void> {

@@ -53,13 +53,11 @@ export const restore = command({
     const state = await stateOf(file, flags.verifyKey);
     const { cursor, snapshot } = state;
     // Not before they are needed: every other command starts faster without them.
-    const { DEFAULT_WORKSPACE } =
-      await import("../../cp/control-plane-files.ts");
     const { restoreStore } = await import("../../cp/restore/restore-store.ts");
     const workspace = flags.workspace ?? snapshot.workspace;
-    if (workspace !== DEFAULT_WORKSPACE)
+    if (!/^[a-z0-9-]{1,63}$/.test(workspace))
       throw new Failure(
-        `${flags.workspace === undefined ? `${file} is of` : "--workspace:"} workspace "${printable(workspace)}", and control planes of this version have workspace "${DEFAULT_WORKSPACE}" only: --workspace ${DEFAULT_WORKSPACE} puts the content there`,
+        `${flags.workspace === undefined ? `${file} is of` : "--workspace:"} workspace "${printable(workspace)}", and a name is 1 to 63 of a-z, 0-9 and "-": --workspace puts the content into another`,
       );
     const restored = await withElapsed(io, "restoring", () =>
       restoreStore({

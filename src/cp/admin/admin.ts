@@ -9,6 +9,7 @@ import { Health as HealthService } from "../../gen/grpc/health/v1/health_pb.js";
 import { AuditService } from "../../gen/holdfast/admin/v1/audit_service_pb.js";
 import { ConfigService } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import { NodeService } from "../../gen/holdfast/admin/v1/node_service_pb.js";
+import { WorkspaceService } from "../../gen/holdfast/admin/v1/workspace_service_pb.js";
 import { file_holdfast_plugin_v1_plugins } from "../../gen/holdfast/plugin/v1/plugins_pb.js";
 import { Health } from "../../runtime/health.ts";
 import type { HostPort } from "../../runtime/host-port.ts";
@@ -31,6 +32,7 @@ import { measureCalls, translateErrors } from "./interceptors.ts";
 import { nodeService } from "./node-service.ts";
 import { ADMIN_SERVICES } from "./services.ts";
 import { guardStatus } from "./status-guard.ts";
+import { workspaceService } from "./workspace-service.ts";
 import { WriteGate } from "./write-gate.ts";
 
 export interface AdminOptions extends AdminContext {
@@ -83,6 +85,7 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
       router.service(ConfigService, configService(options));
       router.service(NodeService, nodeService(options));
       router.service(AuditService, auditService(options.trail));
+      router.service(WorkspaceService, workspaceService(options));
       health.addTo(router, clock);
       addReflection(
         router,

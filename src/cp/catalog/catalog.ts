@@ -8,7 +8,7 @@ import type { Snapshot } from "../../model/snapshot.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
-import type { RevisionRecord, Store } from "../store/store.ts";
+import type { LoadedWorkspace, RevisionRecord, Store } from "../store/store.ts";
 import { applyJob, applyOperations, refuseProblems } from "./apply.ts";
 import { noNodes, type NodeWarnings } from "./node-warnings.ts";
 import { Past } from "./epochs.ts";
@@ -52,6 +52,8 @@ const SECRET_BYTES = 24;
 export interface CatalogOptions {
   readonly workspace: string;
   readonly store: Store;
+  /** What the store has. Default: it is read and proved. */
+  readonly loaded?: LoadedWorkspace;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Random bytes, for ids, secrets and salts. Default: the system's. */
@@ -90,7 +92,7 @@ export class Catalog implements AsyncDisposable {
     const drive = <T>(work: Slices<T>): Promise<T> =>
       driveSlices(work, onYield === undefined ? { clock } : { clock, onYield });
     const ids = new NewIds(() => clock.now(), random);
-    const head = await store.load(workspace);
+    const head = options.loaded ?? (await store.load(workspace));
     warmUpRules();
     const writer = await Writer.open(
       {

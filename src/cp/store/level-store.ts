@@ -93,7 +93,8 @@ export class LevelStore implements Store {
   #suspect = false;
   /** The last write: one at a time, so that opening again meets no other. */
   #writing: Promise<unknown> = Promise.resolve();
-  #prunedMs = 0;
+  /** By workspace: when old answers were last looked for. */
+  readonly #prunedMs = new Map<string, number>();
   #closing: Promise<void> | undefined;
 
   private constructor(database: LevelDatabase, options: LevelStoreOptions) {
@@ -139,7 +140,10 @@ export class LevelStore implements Store {
   }
 
   workspaces(): Promise<readonly string[]> {
-    return this.#attempt("read", () => readWorkspaces(this.#database));
+    return this.#serially(async () => {
+      await this.#reopen();
+      return this.#attempt("read", () => readWorkspaces(this.#database));
+    });
   }
 
   removed(): Promise<readonly string[]> {
@@ -177,6 +181,7 @@ export class LevelStore implements Store {
       await this.#reopen();
       await this.#write(() => writeRemoval(this.#database, workspace));
       this.#heads.delete(workspace);
+      this.#prunedMs.delete(workspace);
     });
   }
 
@@ -373,7 +378,9 @@ export class LevelStore implements Store {
         ({ record, idempotency }) => record?.timeMs ?? idempotency?.timeMs ?? 0,
       ),
     );
-    const prune = Math.abs(timeMs - this.#prunedMs) >= PRUNE_INTERVAL_MS;
+    const prune =
+      Math.abs(timeMs - (this.#prunedMs.get(workspace) ?? 0)) >=
+      PRUNE_INTERVAL_MS;
     const superfluous = prune
       ? await this.#attempt("read", () =>
           expiredAnswers(this.#database, keys, timeMs),
@@ -382,7 +389,7 @@ export class LevelStore implements Store {
     await this.#write(() =>
       writeCommits(this.#database, keys, commits, next, superfluous),
     );
-    if (prune) this.#prunedMs = timeMs;
+    if (prune) this.#prunedMs.set(workspace, timeMs);
     this.#heads.set(workspace, next);
   }
 

@@ -88,8 +88,11 @@ export interface Store extends AsyncDisposable {
   remove(workspace: string): Promise<void>;
   /** The names of workspaces that were removed and still take space. */
   removed(): Promise<readonly string[]>;
-  /** Gives free what a removed workspace took, a little at a time. Nobody may use the name meanwhile. */
-  reclaim(workspace: string): Promise<void>;
+  /**
+   * Gives free what a removed workspace took, a little at a time; what is left when the signal is aborted, another time.
+   * Nobody may use the name meanwhile.
+   */
+  reclaim(workspace: string, signal?: AbortSignal): Promise<void>;
   /**
    * Reads a workspace and proves that it is whole. One that is not there yet is created, with a new epoch.
    */

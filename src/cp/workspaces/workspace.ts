@@ -6,7 +6,7 @@ import { Expiry } from "../catalog/expiry.ts";
 import { Distributor } from "../distributor/distributor.ts";
 import type { Reception } from "../distributor/reception.ts";
 import { SnapshotPublisher, type Publishing } from "../snapshot-publisher.ts";
-import type { Store } from "../store/store.ts";
+import type { LoadedWorkspace, Store } from "../store/store.ts";
 
 export interface WorkspaceOptions {
   readonly store: Store;
@@ -42,11 +42,13 @@ export class Workspace implements AsyncDisposable {
   /**
    * Reads a workspace, proves it, and begins to serve it.
    *
+   * @param known What was just written: it is not read then.
    * @throws ConfigError when it cannot be read or its history contradicts itself.
    */
   static async open(
     name: string,
     { store, clock, logger, reception, publishing }: WorkspaceOptions,
+    known?: LoadedWorkspace,
   ): Promise<Workspace> {
     await using stack = new CloseStack();
     // The catalog asks the distributor which nodes lack something, and the distributor follows the catalog.
@@ -54,6 +56,7 @@ export class Workspace implements AsyncDisposable {
     const catalog = stack.use(
       await Catalog.open({
         workspace: name,
+        ...(known === undefined ? {} : { loaded: known }),
         store,
         clock,
         logger,

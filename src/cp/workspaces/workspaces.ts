@@ -1,10 +1,17 @@
+import { describeCursor } from "../../model/cursor.ts";
 import { SLICE_ENTRIES, type Slices } from "../../model/slices.ts";
 import { Snapshot } from "../../model/snapshot.ts";
 import { ConfigError } from "../../model/violation.ts";
 import { driveSlices } from "../../runtime/slices.ts";
+import type { AdminWorkspaces } from "../admin/deps.ts";
 import type { Head } from "../catalog/state.ts";
 import { DEFAULT_WORKSPACE } from "../control-plane-files.ts";
-import type { FirstRevision, StoredChange } from "../store/store.ts";
+import type {
+  FirstRevision,
+  LoadedWorkspace,
+  StoredChange,
+  StoredHead,
+} from "../store/store.ts";
 import { Workspace, type WorkspaceOptions } from "./workspace.ts";
 
 /** Workspaces of a control plane, at most: each takes memory, and time at the start. */
@@ -27,13 +34,13 @@ export interface Note {
  * All workspaces of a control plane. Each has its own history, epoch, writer and nodes: what goes wrong with one is its
  * own trouble. They share the store's disk, and what the Reception bounds for the process.
  */
-export class Workspaces implements AsyncDisposable {
+export class Workspaces implements AdminWorkspaces, AsyncDisposable {
   readonly #options: WorkspaceOptions;
   readonly #served = new Map<string, Workspace>();
   readonly #unavailable = new Map<string, UnavailableWorkspace>();
   /** What is being done about the existence of each: one thing after the other. */
   readonly #changing = new Map<string, Promise<unknown>>();
-  #closed = false;
+  readonly #stopping = new AbortController();
 
   private constructor(options: WorkspaceOptions) {
     this.#options = options;
@@ -104,12 +111,17 @@ export class Workspaces implements AsyncDisposable {
 
   /** Makes one with the content of another, as the first revision of a history of its own. */
   copy(from: string, to: string, note: Note): Promise<Workspace> {
-    return this.#make(to, () =>
-      firstRevision(this.get(from).catalog.head, to, {
-        ...note,
+    return this.#make(to, async () => {
+      const { head } = this.get(from).catalog;
+      return firstRevision(head, to, {
+        author: note.author,
+        message:
+          note.message === ""
+            ? `copied from workspace "${from}", ${describeCursor(head.cursor)}`
+            : note.message,
         timeMs: this.#options.clock.now(),
-      }),
-    );
+      });
+    });
   }
 
   /**
@@ -141,7 +153,7 @@ export class Workspaces implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
+    this.#stopping.abort();
     await Promise.allSettled(this.#changing.values());
     await Promise.all(
       [...this.#served.values()].map((one) => one[Symbol.asyncDispose]()),
@@ -169,7 +181,7 @@ export class Workspaces implements AsyncDisposable {
         const { store, logger } = this.#options;
         try {
           await leave();
-          await store.reclaim(name);
+          await store.reclaim(name, this.#stopping.signal);
         } catch (error) {
           logger.error("workspace.not_reclaimed", {
             workspace: name,
@@ -191,10 +203,10 @@ export class Workspaces implements AsyncDisposable {
 
   #make(
     name: string,
-    first: () => Promise<FirstRevision | undefined>,
+    first: () => Promise<Content | undefined>,
   ): Promise<Workspace> {
     return this.#alone(name, async () => {
-      const { store, logger } = this.#options;
+      const { logger } = this.#options;
       if (this.#served.has(name) || this.#unavailable.has(name))
         throw refused(
           "already_exists",
@@ -205,8 +217,12 @@ export class Workspaces implements AsyncDisposable {
           "resource_exhausted",
           `a control plane has at most ${MAX_WORKSPACES} workspaces: delete one, or use another control plane`,
         );
-      await store.create(name, await first());
-      const workspace = await this.#open(name);
+      const content = await first();
+      const head = await this.#store(name, content?.first);
+      const workspace = await this.#open(name, {
+        ...head,
+        snapshot: content?.snapshot ?? Snapshot.empty(name),
+      });
       logger.info("workspace.created", {
         workspace: name,
         epoch: workspace.catalog.head.cursor.epoch,
@@ -215,8 +231,31 @@ export class Workspaces implements AsyncDisposable {
     });
   }
 
-  async #open(name: string): Promise<Workspace> {
-    const workspace = await Workspace.open(name, this.#options);
+  /** Makes it durable. What failed may have been written all the same, and then it is whole. */
+  async #store(name: string, first?: FirstRevision): Promise<StoredHead> {
+    const { store } = this.#options;
+    try {
+      return await store.create(name, first);
+    } catch (error) {
+      const names = await store.workspaces().catch((): string[] => []);
+      if (!names.includes(name)) throw error;
+      await this.#openStored(name);
+      throw error;
+    }
+  }
+
+  /** Serves what the store has, or says why not. */
+  async #openStored(name: string): Promise<void> {
+    try {
+      await this.#open(name);
+    } catch (error) {
+      this.#declare(name, error);
+    }
+  }
+
+  /** @param known What the store has, when that is known: reading it would keep others from writing. */
+  async #open(name: string, known?: LoadedWorkspace): Promise<Workspace> {
+    const workspace = await Workspace.open(name, this.#options, known);
     this.#served.set(name, workspace);
     return workspace;
   }
@@ -237,7 +276,7 @@ export class Workspaces implements AsyncDisposable {
   #alone<T>(name: string, run: () => Promise<T>, always = false): Promise<T> {
     const before = this.#changing.get(name) ?? Promise.resolve();
     const done = before.then(() => {
-      if (this.#closed && !always) throw stopping();
+      if (this.#stopping.signal.aborted && !always) throw stopping();
       return run();
     });
     // The next waits for it, however it ends.
@@ -253,17 +292,23 @@ export class Workspaces implements AsyncDisposable {
   }
 }
 
+/** What a copy begins with. */
+interface Content {
+  readonly snapshot: Snapshot;
+  readonly first: FirstRevision;
+}
+
 /** The revision that makes a state of nothing, under another workspace's name. */
 async function firstRevision(
   { snapshot }: Head,
   workspace: string,
   about: Pick<FirstRevision, "timeMs" | "author" | "message">,
-): Promise<FirstRevision | undefined> {
+): Promise<Content | undefined> {
   if (snapshot.entryCount === 0) return undefined;
   const renamed = Snapshot.ofBuckets(workspace, [...snapshot.buckets()]);
   const root = await driveSlices(renamed.hashSlices());
   const changes = await driveSlices(creations(renamed));
-  return { ...about, root, changes };
+  return { snapshot: renamed, first: { ...about, root, changes } };
 }
 
 function* creations(snapshot: Snapshot): Slices<StoredChange[]> {
