@@ -130,10 +130,12 @@ test("a store that is there is never overwritten, nor one that is in use", async
 
 async function storeOf(
   dataDir: string,
-): Promise<{ directory: string; epoch: string }> {
+  workspace = "default",
+): Promise<{ directory: string; epoch: string; revision: bigint }> {
   const directory = `${dataDir}/store`;
   await using store = await LevelStore.open({ directory });
-  return { directory, epoch: (await store.load("default")).cursor.epoch };
+  const { epoch, revision } = (await store.load(workspace)).cursor;
+  return { directory, epoch, revision };
 }
 
 test("what an interrupted restore left is no store, and is made away with", async () => {
@@ -287,7 +289,7 @@ test("content that the catalog would not have accepted is refused, all of it at 
   expect(await readdir(dir.join(""))).toEqual(["bad.hfs"]);
 });
 
-test("a file of another workspace is put into this one only when that is said", async () => {
+test("a file is put into its own workspace, or into the one that is said", async () => {
   await using dir = await TempDir.make();
   const source = await fileOf(
     dir.join("edge.hfs"),
@@ -298,9 +300,12 @@ test("a file of another workspace is put into this one only when that is said", 
     },
     "edge",
   );
-  const refused = await restore(source, dir.join("cp"));
-  expect(refused.code).toBe(1);
-  expect(refused.stderr).toContain('is of workspace "edge"');
+  const own = await restore(source, dir.join("own"));
+  expect([own.code, own.stderr]).toEqual([0, ""]);
+  expect((await storeOf(dir.join("own"), "edge")).revision).toBe(1n);
+  const named = await restore(source, dir.join("x"), "--workspace", "No One");
+  expect(named.code).toBe(1);
+  expect(named.stderr).toContain("a name is 1 to 63 of a-z");
   const { code, stderr } = await restore(
     source,
     dir.join("cp"),

@@ -14,7 +14,7 @@ export interface Audited {
 /** What a request is about, as far as that can be read off it and is no secret. */
 export function requestedBy(request: object): Audited {
   const fields = request as Readonly<Record<string, unknown>>;
-  const { resource, operations, kind, by, id } = fields;
+  const { resource, operations, kind, by, id, to } = fields;
   if (isMessage(resource, ResourceSchema)) return audited([put(resource)]);
   if (Array.isArray(operations)) {
     const all = (operations as readonly unknown[]).slice(0, MAX_RESOURCES);
@@ -22,6 +22,7 @@ export function requestedBy(request: object): Audited {
   }
   if (typeof kind === "string") return audited([deletion(kind, by)]);
   if (typeof id === "string") return audited([named("node", id)]);
+  if (typeof to === "string") return audited([named("workspace", to)]);
   return audited([]);
 }
 

@@ -5,6 +5,7 @@ import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflec
 import { AuditService } from "../../gen/holdfast/admin/v1/audit_service_pb.js";
 import { ConfigService } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import { NodeService } from "../../gen/holdfast/admin/v1/node_service_pb.js";
+import { WorkspaceService } from "../../gen/holdfast/admin/v1/workspace_service_pb.js";
 import type { Role } from "./roles.ts";
 
 /** What a caller must be to make a call. */
@@ -69,6 +70,17 @@ const NODES: Rows<typeof NodeService> = {
   listUpstreamHealth: read,
 };
 
+const WORKSPACES: Rows<typeof WorkspaceService> = {
+  // Who has a role in a workspace has it in one of that name that is yet to be made, too.
+  createWorkspace: admin,
+  // Its handler leaves out what is not theirs.
+  listWorkspaces: known,
+  getWorkspace: read,
+  deleteWorkspace: admin,
+  // The copy has the secrets, which read does not show; its handler wants admin in the new one besides.
+  copyWorkspace: write,
+};
+
 const AUDIT: Rows<typeof AuditService> = { listAuditRecords: admin };
 
 /** Says no more than whether it serves: for load balancers and probes, which have no tokens. */
@@ -90,6 +102,7 @@ const TABLE: ReadonlyMap<
   [ConfigService.typeName, CONFIG],
   [NodeService.typeName, NODES],
   [AuditService.typeName, AUDIT],
+  [WorkspaceService.typeName, WORKSPACES],
   [Health.typeName, HEALTH],
   [ServerReflection.typeName, REFLECTION],
   [ServerReflectionAlpha.typeName, REFLECTION],

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type {
   CopyWorkspaceRequest,
   ListWorkspacesRequest,
@@ -7,6 +7,8 @@ import type {
   WorkspaceService,
 } from "../../gen/holdfast/admin/v1/workspace_service_pb.js";
 import { decodePageToken, encodePageToken } from "../catalog/pages.ts";
+import { permissionDenied } from "../access/refusals.ts";
+import { callerMay } from "./caller.ts";
 import type { AdminContext, WorkspaceView } from "./deps.ts";
 import { workspaceNameOf } from "./in-workspace.ts";
 import { RequestForm } from "./request-form.ts";
@@ -24,7 +26,7 @@ export function workspaceService(
       const name = nameOf("workspace", workspace);
       return { workspace: described(await workspaces.create(name)) };
     },
-    listWorkspaces: (request) => listWorkspaces(context, request),
+    listWorkspaces: (request, call) => listWorkspaces(context, request, call),
     getWorkspace: (request) => ({
       workspace: described(workspaces.describe(workspaceNameOf(request))),
     }),
@@ -32,7 +34,7 @@ export function workspaceService(
       await workspaces.delete(nameOf("workspace", workspace), { force });
       return {};
     },
-    copyWorkspace: async (request) => copyWorkspace(context, request),
+    copyWorkspace: (request, call) => copyWorkspace(context, request, call),
   };
 }
 
@@ -40,12 +42,15 @@ export function workspaceService(
 function listWorkspaces(
   { workspaces }: AdminContext,
   request: ListWorkspacesRequest,
+  call: HandlerContext,
 ): MessageInitShape<typeof ListWorkspacesResponseSchema> {
   const form = new RequestForm();
   const pageSize = form.pageSize(request.pageSize);
   form.check();
   const last = decodePageToken("workspaces", request.pageToken);
-  const rest = workspaces.list().filter(({ name }) => name > last);
+  const rest = workspaces
+    .list()
+    .filter(({ name }) => name > last && callerMay(call, "read", name));
   const page = rest.slice(0, pageSize);
   const end = page.at(-1);
   return {
@@ -60,12 +65,18 @@ function listWorkspaces(
 async function copyWorkspace(
   { workspaces }: AdminContext,
   request: CopyWorkspaceRequest,
+  call: HandlerContext,
 ) {
   const form = new RequestForm();
-  const { author, message } = form.note(request);
+  const { author, message } = form.note(request, call);
   form.check();
   const from = workspaceNameOf(request);
   const to = nameOf("to", request.to);
+  if (!callerMay(call, "admin", to))
+    throw permissionDenied(
+      "to",
+      `to make workspace "${to}" needs the role admin in it`,
+    );
   const copy = await workspaces.copy(from, to, { author, message });
   return { workspace: described(copy) };
 }
