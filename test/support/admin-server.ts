@@ -16,10 +16,11 @@ import { Registry } from "prom-client";
 import { startAdmin, type AdminOptions } from "../../src/cp/admin/admin.ts";
 import { AccessControl } from "../../src/cp/access/access-control.ts";
 import { AuditTrail } from "../../src/cp/audit/audit-trail.ts";
-import { Catalog } from "../../src/cp/catalog/catalog.ts";
+import type { Catalog } from "../../src/cp/catalog/catalog.ts";
 import { LevelStore } from "../../src/cp/store/level-store.ts";
 import { ConfigService } from "../../src/gen/holdfast/admin/v1/config_service_pb.js";
 import { NodeService } from "../../src/gen/holdfast/admin/v1/node_service_pb.js";
+import { WorkspaceService } from "../../src/gen/holdfast/admin/v1/workspace_service_pb.js";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { CloseStack } from "../../src/runtime/close-stack.ts";
 import { formatHostPort, type HostPort } from "../../src/runtime/host-port.ts";
@@ -28,8 +29,8 @@ import {
   type LogFields,
   type Logger,
 } from "../../src/runtime/logger.ts";
+import { fakeNodeWorkspaces } from "./fake-node-workspaces.ts";
 import { FakeNodes } from "./fake-nodes.ts";
-import { onlyWorkspace } from "./only-workspace.ts";
 
 /** The ways to call the same methods. */
 export const PROTOCOLS = [
@@ -57,9 +58,11 @@ export interface AdminServer {
   readonly errors: { event: string; fields: LogFields }[];
   readonly config: Client<typeof ConfigService>;
   readonly node: Client<typeof NodeService>;
+  readonly workspace: Client<typeof WorkspaceService>;
   clients(protocol: Protocol): {
     config: Client<typeof ConfigService>;
     nodes: Client<typeof NodeService>;
+    workspaces: Client<typeof WorkspaceService>;
   };
   /** Refuses changes from now on, and waits for those under way. */
   drain(): Promise<void>;
@@ -83,15 +86,12 @@ export async function startAdminServer(
   const store = stack.use(
     await LevelStore.open({ directory: path.join(directory, "store") }),
   );
-  const catalog = stack.use(
-    await Catalog.open({
-      workspace: "default",
-      store,
-      clock,
-      logger: silentLogger,
-    }),
-  );
   const nodes = new FakeNodes();
+  const { workspaces, catalog } = await fakeNodeWorkspaces(stack, {
+    store,
+    clock,
+    nodes,
+  });
   const metrics = new Registry();
   const errors: AdminServer["errors"] = [];
   const logger: Logger = options.logger ?? {
@@ -123,7 +123,7 @@ export async function startAdminServer(
     );
   const admin = await startAdmin({
     listen: { host: "127.0.0.1", port: 0 },
-    workspaces: onlyWorkspace(catalog, nodes),
+    workspaces,
     clock,
     logger,
     metrics,
@@ -143,9 +143,10 @@ export async function startAdminServer(
     return {
       config: createClient(ConfigService, transport),
       nodes: createClient(NodeService, transport),
+      workspaces: createClient(WorkspaceService, transport),
     };
   };
-  const { config, nodes: node } = clients("connect-1.1");
+  const { config, nodes: node, workspaces: workspace } = clients("connect-1.1");
   return {
     address: admin.address,
     url,
@@ -158,6 +159,7 @@ export async function startAdminServer(
     errors,
     config,
     node,
+    workspace,
     clients,
     drain: () => admin.drain(),
     stop: () => Promise.resolve(admin[Symbol.asyncDispose]()),

@@ -119,6 +119,15 @@ const calls: readonly (readonly [string, unknown, string])[] = [
   ["NodeService/Allow", { id: "edge" }, "{"],
   ["NodeService/Forget", { id: "edge" }, "Code: FailedPrecondition"],
   ["NodeService/ListUpstreamHealth", {}, "{"],
+  ["WorkspaceService/CreateWorkspace", { workspace: "x" }, '"epoch"'],
+  ["WorkspaceService/CopyWorkspace", { to: "y" }, '"entryCount": "1"'],
+  ["WorkspaceService/ListWorkspaces", {}, '"default"[^]*"x"[^]*"y"'],
+  ["WorkspaceService/GetWorkspace", { workspace: "x" }, '"head"'],
+  [
+    "WorkspaceService/DeleteWorkspace",
+    { workspace: "y" },
+    "Code: FailedPrecondition",
+  ],
   ["AuditService/ListAuditRecords", {}, '"ConfigService/Put"|Put'],
 ];
 
