@@ -322,7 +322,7 @@ function publish(
     // A new epoch replaces what the node was ahead of.
     forked: session.forked && isRecent(acked ?? session.head, event),
     // A permission is for one epoch.
-    allowed: session.allowed && head.epoch === session.head.epoch,
+    allowed: session.allowed && presentEpoch(event) === presentEpoch(session),
     needs,
     missing: missingOf(needs, featuresOf(session)),
     degraded: degradedOf(needs, featuresOf(session)),
@@ -464,6 +464,17 @@ function isRecent(
   }: { readonly head: Cursor; readonly limit?: Limit | undefined },
 ): boolean {
   return epoch === head.epoch || limit?.successors.includes(epoch) === true;
+}
+
+/** The epoch that the history is at, whatever the node is to serve. */
+export function presentEpoch({
+  head,
+  limit,
+}: {
+  readonly head: Cursor;
+  readonly limit?: Limit | undefined;
+}): string {
+  return limit?.successors.at(-1) ?? head.epoch;
 }
 
 /** Whether a state comes after the one that the node is to go no further than. */

@@ -252,11 +252,6 @@ export class Distributor implements Nodes, AsyncDisposable {
   async unpin(workspace: string, ids: readonly string[]): Promise<void> {
     if (!this.#serves(workspace)) return;
     await this.#settle(() => this.#rollout.unpin(ids));
-    const { epoch } = this.#published.head;
-    // It may have been given for an epoch that the node follows only now.
-    for (const id of ids)
-      if (this.#registry.isAllowed(id, epoch))
-        this.#byNode.get(id)?.dispatch({ type: "allowed" });
   }
 
   async pause(workspace: string): Promise<bigint> {

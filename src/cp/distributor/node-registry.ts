@@ -23,7 +23,7 @@ import type { Logger } from "../../runtime/logger.ts";
 import { nackClassName } from "../../sync/names.ts";
 import { degradedOf, missingOf } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
-import { isLasting, type Session } from "../../sync/session.ts";
+import { isLasting, presentEpoch, type Session } from "../../sync/session.ts";
 import type { Store } from "../store/store.ts";
 import { ConfigError } from "../../model/violation.ts";
 import { NodeSaver } from "./node-saver.ts";
@@ -277,7 +277,7 @@ export class NodeRegistry implements AsyncDisposable {
     if (
       before?.allowed === true &&
       !session.allowed &&
-      before.head.epoch === session.head.epoch
+      presentEpoch(before) === presentEpoch(session)
     )
       node.allowedEpoch = "";
     if (session.inFlight?.seq !== before?.inFlight?.seq) delete node.progress;

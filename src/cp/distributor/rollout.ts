@@ -110,11 +110,12 @@ export class Rollout implements AsyncDisposable {
       return { head: published.head, needs: published.needs };
     const { cursor, reachable } = hold;
     const epochs = [...published.predecessors, published.head.epoch];
-    const at = epochs.indexOf(cursor.epoch);
+    // Of one that this history never had, all of them.
+    const after = epochs.slice(epochs.indexOf(cursor.epoch) + 1);
     return {
       head: cursor,
       needs: this.#states.get(keyOf(cursor))?.needs ?? [],
-      limit: { successors: at < 0 ? [] : epochs.slice(at + 1), reachable },
+      limit: { successors: after, reachable },
     };
   }
 

@@ -8,6 +8,7 @@ import { LIMITS } from "../../../src/sync/limits.ts";
 import {
   isLasting,
   openSession,
+  toldHead,
   type Session,
   type SessionEffect,
   type SessionEvent,
@@ -95,6 +96,45 @@ export class ControlPlaneModel {
     return this.#published;
   }
 
+  /** What a node should serve: what it is kept at, else what is published. */
+  targetOf(node: number): State {
+    return this.store.holdOf(node) ?? this.#published;
+  }
+
+  /** Somebody has said to what nodes are kept, or no more: all sessions are told what they should serve. */
+  aim(): void {
+    if (!this.up) return;
+    // What it has not read or published yet may be what nodes were kept at.
+    if (!this.publish(true))
+      for (const link of [...this.links]) this.#aim(link);
+  }
+
+  #aim(link: Link): void {
+    // Whose stream it is, its Hello says.
+    const hold =
+      link.session.at === "opening" && link.looking === undefined
+        ? undefined
+        : this.store.holdOf(link.wire.node);
+    if (hold === undefined) {
+      const { cursor, needs } = this.#published;
+      this.dispatch(link, { type: "published", head: cursor, needs });
+      return;
+    }
+    const epochs = [
+      ...this.store.head.predecessors,
+      this.store.head.cursor.epoch,
+    ];
+    this.dispatch(link, {
+      type: "published",
+      head: hold.cursor,
+      needs: hold.needs,
+      limit: {
+        successors: epochs.slice(epochs.indexOf(hold.cursor.epoch) + 1),
+        reachable: this.store.reaches(hold),
+      },
+    });
+  }
+
   /** Whether there is anything to publish or to read. */
   get isBehind(): boolean {
     return this.#published !== this.store.head;
@@ -118,9 +158,7 @@ export class ControlPlaneModel {
     if (poll) this.#head = this.store.head;
     if (this.#published === this.#head) return false;
     this.#published = this.#head;
-    const { cursor, needs } = this.#published;
-    for (const link of [...this.links])
-      this.dispatch(link, { type: "published", head: cursor, needs });
+    for (const link of [...this.links]) this.#aim(link);
     // The history was looked at anew: another control plane may have written what a node serves.
     if (poll)
       for (const link of [...this.links])
@@ -229,7 +267,7 @@ export class ControlPlaneModel {
     switch (write.type) {
       case "welcome":
       case "heartbeat":
-        link.wire.send({ type: write.type, head: this.#published.cursor });
+        link.wire.send({ type: write.type, head: toldHead(link.session) });
         return;
       case "offer":
         link.wire.send(this.#frameOf(link, write.offer));
@@ -309,10 +347,9 @@ export class ControlPlaneModel {
         link.writes.push({ type: effect.type });
         return;
       case "offer": {
+        const target = this.targetOf(link.wire.node);
         const state =
-          this.#published.cursor === effect.to
-            ? this.#published
-            : this.store.retained(effect.to);
+          target.cursor === effect.to ? target : this.store.retained(effect.to);
         if (state === undefined)
           throw new Error(`revision ${effect.to.revision} is not retained`);
         link.offered = { seq: effect.seq, state };
@@ -402,6 +439,9 @@ export class ControlPlaneModel {
       });
     this.#byNode.set(node, link);
     this.publish(false);
+    link.looking = { hello: message, forked };
+    this.#aim(link);
+    link.looking = undefined;
     const { have } = message;
     const refuser = `${message.build} ${message.features.length}`;
     let memory = this.#memory.get(node);

@@ -28,7 +28,12 @@ type Deed =
   | "restoreFile"
   | "retry"
   | "allow"
-  | "adopt";
+  | "adopt"
+  /** Somebody keeps a node at a state, or lets it go; pauses all of them, or lets them go on. */
+  | "pinNode"
+  | "unpinNode"
+  | "pause"
+  | "resume";
 
 /** A deed and two numbers that say which, how much, how. */
 export type Decision = readonly [deed: Deed, a: number, b: number];
@@ -95,6 +100,10 @@ const CHANCES: readonly Chance[] = [
   { deed: "retry", weight: 4 },
   { deed: "allow", weight: 2 },
   { deed: "start", weight: 4 },
+  { deed: "pinNode", weight: 3 },
+  { deed: "unpinNode", weight: 4 },
+  { deed: "pause", weight: 1 },
+  { deed: "resume", weight: 3 },
   { deed: "cut", weight: 5, fault: "cut" },
   { deed: "stall", weight: 2, fault: "slow" },
   { deed: "linger", weight: 1, fault: "slow" },
@@ -184,6 +193,12 @@ export class Scheduler {
       case "start":
       case "adopt":
         return [deed, controlPlane, 0];
+      case "pinNode":
+        return [deed, node, random.below(2 ** 10)];
+      case "unpinNode":
+      case "pause":
+      case "resume":
+        return [deed, node, controlPlane];
       case "restoreBackup":
       case "restoreFile":
         return [deed, random.below(this.#setup.stores), random.below(2 ** 20)];

@@ -111,14 +111,19 @@ export class SessionAudit {
     }
     if (before.acked !== session.acked)
       this.#movedBy(event, before.acked, session.acked);
-    if (event.type === "published" && event.head.epoch !== before.head.epoch)
+    // A permission is for the epoch of the history, whatever the node is kept at.
+    if (
+      event.type === "published" &&
+      (event.limit?.successors.at(-1) ?? event.head.epoch) !==
+        (before.limit?.successors.at(-1) ?? before.head.epoch)
+    )
       this.#allowed = false;
     this.#hear(event);
     for (const effect of effects)
       this.#allow(controlPlane, link, event, session, effect);
     if (session.refusedRoots.size > 2 * LIMITS.refusals)
       broken(`a session remembers ${session.refusedRoots.size} refusals`);
-    this.#mustSend(session);
+    this.#mustSend(controlPlane, link, session);
   }
 
   /** `acked` is what the node said last, and nothing else. */
@@ -246,7 +251,7 @@ export class SessionAudit {
   }
 
   #offered(
-    { published, store }: ControlPlaneModel,
+    controlPlane: ControlPlaneModel,
     link: Link,
     event: SessionEvent,
     session: Session,
@@ -261,8 +266,19 @@ export class SessionAudit {
     if (event.type === "ticked") broken("a state was sent because time passed");
     if (this.#open !== undefined && !this.#gone)
       broken(`${this.#open.seq} and ${seq} are both unanswered`);
-    if (!cursorsEqual(to, published.cursor))
+    const { store } = controlPlane;
+    const hold = store.holdOf(link.wire.node);
+    if (hold !== undefined && !cursorsEqual(to, hold.cursor))
+      broken(
+        `${describeCursor(to)} was offered to a node that is kept at ${describeCursor(hold.cursor)}`,
+      );
+    const target = hold ?? controlPlane.published;
+    if (!cursorsEqual(to, target.cursor))
       broken(`${describeCursor(to)} was offered and is not the head`);
+    if (hold !== undefined && store.isAfter(session.acked, to))
+      broken(
+        `${describeCursor(to)} was offered to a node that serves ${describeCursor(session.acked)} already`,
+      );
     if (this.refuses(to.root))
       broken(`${describeCursor(to)} was refused and is offered again`);
     if (
@@ -284,7 +300,7 @@ export class SessionAudit {
       );
     if (from !== undefined && from.epoch !== to.epoch)
       broken("a delta crosses epochs");
-    if (hello === undefined || !canServe(hello, published))
+    if (hello === undefined || !canServe(hello, target))
       broken(`${describeCursor(to)} was offered and needs what the node lacks`);
     this.#open = { seq, to };
     this.#gone = false;
@@ -295,7 +311,13 @@ export class SessionAudit {
   }
 
   /** Nothing is kept from a node without a reason: whatever happened, what can be sent now has been sent. */
-  #mustSend(session: Session): void {
+  #mustSend({ store }: ControlPlaneModel, link: Link, session: Session): void {
+    const hold = store.holdOf(link.wire.node);
+    if (
+      hold !== undefined &&
+      (!store.reaches(hold) || store.isAfter(session.acked, hold.cursor))
+    )
+      return;
     const { head, acked } = session;
     if (
       session.at !== "active" ||

@@ -23,8 +23,13 @@ export function settle(world: World, setup: Setup): void {
     // One node is as good as dead: that is nothing to the others.
     const [frozen, ...others] = world.nodes;
     rest(world, others);
-    for (const node of others) judge(world, node, frozen);
+    for (const node of others)
+      if (homeOf(world, node).store.holdOf(node.index) === undefined)
+        judge(world, node, frozen);
   }
+  rest(world, world.nodes);
+  for (const node of world.nodes) judgeKept(world, node);
+  world.release();
   rest(world, world.nodes);
   // One alarm may hide another: that a node has forked is seen when what it refused is tried again.
   for (let times = 0; times < 3; times++) {
@@ -131,6 +136,28 @@ function judge(
     return false;
   throw new BrokenInvariant(
     `node ${node.index} serves ${describeCursor(serving)} and nothing keeps it from the head, ${describeCursor(head)}${name}`,
+  );
+}
+
+/** A node that is kept at a state serves it, or a later one already, or there is a reason why it cannot be brought there. */
+function judgeKept(world: World, node: NodeModel): void {
+  const { store } = homeOf(world, node);
+  const hold = store.holdOf(node.index);
+  if (hold === undefined || !store.reaches(hold)) return;
+  const { cursor } = hold;
+  const serving = node.served?.state.cursor;
+  const link = world.linkOf(node);
+  if (
+    cursorsEqual(serving, cursor) ||
+    store.isAfter(serving, cursor) ||
+    link?.session.forked === true ||
+    link?.audit.refuses(cursor.root) === true ||
+    holdsBack(node, cursor) ||
+    !canServe(node, hold)
+  )
+    return;
+  throw new BrokenInvariant(
+    `node ${node.index} serves ${describeCursor(serving)} and nothing keeps it from ${describeCursor(cursor)}, at which it is kept`,
   );
 }
 

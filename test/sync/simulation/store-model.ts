@@ -13,6 +13,9 @@ export class StoreModel {
   #history: State[];
   /** The disk is full: commits fail. */
   full = false;
+  /** The states that nodes are pinned to, and that at which all others are paused. */
+  readonly pins = new Map<number, State>();
+  pause: State | undefined;
 
   constructor(name: string) {
     this.name = name;
@@ -65,6 +68,26 @@ export class StoreModel {
         head.cursor.epoch,
       ]),
     );
+  }
+
+  /** The state that somebody keeps a node at. */
+  holdOf(node: number): State | undefined {
+    return this.pins.get(node) ?? this.pause;
+  }
+
+  /** Whether a state can be sent: it is of the present epoch, and of this history. */
+  reaches({ cursor }: State): boolean {
+    return cursor.epoch === this.head.cursor.epoch && this.knows(cursor);
+  }
+
+  /** Whether this history came to `later` after it had come to `earlier`. */
+  isAfter(later: Cursor | undefined, earlier: Cursor): boolean {
+    if (later === undefined) return false;
+    const epochs = [...this.head.predecessors, this.head.cursor.epoch];
+    const at = epochs.indexOf(earlier.epoch);
+    return later.epoch === earlier.epoch
+      ? later.revision > earlier.revision
+      : at >= 0 && epochs.indexOf(later.epoch) > at;
   }
 
   /** Whether this history has exactly that state. */

@@ -271,6 +271,29 @@ export class World implements Surroundings {
         return this.allow(this.#controlPlane(a), this.#node(b));
       case "adopt":
         return this.adopt(this.#controlPlane(a));
+      case "pinNode":
+        return this.#pin(this.#node(a), b);
+      case "unpinNode": {
+        const { store } = this.#homeOf(this.#node(a));
+        if (!store.pins.delete(this.#node(a).index)) return false;
+        this.#aim(store);
+        return true;
+      }
+      case "pause": {
+        const controlPlane = this.#controlPlane(b);
+        const { store } = controlPlane;
+        if (!controlPlane.up || store.pause !== undefined) return false;
+        store.pause = controlPlane.published;
+        this.#aim(store);
+        return true;
+      }
+      case "resume": {
+        const { store } = this.#controlPlane(b);
+        if (store.pause === undefined) return false;
+        store.pause = undefined;
+        this.#aim(store);
+        return true;
+      }
       default:
         return deed satisfies never;
     }
@@ -301,6 +324,37 @@ export class World implements Surroundings {
     controlPlane.adopt();
     this.#know(controlPlane.store);
     controlPlane.publish(false);
+    return true;
+  }
+
+  /** Lets all nodes follow the head. */
+  release(): void {
+    for (const store of this.stores) {
+      store.pins.clear();
+      store.pause = undefined;
+      this.#aim(store);
+    }
+  }
+
+  #homeOf(node: NodeModel): ControlPlaneModel {
+    return this.controlPlaneOf(node) ?? this.#controlPlane(node.index);
+  }
+
+  #aim(store: StoreModel): void {
+    for (const each of this.controlPlanes) if (each.store === store) each.aim();
+  }
+
+  /** Somebody pins a node to one of the last states of a history; not before what it is known to serve. */
+  #pin(node: NodeModel, back: number): boolean {
+    const { store, up } = this.#homeOf(node);
+    const state = store.at(
+      store.length - 1 - (back % Math.min(store.length, 5)),
+    );
+    if (!up || state === undefined || !store.reaches(state)) return false;
+    const { acked } = this.linkOf(node)?.session ?? {};
+    if (back % 4 !== 0 && store.isAfter(acked, state.cursor)) return false;
+    store.pins.set(node.index, state);
+    this.#aim(store);
     return true;
   }
 
