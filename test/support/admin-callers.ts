@@ -6,6 +6,7 @@ import {
   type DescMethodStreaming,
   type DescMethodUnary,
   type Message,
+  type MessageInitShape,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { writeFile } from "node:fs/promises";
@@ -99,10 +100,7 @@ export async function outcomeOf(
       {},
       one(input),
     );
-    for await (const message of answer.message) {
-      void message;
-      break;
-    }
+    await answer.message[Symbol.asyncIterator]().next();
     return "Ok";
   } catch (error) {
     return Code[ConnectError.from(error).code];
@@ -113,22 +111,25 @@ export async function outcomeOf(
 
 /** A request that names a workspace, in parts where that is how it comes. */
 function requestOf(method: DescMethod, workspace: string): Message {
-  const whole = {
-    TransactStream: TransactRequestSchema,
-    ApplyStream: ApplyRequestSchema,
-  }[method.name];
-  const init =
-    whole === undefined
-      ? method.input.fields.some(({ name }) => name === "workspace")
-        ? { workspace }
-        : {}
-      : {
-          data: toBinary(
-            whole as DescMessage,
-            create(whole as DescMessage, { workspace } as never),
-          ),
-        };
-  return create(method.input, init as never);
+  const named = method.input.fields.some(({ name }) => name === "workspace")
+    ? { workspace }
+    : {};
+  const data =
+    method.name === "TransactStream"
+      ? toBinary(
+          TransactRequestSchema,
+          create(TransactRequestSchema, { workspace }),
+        )
+      : method.name === "ApplyStream"
+        ? toBinary(
+            ApplyRequestSchema,
+            create(ApplyRequestSchema, { workspace }),
+          )
+        : undefined;
+  return create(
+    method.input,
+    (data === undefined ? named : { data }) as MessageInitShape<DescMessage>,
+  );
 }
 
 async function* one<T>(message: T): AsyncGenerator<T> {

@@ -1,6 +1,7 @@
 import {
   startControlPlane,
   type ControlPlane,
+  type ControlPlaneOptions,
 } from "../../src/cp/control-plane.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
@@ -23,7 +24,10 @@ export class CliControlPlane implements AsyncDisposable {
     this.dir = dir;
   }
 
-  static async start(): Promise<CliControlPlane> {
+  /** @param options What is to be other than usual, with the test's folder. */
+  static async start(
+    options: (dir: TempDir) => Partial<ControlPlaneOptions> = () => ({}),
+  ): Promise<CliControlPlane> {
     const dir = await TempDir.make();
     const loopback = { host: "127.0.0.1", port: 0 };
     const plane = await startControlPlane(
@@ -33,6 +37,7 @@ export class CliControlPlane implements AsyncDisposable {
         dataDir: dir.join("cp"),
         insecureSync: true,
         build: "test",
+        ...options(dir),
       },
       { clock: systemClock, logger: silentLogger },
     );

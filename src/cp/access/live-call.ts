@@ -80,7 +80,7 @@ export class LiveCall implements CallEntry {
 
   async enter(request: object): Promise<void> {
     this.#abort.signal.throwIfAborted();
-    const { access, log } = this.#options;
+    const { access, log, method } = this.#options;
     const need = needOf(access, request);
     const error = this.#denied(need);
     const { workspace } = need;
@@ -89,13 +89,13 @@ export class LiveCall implements CallEntry {
       throw error;
     }
     this.#needs.push(need);
-    if (this.#begun !== undefined || !isAudited(access, request)) return;
+    if (this.#begun !== undefined || !isAudited(method, request)) return;
     const call = this.#describe({ request, workspace });
     try {
       this.#begun = { call, sequence: await log.begin(call) };
     } catch (cause) {
       // Reading must stay possible when a disk is full.
-      if (isWrite(access)) throw notWritten(cause);
+      if (isWrite(method)) throw notWritten(cause);
     }
   }
 
@@ -185,8 +185,8 @@ interface About {
 
 const WORKSPACE = /^[a-z0-9-]{1,63}$/;
 
-function isAudited(access: MethodAccess, request: object): boolean {
-  return isWrite(access) || flagOf(request, "includeSecrets");
+function isAudited(method: DescMethod, request: object): boolean {
+  return isWrite(method) || flagOf(request, "includeSecrets");
 }
 
 function flagOf(request: object | undefined, field: string): boolean {

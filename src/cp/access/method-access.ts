@@ -1,4 +1,5 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
@@ -118,7 +119,7 @@ export function accessTo(method: DescMethod): MethodAccess {
   return row;
 }
 
-/** Whether a call changes something, or is meant to. */
-export function isWrite({ needs }: MethodAccess): boolean {
-  return needs === "write" || needs === "admin";
+/** Whether calls of a method change something, or are meant to. */
+export function isWrite({ idempotency }: DescMethod): boolean {
+  return idempotency !== Idempotency.NO_SIDE_EFFECTS;
 }

@@ -81,14 +81,16 @@ export class AuditTrail implements AsyncDisposable {
       const segments = await AuditSegments.find(directory, limits);
       const found = await lastOf(segments);
       const trail = new AuditTrail(options, segments, found);
-      for (const call of found.open.values())
-        await trail.add({
+      for (const [begun, call] of found.open) {
+        trail.#open.set(begun, call);
+        await trail.end(begun, {
           ...call,
           revision: 0,
           result: "unknown",
           reason: "the control plane ended before it could say",
           omitted: 0,
         });
+      }
       return trail;
     } catch (cause) {
       throw new ConfigError(

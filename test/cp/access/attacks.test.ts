@@ -206,13 +206,11 @@ describe("a token that is not valid any more", () => {
   test.each(["grpc", "connect-1.1"] as const)(
     "ends what is open, by %s",
     async (protocol) => {
-      const stream = configOf("reader", protocol)
-        .watch({})
-        [Symbol.asyncIterator]();
+      const watch = configOf("reader", protocol).watch({});
+      const stream = watch[Symbol.asyncIterator]();
       await stream.next();
-      const others = configOf("chief", protocol)
-        .watch({})
-        [Symbol.asyncIterator]();
+      const second = configOf("chief", protocol).watch({});
+      const others = second[Symbol.asyncIterator]();
       await others.next();
       await tokens.write({ chief: { roles: { "*": "admin" } } });
       await server.access.reload();
