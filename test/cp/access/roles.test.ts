@@ -1,4 +1,5 @@
 import type { DescMethod } from "@bufbuild/protobuf";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { accessTo, isWrite } from "../../../src/cp/access/method-access.ts";
 import { suffices, type Role } from "../../../src/cp/access/roles.ts";
@@ -7,18 +8,23 @@ import { ADMIN_SERVICES } from "../../../src/cp/admin/services.ts";
 import { Health } from "../../../src/gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../../src/gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionAlpha } from "../../../src/gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { WorkspaceService } from "../../../src/gen/holdfast/admin/v1/workspace_service_pb.js";
 import { CloseStack } from "../../../src/runtime/close-stack.ts";
-import { outcomeOf, TokenFile } from "../../support/admin-callers.ts";
+import { bearing, outcomeOf, TokenFile } from "../../support/admin-callers.ts";
 import {
   PROTOCOLS,
   startAdminServer,
+  transportTo,
   type AdminServer,
 } from "../../support/admin-server.ts";
 import { TempDir } from "../../support/temp-dir.ts";
 
-const METHODS: readonly DescMethod[] = ADMIN_SERVICES.flatMap(
+/** Their answers leave out what is not the caller's; each has a test of its own for that. */
+const FILTERED = ["ListWorkspaces"];
+const ALL_METHODS: readonly DescMethod[] = ADMIN_SERVICES.flatMap(
   (service) => service.methods,
 );
+const METHODS = ALL_METHODS.filter(({ name }) => !FILTERED.includes(name));
 const ROLES: readonly Role[] = ["read", "write", "admin"];
 const REFUSED = ["Unauthenticated", "PermissionDenied"];
 
@@ -133,6 +139,26 @@ describe.each(PROTOCOLS)("by %s", (protocol) => {
       expect(REFUSED, method.name).not.toContain(await by("admin"));
     }
   });
+});
+
+test("workspaces are listed for those who may read them", async () => {
+  const listed = async (caller: string | undefined) => {
+    const transport = transportTo(
+      server.url,
+      "grpc",
+      bearing(caller && tokens.tokenOf(caller)),
+    );
+    const answer = await createClient(WorkspaceService, transport)
+      .listWorkspaces({})
+      .catch(ConnectError.from);
+    return answer instanceof ConnectError
+      ? Code[answer.code]
+      : answer.workspaces.map(({ name }) => name);
+  };
+  expect(await listed(undefined)).toBe("Unauthenticated");
+  expect(await listed("other")).toEqual([]);
+  expect(await listed("read")).toEqual(["default"]);
+  expect(await listed("all")).toEqual(["default"]);
 });
 
 test("health is for anybody; reflection for whoever has a token", async () => {
