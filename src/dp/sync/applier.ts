@@ -12,18 +12,16 @@ import {
   type Timings,
   type Violation,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
-import type { Slices } from "../../model/slices.ts";
-import type { Bucket } from "../../model/bucket.ts";
-import { diffSlices } from "../../model/diff.ts";
-import { Snapshot, type Changes } from "../../model/snapshot.ts";
+import type { Changes } from "../../model/snapshot.ts";
 import type { Clock } from "../../runtime/clock.ts";
-import { driveSlices } from "../../runtime/slices.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import type { Frame } from "../../sync/replica.ts";
 import type { State } from "../replica/last-good.ts";
 import { changesOf } from "./delta-content.ts";
 import { andThen } from "./and-then.ts";
-import { Staging, WireError, type ChunkResult } from "./staging.ts";
+import { frameOf, required } from "./frame-of.ts";
+import { Staging, type ChunkResult } from "./staging.ts";
+import { losesOf, verifyFrame, type Verdict } from "./verify-frame.ts";
 
 /** What compiles states and serves them. */
 export interface Activation<P> {
@@ -65,14 +63,6 @@ export interface Progress {
   readonly step: string;
   readonly done: number;
   readonly total: number;
-}
-
-/** What came of verifying a state. */
-export interface Verdict {
-  /** What is wrong with it; absent when it is what was announced. */
-  readonly damage?: string;
-  /** Of another epoch than the served state: how many of its entries it does not have. */
-  readonly loses?: { readonly removed: number; readonly held: number };
 }
 
 /** Why a state was not prepared, in the words of the protocol. */
@@ -149,24 +139,7 @@ export class Applier<P> {
    * @throws WireError when it cannot be one.
    */
   arrived(message: Manifest | Delta): Frame {
-    const { seq } = message;
-    const frame: Frame =
-      message.$typeName === "holdfast.sync.v1.Manifest"
-        ? {
-            type: "manifest",
-            seq,
-            to: required(message.cursor, "Manifest.cursor"),
-            buckets: message.buckets,
-            totals: message.totals ?? { buckets: 0, entries: 0n, bytes: 0n },
-            predecessors: message.predecessors,
-            allowed: message.allowed,
-          }
-        : {
-            type: "delta",
-            seq,
-            from: required(message.from, "Delta.from"),
-            to: required(message.to, "Delta.to"),
-          };
+    const frame = frameOf(message);
     this.#arrived = { frame, message };
     return frame;
   }
@@ -228,22 +201,29 @@ export class Applier<P> {
     const work = this.#workOf(frame);
     work.timings.receiveUs = this.#since(work.startedMs);
     const startedMs = this.#step(frame.seq, "verify", 0);
-    const snapshot =
-      frame.type === "delta" ? await this.#patch(work) : this.#assemble(frame);
+    const onEntries = (entries: number): void => {
+      if (this.#work !== work || this.#progress?.step !== "verify") return;
+      const { done, ...progress } = this.#progress;
+      this.#progress = { ...progress, done: done + entries };
+    };
+    const snapshot = await verifyFrame(
+      frame,
+      {
+        workspace: this.#workspace,
+        staging: this.#staging,
+        served: this.#served,
+        changes: work.changes,
+      },
+      onEntries,
+    );
     if (typeof snapshot === "string") return { damage: snapshot };
-    const root = await this.#drive(work, snapshot.hashSlices());
-    if (root !== frame.to.root)
-      return {
-        damage: `the content has root ${root}, announced was ${frame.to.root}`,
-      };
-    if (
-      frame.type === "manifest" &&
-      BigInt(snapshot.entryCount) !== frame.totals.entries
-    )
-      return {
-        damage: `the content has ${snapshot.entryCount} entries, announced were ${frame.totals.entries}`,
-      };
-    const loses = await this.#losesOf(work, snapshot);
+    const served = this.#served;
+    const loses =
+      served === undefined ||
+      this.#yields ||
+      served.cursor.epoch === frame.to.epoch
+        ? undefined
+        : await losesOf(served, snapshot, onEntries);
     work.state = { cursor: frame.to, snapshot };
     work.timings.verifyUs = this.#since(startedMs);
     return loses === undefined ? {} : { loses };
@@ -353,41 +333,6 @@ export class Applier<P> {
     return BigInt(Math.round((this.#clock.monotonic() - startedMs) * 1000));
   }
 
-  async #patch(work: Work<P>): Promise<Snapshot> {
-    const base = this.#served?.snapshot ?? Snapshot.empty(this.#workspace);
-    return this.#drive(
-      work,
-      base.applySlices(work.changes ?? { puts: [], deletes: [] }),
-    );
-  }
-
-  /** What following another history would cost. */
-  async #losesOf(work: Work<P>, snapshot: Snapshot): Promise<Verdict["loses"]> {
-    const served = this.#served;
-    if (
-      served === undefined ||
-      this.#yields ||
-      served.cursor.epoch === work.frame.to.epoch
-    )
-      return undefined;
-    const { deletes } = await this.#drive(
-      work,
-      diffSlices(served.snapshot, snapshot),
-    );
-    return { removed: deletes.length, held: served.snapshot.entryCount };
-  }
-
-  /** Does a part of verifying in slices, and counts what it handles as progress. */
-  #drive<T>(work: Work<P>, slices: Slices<T>): Promise<T> {
-    return driveSlices(slices, {
-      onYield: (entries) => {
-        if (this.#work !== work || this.#progress?.step !== "verify") return;
-        const { done, ...progress } = this.#progress;
-        this.#progress = { ...progress, done: done + entries };
-      },
-    });
-  }
-
   #progressOf(
     work: Work<P>,
     step: string,
@@ -397,23 +342,4 @@ export class Applier<P> {
         this.#progress = { seq: work.frame.seq, step, done, total };
     };
   }
-
-  #assemble(frame: Extract<Frame, { type: "manifest" }>): Snapshot | string {
-    const served = this.#served?.snapshot;
-    // No hashes although there is content: the control plane says that this node has it already.
-    if (frame.buckets.length === 0 && frame.totals.buckets > 0)
-      return served ?? "the manifest has no hashes and nothing is served";
-    const buckets: [number, Bucket][] = [];
-    for (const digest of frame.buckets) {
-      const bucket = this.#staging.bucket(digest, served);
-      if (bucket === undefined) return `bucket ${digest.index} did not come`;
-      buckets.push([digest.index, bucket]);
-    }
-    return Snapshot.ofBuckets(this.#workspace, buckets);
-  }
-}
-
-function required<T>(value: T | undefined, what: string): T {
-  if (value === undefined) throw new WireError(`${what} is missing`);
-  return value;
 }
