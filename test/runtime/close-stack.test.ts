@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { CloseStack } from "../../src/runtime/close-stack.ts";
+import { eventually } from "../support/eventually.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 /** A resource that says when it is closed. */
@@ -26,8 +27,7 @@ describe("closing", () => {
     const newest = resource("newest", log);
     expect(stack.use(newest)).toBe(newest);
     const closing = stack.close();
-    await Promise.resolve();
-    await Promise.resolve();
+    await eventually(() => log.includes("slow begins"), "the slow one");
     expect(log).toEqual(["newest", "slow begins"]);
     clock.advance(10);
     await closing;

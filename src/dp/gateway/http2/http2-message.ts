@@ -60,6 +60,9 @@ export class Http2Message extends EventEmitter implements ReadMessage {
     return this.#stream.destroyed || this.#stream.closed;
   }
 
+  override on(event: "data", listener: (chunk: Buffer) => void): this;
+  override on(event: "end" | "close", listener: () => void): this;
+  override on(event: "error", listener: (error: Error) => void): this;
   override on(event: string, listener: Listener): this {
     // Chunks go straight to who wants them.
     if (event === "data") this.#stream.on(event, listener);
@@ -67,11 +70,13 @@ export class Http2Message extends EventEmitter implements ReadMessage {
     // Who comes late would wait for ever.
     if (event === "close" && this.#closed)
       queueMicrotask(() => {
-        listener.call(this);
+        (listener as () => void).call(this);
       });
     return this;
   }
 
+  override off(event: "data", listener: (chunk: Buffer) => void): this;
+  override off(event: "end" | "close", listener: () => void): this;
   override off(event: string, listener: Listener): this {
     if (event === "data") this.#stream.off(event, listener);
     else super.off(event, listener);
@@ -95,5 +100,5 @@ export class Http2Message extends EventEmitter implements ReadMessage {
   }
 }
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- as EventEmitter has it
-type Listener = (...args: any[]) => void;
+type Listener =
+  (() => void) | ((chunk: Buffer) => void) | ((error: Error) => void);

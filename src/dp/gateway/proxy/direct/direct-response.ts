@@ -83,7 +83,7 @@ export class DirectResponse extends FewListeners implements UpstreamResponse {
   resume(): this {
     if (this.#flowing || this.readableEnded) return this;
     this.#flowing = true;
-    // Whoever listens may have enough for now.
+    // Whoever listens may pause in the middle of it.
     while (this.#isFlowing()) {
       const chunk = this.#chunks?.shift();
       if (chunk === undefined) break;

@@ -30,7 +30,7 @@ export type DnsAnswer =
 
 /** Looks names up. */
 export interface Resolver {
-  /** What a name stands for now: at once when that is known, or was known and is being looked up again. */
+  /** What a name stands for: at once when that is known, or was known and is being looked up again. */
   lookup(name: string): DnsAnswer | Promise<DnsAnswer>;
   /**
    * Keeps a name looked up until the returned function is called.
