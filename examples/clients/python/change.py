@@ -62,14 +62,16 @@ def change(config, options: argparse.Namespace, call: dict) -> None:
 
 
 def wait(config, revision: int, call: dict) -> None:
-    """Follows the progress of a revision until all nodes serve it, one refuses it, or time is up."""
+    """Follows the progress of a revision until all nodes serve it, or waiting longer does not help."""
     request = admin.WaitForRevisionRequest(revision=revision, timeout=duration.Duration(seconds=30))
-    for now in config.WaitForRevision(request, **call):
-        print(f"revision {now.revision} is served by {now.serving} of {now.total} nodes")
-        if now.refused or now.timed_out:
-            for node in now.missing:
-                print(f"  not by {node.id}: {node.reason or 'on its way'}")
-            raise NotServed(f"revision {revision} is committed, and not served everywhere")
+    last = admin.WaitForRevisionResponse()
+    for last in config.WaitForRevision(request, **call):
+        print(f"revision {last.revision} is served by {last.serving} of {last.total} nodes")
+    if last.done:
+        return
+    for node in last.missing:
+        print(f"  not by {node.id}: {node.reason or 'on its way'}")
+    raise NotServed(f"revision {revision} is committed, and not served everywhere")
 
 
 def follow(watch, revision: int) -> None:

@@ -14,6 +14,7 @@ import {
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import {
   ConfigService,
+  type WaitForRevisionResponse,
   type WatchResponse,
 } from "./gen/holdfast/admin/v1/config_service_pb.js";
 import { BadRequestSchema } from "./gen/google/rpc/error_details_pb.js";
@@ -98,26 +99,25 @@ function put(kind: NonNullable<Put["kind"]>) {
   return { operation: { case: "put" as const, value: { kind } } };
 }
 
-/** Follows the progress of a revision until all nodes serve it, one refuses it, or time is up. */
+/** Follows the progress of a revision until all nodes serve it, or waiting longer does not help. */
 async function wait(
   config: Client<typeof ConfigService>,
   revision: bigint,
 ): Promise<void> {
-  const progress = config.waitForRevision({
+  let last: WaitForRevisionResponse | undefined;
+  for await (last of config.waitForRevision({
     revision,
     timeout: { seconds: 30n },
-  });
-  for await (const now of progress) {
+  }))
     console.log(
-      `revision ${now.revision} is served by ${now.serving} of ${now.total} nodes`,
+      `revision ${last.revision} is served by ${last.serving} of ${last.total} nodes`,
     );
-    if (!now.refused && !now.timedOut) continue;
-    for (const { id, reason } of now.missing)
-      console.log(`  not by ${id}: ${reason || "on its way"}`);
-    throw new Error(
-      `revision ${revision} is committed, and not served everywhere`,
-    );
-  }
+  if (last?.done === true) return;
+  for (const { id, reason } of last?.missing ?? [])
+    console.log(`  not by ${id}: ${reason || "on its way"}`);
+  throw new Error(
+    `revision ${revision} is committed, and not served everywhere`,
+  );
 }
 
 /** Prints revisions until it has seen the one. */

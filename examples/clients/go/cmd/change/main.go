@@ -91,7 +91,7 @@ func put(resource *configv1.Resource) *adminv1.Operation {
 	return &adminv1.Operation{Operation: &adminv1.Operation_Put{Put: resource}}
 }
 
-// wait follows the progress of a revision until all nodes serve it, one refuses it, or time is up.
+// wait follows the progress of a revision until all nodes serve it, or waiting longer does not help.
 func wait(ctx context.Context, config adminv1.ConfigServiceClient, revision uint64) error {
 	progress, err := config.WaitForRevision(ctx, &adminv1.WaitForRevisionRequest{
 		Revision: revision, Timeout: durationpb.New(30 * time.Second),
@@ -99,22 +99,25 @@ func wait(ctx context.Context, config adminv1.ConfigServiceClient, revision uint
 	if err != nil {
 		return err
 	}
+	var last *adminv1.WaitForRevisionResponse
 	for {
 		now, err := progress.Recv()
 		if err == io.EOF {
-			return nil
+			break
 		}
 		if err != nil {
 			return err
 		}
 		fmt.Printf("revision %d is served by %d of %d nodes\n", now.Revision, now.Serving, now.Total)
-		if now.Refused || now.TimedOut {
-			for _, node := range now.Missing {
-				fmt.Printf("  not by %s: %s\n", node.Id, cmp.Or(node.Reason, "on its way"))
-			}
-			return fmt.Errorf("revision %d is committed, and not served everywhere", revision)
-		}
+		last = now
 	}
+	if last.GetDone() {
+		return nil
+	}
+	for _, node := range last.GetMissing() {
+		fmt.Printf("  not by %s: %s\n", node.Id, cmp.Or(node.Reason, "on its way"))
+	}
+	return fmt.Errorf("revision %d is committed, and not served everywhere", revision)
 }
 
 // follow prints revisions until it has seen the one.
