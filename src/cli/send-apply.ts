@@ -6,20 +6,26 @@ import {
   type ApplyStreamResponse,
 } from "../gen/holdfast/admin/v1/config_service_pb.js";
 import type { ControlPlaneClient } from "./client.ts";
+import type { ReadFiles } from "./declarative-files.ts";
 
 /** Requests over this go in parts: no message over 4 MiB enters the control plane. */
 const ONE_MESSAGE_BYTES = 3 * 1024 * 1024;
 const PART_BYTES = 256 * 1024;
 
-/** Applies files, in parts when they are large. */
+/** Applies files, in parts when they are large. Warnings name places of the files as they are on disk. */
 export async function sendApply(
   client: ControlPlaneClient,
   request: ApplyRequest,
+  { original }: Pick<ReadFiles, "original"> = { original: (text) => text },
 ): Promise<ApplyResponse | ApplyStreamResponse> {
   const bytes = toBinary(ApplyRequestSchema, request);
-  return bytes.length <= ONE_MESSAGE_BYTES
-    ? client.config.apply(request, client.slowCall)
-    : client.config.applyStream(inParts(bytes), client.slowCall);
+  const answer =
+    bytes.length <= ONE_MESSAGE_BYTES
+      ? await client.config.apply(request, client.slowCall)
+      : await client.config.applyStream(inParts(bytes), client.slowCall);
+  for (const warning of answer.warnings)
+    warning.position = original(warning.position);
+  return answer;
 }
 
 async function* inParts(

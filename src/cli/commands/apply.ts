@@ -10,14 +10,16 @@ import { confirm } from "../ask.ts";
 import { changesTable, countChanges, writeWarnings } from "../changes.ts";
 import { clientFlags, withClient, type ControlPlaneClient } from "../client.ts";
 import { command } from "../command.ts";
-import { readFiles } from "../declarative-files.ts";
-import { list, optional, toggle } from "../flags.ts";
+import { fileFlags, readFiles, type ReadFiles } from "../declarative-files.ts";
+import { optional, toggle } from "../flags.ts";
 import { EXIT, Failure, UsageError, type Io } from "../io.ts";
+import { withOriginalPlaces } from "../original-places.ts";
 import { json, writeValue, type Format } from "../output.ts";
 import { withElapsed } from "../progress.ts";
 import { recordFlags } from "../record-flags.ts";
+import { selectTagFlag } from "../select-tag-flag.ts";
 import { sendApply } from "../send-apply.ts";
-import { patience, text } from "../value-types.ts";
+import { patience } from "../value-types.ts";
 import { waitForRevision } from "../wait-for-revision.ts";
 
 /** `holdfast apply` */
@@ -28,6 +30,7 @@ export const apply = command({
   argsCount: { min: 0, max: 0 },
   help: [
     "Creates and updates what the files say, all of it or, when anything is wrong, nothing; every problem is reported with its file, line and entity. Applying the same files again changes nothing. What the files do not name stays, unless --prune is given.",
+    'Several files, and all .yml, .yaml and .json files of a folder, are one configuration. ${{ env "DECK_NAME" }} in them is filled in from the environment before they are sent.',
     "With --prune the deletions are shown first and have to be confirmed; --yes confirms them in advance, also deleting more than half of everything. Without a terminal and without --yes a --prune that would delete anything changes nothing and ends with 1.",
     "With --wait it ends with 3 when time is up before all nodes serve the change, and at once when a node refuses it, or is pinned or paused before it; with a part such as 95%/30s, when too few are left. The change stays committed.",
   ],
@@ -41,16 +44,18 @@ export const apply = command({
       "holdfast apply -f kong.yml --wait 30s",
       "Do not return before every data plane serves it",
     ],
+    [
+      "holdfast apply -f gateway/ --select-tag team-a --prune",
+      "Make a folder all that is tagged team-a, and touch nothing else",
+    ],
     ["generate | holdfast apply -f -", "Read from another program"],
   ],
   flags: {
-    file: list(text("FILE"), {
-      summary: 'YAML or JSON; "-" is standard input.',
-      short: "f",
-      required: true,
-    }),
+    ...fileFlags,
+    selectTag: selectTagFlag,
     prune: toggle({
-      summary: "Delete what the files do not name, after asking.",
+      summary:
+        "Delete what the files do not name, after asking; with select tags only what has all of them.",
     }),
     yes: toggle({
       summary: "Answer every question with yes, and allow mass deletion.",
@@ -63,14 +68,16 @@ export const apply = command({
     ...recordFlags,
     ...clientFlags,
   },
-  async run({ io }, flags) {
+  async run({ io, env }, flags) {
     if (flags.dryRun && flags.wait !== undefined)
       throw new UsageError([
         "--wait and --dry-run do not go together: a dry run changes nothing to wait for",
       ]);
+    const read = await readFiles({ io, env }, flags);
     const request = create(ApplyRequestSchema, {
       workspace: flags.workspace,
-      files: await readFiles(io, flags.file),
+      files: read.files,
+      selectTags: [...flags.selectTag],
       prune: flags.prune,
       dryRun: flags.dryRun,
       // A dry run deletes nothing, and shall show what is to be confirmed.
@@ -78,28 +85,30 @@ export const apply = command({
       author: flags.author ?? "",
       message: flags.message ?? "",
     });
-    return withClient(io, flags, async (client) => {
-      if (flags.prune && !flags.yes && !flags.dryRun) {
-        const seen = await confirmDeletions(io, client, request);
-        if (seen === undefined)
-          throw new Failure("not confirmed, nothing was changed");
-        request.allowMassDelete = true;
-        // What was shown is what is deleted: anything that changed meanwhile has to be looked at again.
-        request.expectedRevision = seen;
-      }
-      const answer = await withElapsed(io, "applying the files", () =>
-        sendApply(client, request),
-      );
-      print(io, flags.output, answer, flags.dryRun);
-      if (flags.wait === undefined) return EXIT.done;
-      const waited = await waitForRevision(
-        io,
-        client,
-        answer.revision,
-        flags.wait,
-      );
-      return waited.code;
-    });
+    return withOriginalPlaces(read, () =>
+      withClient(io, flags, async (client) => {
+        if (flags.prune && !flags.yes && !flags.dryRun) {
+          const seen = await confirmDeletions(io, client, request, read);
+          if (seen === undefined)
+            throw new Failure("not confirmed, nothing was changed");
+          request.allowMassDelete = true;
+          // What was shown is what is deleted: anything that changed meanwhile has to be looked at again.
+          request.expectedRevision = seen;
+        }
+        const answer = await withElapsed(io, "applying the files", () =>
+          sendApply(client, request, read),
+        );
+        print(io, flags.output, answer, flags.dryRun);
+        if (flags.wait === undefined) return EXIT.done;
+        const waited = await waitForRevision(
+          io,
+          client,
+          answer.revision,
+          flags.wait,
+        );
+        return waited.code;
+      }),
+    );
   },
 });
 
@@ -108,12 +117,13 @@ async function confirmDeletions(
   io: Io,
   client: ControlPlaneClient,
   request: ApplyRequest,
+  read: ReadFiles,
 ): Promise<bigint | undefined> {
   const dryRun = { ...request, dryRun: true, allowMassDelete: true };
   const { changes, revision, warnings } = await withElapsed(
     io,
     "comparing the files",
-    () => sendApply(client, dryRun),
+    () => sendApply(client, dryRun, read),
   );
   // A dry run answers the revision that it would make.
   const seen = changes.length === 0 ? revision : revision - 1n;

@@ -2,19 +2,20 @@ import { create } from "@bufbuild/protobuf";
 import {
   ApplyRequestSchema,
   ApplyResponseSchema,
-  type Change,
 } from "../../gen/holdfast/admin/v1/config_service_pb.js";
-import { changeRows, writeWarnings } from "../changes.ts";
+import { writeWarnings } from "../changes.ts";
 import { clientFlags, withClient } from "../client.ts";
 import { command } from "../command.ts";
-import { readFiles } from "../declarative-files.ts";
-import { list, toggle } from "../flags.ts";
-import { EXIT, type Output } from "../io.ts";
+import { fileFlags, readFiles } from "../declarative-files.ts";
+import { describeChanges, describeRefusals } from "../describe-diff.ts";
+import { toggle } from "../flags.ts";
+import { EXIT } from "../io.ts";
+import { withOriginalPlaces } from "../original-places.ts";
 import { json, writeValue } from "../output.ts";
+import { paletteFor } from "../paint.ts";
 import { withElapsed } from "../progress.ts";
 import { sendApply } from "../send-apply.ts";
-import { table } from "../table.ts";
-import { text } from "../value-types.ts";
+import { selectTagFlag } from "../select-tag-flag.ts";
 
 /** `holdfast diff` */
 export const diff = command({
@@ -24,7 +25,8 @@ export const diff = command({
   argsCount: { min: 0, max: 0 },
   help: [
     "Asks the control plane for exactly what apply with the same flags would do, and changes nothing. Ends with 3 when that is anything, with 0 when it is nothing, and like apply with 1 when the files cannot be applied.",
-    "What the files do not name counts only with --prune.",
+    "What the files do not name counts only with --prune, and of that only what has all select tags.",
+    "Says which nodes would not serve the change, and why. In colours on a terminal, unless NO_COLOR is set in the environment.",
   ],
   examples: [
     ["holdfast diff -f kong.yml", "See what apply would create and update"],
@@ -34,56 +36,51 @@ export const diff = command({
     ],
   ],
   flags: {
-    file: list(text("FILE"), {
-      summary: 'YAML or JSON; "-" is standard input.',
-      short: "f",
-      required: true,
-    }),
+    ...fileFlags,
+    selectTag: selectTagFlag,
     prune: toggle({ summary: "Show also what apply --prune would delete." }),
     ...clientFlags,
   },
-  async run({ io }, flags) {
+  async run({ io, env }, flags) {
+    const read = await readFiles({ io, env }, flags);
     const request = create(ApplyRequestSchema, {
       workspace: flags.workspace,
-      files: await readFiles(io, flags.file),
+      files: read.files,
+      selectTags: [...flags.selectTag],
       prune: flags.prune,
       dryRun: true,
       allowMassDelete: true,
     });
-    return withClient(io, flags, async (client) => {
-      const { revision, changes, warnings } = await withElapsed(
-        io,
-        "comparing the files",
-        () => sendApply(client, request),
-      );
-      writeWarnings(io.stderr, warnings);
-      if (flags.output === "table")
-        io.stdout.write(describe(changes, io.stdout));
-      else {
-        const answer = create(ApplyResponseSchema, {
-          revision,
-          changes,
-          warnings,
-        });
-        writeValue(io.stdout, flags.output, json(ApplyResponseSchema, answer));
-      }
-      return changes.length === 0 ? EXIT.done : EXIT.differences;
-    });
+    return withOriginalPlaces(read, () =>
+      withClient(io, flags, async (client) => {
+        const { revision, changes, warnings } = await withElapsed(
+          io,
+          "comparing the files",
+          () => sendApply(client, request, read),
+        );
+        if (flags.output === "table") {
+          const palette = paletteFor(io.stdout, env);
+          writeWarnings(
+            io.stderr,
+            warnings.filter(({ nodes }) => nodes.length === 0),
+          );
+          io.stdout.write(describeChanges(changes, palette));
+          io.stdout.write(describeRefusals(warnings, palette));
+        } else {
+          writeWarnings(io.stderr, warnings);
+          const answer = create(ApplyResponseSchema, {
+            revision,
+            changes,
+            warnings,
+          });
+          writeValue(
+            io.stdout,
+            flags.output,
+            json(ApplyResponseSchema, answer),
+          );
+        }
+        return changes.length === 0 ? EXIT.done : EXIT.differences;
+      }),
+    );
   },
 });
-
-/** The changes by what would be done, each sort under a title of its own. */
-function describe(changes: readonly Change[], out: Output): string {
-  if (changes.length === 0) return "no differences\n";
-  return ["create", "update", "delete"]
-    .map((action) => ({
-      action,
-      group: changes.filter((change) => change.action === action),
-    }))
-    .filter(({ group }) => group.length > 0)
-    .map(
-      ({ action, group }) =>
-        `${group.length} to ${action}:\n${table(["KIND", "NAME", "ID"], changeRows(group), out)}`,
-    )
-    .join("\n");
-}

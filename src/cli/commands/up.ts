@@ -5,7 +5,7 @@ import {
 } from "../../runtime/host-port.ts";
 import { LOG_LEVELS } from "../../runtime/logger.ts";
 import { command } from "../command.ts";
-import { readFiles } from "../declarative-files.ts";
+import { fileFlags, readFiles } from "../declarative-files.ts";
 import { flag, list } from "../flags.ts";
 import { EXIT, UsageError } from "../io.ts";
 import { stopped } from "../serve.ts";
@@ -56,11 +56,12 @@ export const up = command({
     ],
   ],
   flags: {
-    file: list(text("FILE"), {
+    file: list(text("FILE|DIR"), {
       summary:
-        'A declarative file in Kong\'s format to serve; "-" is standard input. Without any: the quick start, with an upstream that echoes.',
+        'A declarative file in Kong\'s format to serve, or a folder of them; "-" is standard input. Without any: the quick start, with an upstream that echoes.',
       short: "f",
     }),
+    expandVars: fileFlags.expandVars,
     dataDir: flag(text("DIR"), {
       summary: "Where both keep their data, in cp and dp. Kept between runs.",
       default: "./holdfast-data",
@@ -97,7 +98,7 @@ export const up = command({
       throw new UsageError([
         `--echo-listen: the quick start has ${ECHO_LISTEN.length} upstreams, so give it ${ECHO_LISTEN.length} times or not at all`,
       ]);
-    const files = await readFiles(io, options.file);
+    const { files } = await readFiles(context, options);
     await checkPorts(wantedPorts(options, own));
 
     await using parts = new Parts(context, options);

@@ -14,12 +14,10 @@ import { warningsOf } from "../../model/warnings.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { writeWarnings } from "../changes.ts";
 import { command } from "../command.ts";
-import { readFiles } from "../declarative-files.ts";
-import { list } from "../flags.ts";
+import { fileFlags, readFiles } from "../declarative-files.ts";
 import { EXIT, Failure } from "../io.ts";
 import { withElapsed } from "../progress.ts";
 import { printable } from "../table.ts";
-import { text } from "../value-types.ts";
 
 /** `holdfast validate` */
 export const validate = command({
@@ -33,22 +31,16 @@ export const validate = command({
   ],
   examples: [["holdfast validate -f kong.yml", "Before it is committed"]],
   flags: {
-    file: list(text("FILE"), {
-      summary: 'YAML or JSON; "-" is standard input.',
-      short: "f",
-      required: true,
-    }),
+    ...fileFlags,
   },
-  async run({ io }, flags) {
-    const files = await readFiles(io, flags.file);
+  async run({ io, env }, flags) {
+    const { files, original } = await readFiles({ io, env }, flags);
     // The same that the control plane parses with: large files in a thread, so that Ctrl-C ends it at any time.
     const { FileParser } = await import("../../cp/admin/parse-files.ts");
     const parsed = await withElapsed(io, "checking the files", () =>
       new FileParser().parse(files, {}, io.stop),
     );
-    const order = inOrder(
-      flags.file.map((name) => (name === "-" ? "stdin" : name)),
-    );
+    const order = inOrder(files.map(({ name }) => name));
     const problems = [...parsed.problems, ...parsed.missing].sort(order);
     const warnings = [
       ...parsed.warnings.map((problem) => ({
@@ -58,7 +50,12 @@ export const validate = command({
       // What is wrong elsewhere may be why something looks doubtful here.
       ...(problems.length === 0 ? doubts(parsed) : []),
     ].sort(order);
-    writeWarnings(io.stderr, warnings.map(warningOf));
+    writeWarnings(
+      io.stderr,
+      warnings
+        .map(warningOf)
+        .map((one) => ({ ...one, position: original(one.position) })),
+    );
     if (problems.length === 0) {
       const count = parsed.entities.length;
       io.stdout.write(
@@ -67,7 +64,9 @@ export const validate = command({
       return EXIT.done;
     }
     io.stdout.write(
-      problems.map((one) => `${printable(describeProblem(one))}\n`).join(""),
+      problems
+        .map((one) => `${printable(original(describeProblem(one)))}\n`)
+        .join(""),
     );
     const count = problems.length;
     throw new Failure(count === 1 ? "1 problem" : `${count} problems`);

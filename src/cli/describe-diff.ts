@@ -1,0 +1,72 @@
+import type {
+  Change,
+  Warning,
+} from "../gen/holdfast/admin/v1/config_service_pb.js";
+import type { Palette } from "./paint.ts";
+import { printable } from "./table.ts";
+
+/** Names shown of one kind; who wants all asks for JSON. */
+const SHOWN = 20;
+
+const ACTIONS = [
+  { action: "create", sign: "+" },
+  { action: "update", sign: "~" },
+  { action: "delete", sign: "-" },
+] as const;
+
+/** The changes for a person: by what would be done, then by kind, and a line of numbers. */
+export function describeChanges(
+  changes: readonly Change[],
+  palette: Palette,
+): string {
+  if (changes.length === 0) return "no differences\n";
+  const kinds = [...new Set(changes.map(({ kind }) => kind))];
+  const width = Math.max(...kinds.map((kind) => kind.length));
+  const groups: string[] = [];
+  const counts: string[] = [];
+  for (const { action, sign } of ACTIONS) {
+    const same = changes.filter((change) => change.action === action);
+    if (same.length === 0) continue;
+    counts.push(`${same.length} to ${action}`);
+    const lines = kinds.flatMap((kind) =>
+      linesOf(
+        same.filter((change) => change.kind === kind),
+        `${sign} ${kind.padEnd(width)}`,
+      ),
+    );
+    groups.push(lines.map((line) => `${palette[action](line)}\n`).join(""));
+  }
+  return `${groups.join("")}${counts.join(", ")}\n`;
+}
+
+function linesOf(changes: readonly Change[], prefix: string): string[] {
+  const shown = changes
+    .slice(0, SHOWN)
+    .map(({ name, id }) => printable(`${prefix}  ${name === "" ? id : name}`));
+  const more = changes.length - shown.length;
+  return more > 0 ? [...shown, `${prefix}  … and ${more} more`] : shown;
+}
+
+/** Which nodes would not take the change, and why; empty when all would. */
+export function describeRefusals(
+  warnings: readonly Warning[],
+  palette: Palette,
+): string {
+  const byNodes = new Map<string, string[]>();
+  for (const { nodes, kind, name, id, message } of warnings) {
+    if (nodes.length === 0) continue;
+    const called = name === "" ? id : name;
+    const who = kind === "" ? "" : `${kind} ${JSON.stringify(called)}: `;
+    const key = nodes.join(", ");
+    byNodes.set(key, [...(byNodes.get(key) ?? []), `${who}${message}`]);
+  }
+  return [...byNodes]
+    .map(([nodes, reasons]) =>
+      [
+        palette.warn(printable(`! not served by ${nodes}:`)),
+        ...[...new Set(reasons)].map((reason) => `    ${printable(reason)}`),
+        "",
+      ].join("\n"),
+    )
+    .join("");
+}
