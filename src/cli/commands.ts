@@ -13,6 +13,7 @@ import { echo } from "./commands/echo.ts";
 import { exportSnapshot } from "./commands/export-snapshot.ts";
 import { get } from "./commands/get.ts";
 import { history } from "./commands/history.ts";
+import { lint } from "./commands/lint.ts";
 import { nodes } from "./commands/nodes.ts";
 import { pause, resume } from "./commands/pause.ts";
 import { nodesPin, nodesUnpin } from "./commands/pin.ts";
@@ -35,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
   apply,
   diff,
   validate,
+  lint,
   dump,
   get,
   deleteCommand,

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { readStateFile } from "../../src/dp/replica/last-good.ts";
 import { runCli } from "../support/cli.ts";
@@ -175,22 +175,25 @@ describe("diff", () => {
     const stdin = `${CONFIGURATION.replace("/pay]", "/buy]").replace("bob", "eve")}  - username: joe\n`;
     const { code, stdout } = await plane.run(["diff", "-f", "-"], { stdin });
     expect(code).toBe(3);
-    expect(stdout.replaceAll(/ +[0-9a-f-]{36}$/gm, " ID")).toBe(
+    expect(stdout).toBe(
       [
-        "2 to create:",
-        "KIND      NAME  ID",
-        "consumer  eve ID",
-        "consumer  joe ID",
-        "",
-        "1 to update:",
-        "KIND   NAME  ID",
-        "route  pay ID",
+        "+ consumer  eve",
+        "+ consumer  joe",
+        "~ route     pay",
+        "2 to create, 1 to update",
         "",
       ].join("\n"),
     );
+    const terminal = { stdin, terminal: true };
+    const painted = (await plane.run(["diff", "-f", "-"], terminal)).stdout;
+    expect(painted).toContain("\u001b[32m+ consumer  eve\u001b[0m\n");
+    const env = { HOLDFAST_ADMIN: plane.admin, NO_COLOR: "1" };
+    expect(
+      (await plane.run(["diff", "-f", "-"], { ...terminal, env })).stdout,
+    ).toBe(stdout);
     const pruned = await plane.run(["diff", "-f", "-", "--prune"], { stdin });
     expect(pruned.stdout).toMatch(
-      /\n1 to delete:\nKIND +NAME +ID\nconsumer +bob +[0-9a-f-]{36}\n$/,
+      /\n- consumer {2}bob\n2 to create, 1 to update, 1 to delete\n$/,
     );
     expect(await cursorOf(plane)).toMatchObject({ revision: "1" });
   });
@@ -304,4 +307,103 @@ test("what takes longer than a second is said on a terminal, and gone in the end
   finish();
   expect(await cli.ended).toBe(0);
   expect(cli.stderr()).toMatch(/^\rcomparing the files … 1 s.*\r +\r$/);
+});
+
+describe("files", () => {
+  const HEAD = '_format_version: "3.0"\n';
+
+  test("of a folder are one configuration, with values of the environment in it", async () => {
+    await mkdir(plane.dir.join("gateway/.git"), { recursive: true });
+    await mkdir(plane.dir.join("gateway/pay"));
+    const write = (name: string, text: string) =>
+      writeFile(plane.dir.join(`gateway/${name}`), text);
+    await write("a.yml", `${HEAD}_info: {select_tags: [pay]}\n`);
+    await write(
+      "pay/s.yaml",
+      `${HEAD}services: [{name: s, host: "\${{ env "DECK_HOST" }}"}]`,
+    );
+    await write(
+      "pay/r.json",
+      '{"_format_version": "3.0", "routes": [{"name": "r", "paths": ["/r"], "service": "s"}]}',
+    );
+    await write(".git/x.yml", "not: ours");
+    await write("README.md", "nor this");
+    const argv = ["apply", "-f", plane.dir.join("gateway")];
+    const unset = await plane.run(argv);
+    expect(unset.code).toBe(1);
+    expect(unset.stderr).toMatch(
+      /s\.yaml:2:29: DECK_HOST is not set in the environment\n$/,
+    );
+    const env = { HOLDFAST_ADMIN: plane.admin, DECK_HOST: "pay.internal" };
+    expect(await plane.run(argv, { env })).toMatchObject({ code: 0 });
+    expect(await plane.json("get", "service", "s")).toMatchObject({
+      service: { host: "pay.internal", tags: ["pay"] },
+    });
+    const empty = await plane.run(["validate", "-f", plane.dir.join("cp")]);
+    expect(empty.stderr).toMatch(/there is no file in .* that ends in \.yml/);
+  });
+
+  test("are pruned within their tags, from a file or a flag", async () => {
+    await plane.apply(`${HEAD}consumers: [{username: theirs}]`);
+    const both = `${HEAD}consumers: [{username: a}, {username: b}]`;
+    const tagged = ["-f", "-", "--select-tag", "t", "--prune", "--yes"];
+    await plane.run(["apply", ...tagged], { stdin: both });
+    const one = `${HEAD}_info: {select_tags: [t]}\nconsumers: [{username: a}]`;
+    const diff = await plane.run(["diff", "-f", "-", "--prune"], {
+      stdin: one,
+    });
+    expect(diff.stdout).toBe("- consumer  b\n1 to delete\n");
+    await plane.run(["apply", ...tagged], { stdin: one });
+    expect(await plane.json("get", "consumers")).toMatchObject({
+      resources: expect.toSatisfy(
+        (all: unknown[]) => all.length === 2,
+      ) as unknown,
+    });
+    const other = await plane.run(
+      ["diff", "-f", "-", "--select-tag", "other"],
+      { stdin: one },
+    );
+    expect(other.stderr).toContain("is t, and the request says other");
+  });
+
+  test("are named in messages with the places that they have on disk", async () => {
+    const file = plane.dir.join("kong.yml");
+    await writeFile(
+      file,
+      `${HEAD}services: [{name: $X, host: a, port: b}, {name: s, host: a}]\n`,
+    );
+    const env = { HOLDFAST_ADMIN: plane.admin, X: "a-very-long-name" };
+    const told = new RegExp(`${file}:2:38: expected a whole number`);
+    const refused = await plane.run(["apply", "-f", file, "--expand-vars"], {
+      env,
+    });
+    expect(refused.stderr).toMatch(told);
+    const found = await runCli(["validate", "-f", file, "--expand-vars"], {
+      env,
+    });
+    expect(found.stdout).toMatch(
+      /kong\.yml:2:38: service "a-very-long-name": port: expected/,
+    );
+  });
+
+  test("are looked through for what nobody means", async () => {
+    const stdin = `${HEAD}services: [{name: s, host: a, routes: [{name: r, paths: ["/a/(b)"]}]}]\nupstreams: [{name: u}]\n`;
+    const found = await runCli(["lint", "-f", "-"], { stdin });
+    expect(found).toMatchObject({ code: 3, stderr: "2 findings\n" });
+    expect(found.stdout).toMatch(
+      /^stdin:2:40: route "r": paths\[0\]: .* \(regex-without-tilde\)\nstdin:3:13: upstream "u": name: .* \(unused-upstream\)\n$/,
+    );
+    const ignored = [
+      "--ignore",
+      "unused-upstream",
+      "--ignore",
+      "regex-without-tilde",
+    ];
+    expect(
+      await runCli(["lint", "-f", "-", ...ignored], { stdin }),
+    ).toMatchObject({ code: 0, stdout: "" });
+    expect(
+      await runCli(["lint", "-f", "-"], { stdin: "services: [{}]" }),
+    ).toMatchObject({ code: 1, stdout: "" });
+  });
 });

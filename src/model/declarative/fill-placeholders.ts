@@ -6,6 +6,7 @@ import {
   rangeOf,
   scalarsWithPlaceholders,
   type Placeholder,
+  type ScalarToken,
   type ScalarWithPlaceholders,
 } from "./placeholders.ts";
 import { readPlainScalar } from "./scalar.ts";
@@ -190,7 +191,14 @@ function fillScalar(
     if (text === "") return "null";
     if (typeof readPlainScalar(text) !== "string") return text;
   }
-  return quoteText(text);
+  return quoteText(isClipped(token) ? text.replace(/\n+$/, "\n") : text);
+}
+
+/** Whether it is a block that ends in one line break, whatever stands before it. */
+function isClipped(token: ScalarToken): boolean {
+  if (token.type !== "block-scalar") return false;
+  const header = token.props.find(({ type }) => type === "block-scalar-header");
+  return !/[-+]/.test(header && "source" in header ? header.source : "");
 }
 
 /**
