@@ -7,6 +7,8 @@ import { printable } from "./table.ts";
 
 /** Names shown of one kind; who wants all asks for JSON. */
 const SHOWN = 20;
+/** Entities named where one reason is about many. */
+const FEW = 3;
 
 const ACTIONS = [
   { action: "create", sign: "+" },
@@ -47,26 +49,28 @@ function linesOf(changes: readonly Change[], prefix: string): string[] {
   return more > 0 ? [...shown, `${prefix}  … and ${more} more`] : shown;
 }
 
-/** Which nodes would not take the change, and why; empty when all would. */
+/** Which nodes would refuse the change or serve it in part, and why; empty when all would serve it. */
 export function describeRefusals(
   warnings: readonly Warning[],
   palette: Palette,
 ): string {
-  const byNodes = new Map<string, string[]>();
-  for (const { nodes, kind, name, id, message } of warnings) {
+  // One that many changes share is told once.
+  const byReason = new Map<string, string[]>();
+  for (const { nodes, kind, name, id, message, refusing } of warnings) {
     if (nodes.length === 0) continue;
+    const reason = `${refusing ? "refused" : "in part"}\0${message}`;
     const called = name === "" ? id : name;
-    const who = kind === "" ? "" : `${kind} ${JSON.stringify(called)}: `;
-    const key = nodes.join(", ");
-    byNodes.set(key, [...(byNodes.get(key) ?? []), `${who}${message}`]);
+    const who = byReason.get(reason) ?? [];
+    byReason.set(reason, who);
+    if (kind !== "") who.push(`${kind} ${JSON.stringify(called)}`);
   }
-  return [...byNodes]
-    .map(([nodes, reasons]) =>
-      [
-        palette.warn(printable(`! not served by ${nodes}:`)),
-        ...[...new Set(reasons)].map((reason) => `    ${printable(reason)}`),
-        "",
-      ].join("\n"),
-    )
+  return [...byReason]
+    .map(([reason, who]) => {
+      const [what = "", message = ""] = reason.split("\0");
+      const more = who.length > FEW ? ` and ${who.length - FEW} more` : "";
+      const subject = `${who.slice(0, FEW).join(", ")}${more}`;
+      const told = [what, subject, message].filter((part) => part !== "");
+      return `${palette.warn(printable(`! ${told.join(": ")}`))}\n`;
+    })
     .join("");
 }
