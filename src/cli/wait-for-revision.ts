@@ -73,7 +73,8 @@ function isLast(answer: WaitForRevisionResponse): boolean {
 
 /** How many are enough, where that is not all. */
 function needed({ needed: enough, total }: WaitForRevisionResponse): string {
-  return enough === total ? "" : ` (${enough} are enough)`;
+  // 0: an older control plane, which knows of no part.
+  return enough === total || enough === 0 ? "" : ` (${enough} are enough)`;
 }
 
 function why(last: WaitForRevisionResponse, timeoutMs: number): string {

@@ -6,6 +6,7 @@ import {
   connectProxy,
   loopbackHostPort,
   revision,
+  patience,
 } from "../../src/cli/value-types.ts";
 
 describe("durations", () => {
@@ -77,6 +78,17 @@ describe("loopback addresses", () => {
       reason: expect.stringContaining("only a loopback address") as string,
     });
   });
+});
+
+test("how long to wait may begin with the part of the nodes that is enough", () => {
+  const read = (given: string) => patience("1h").read(given);
+  expect(read("30s")).toEqual({ ok: true, value: { timeoutMs: 30_000 } });
+  expect(read("95%/1m30s")).toEqual({
+    ok: true,
+    value: { timeoutMs: 90_000, fraction: 0.95 },
+  });
+  for (const wrong of ["95%", "0%/30s", "101%/30s", "95/30s", "/30s", "95%/"])
+    expect(read(wrong).ok).toBe(false);
 });
 
 test("revisions keep all their digits", () => {

@@ -12,8 +12,11 @@ import {
 } from "../../src/gen/holdfast/sync/v1/sync_pb.js";
 import { LIMITS } from "../../src/sync/limits.ts";
 import {
+  isPast,
   openSession,
   stepSession,
+  toldHead,
+  type Limit,
   type Session,
   type SessionEffect,
   type SessionEvent,
@@ -120,6 +123,76 @@ class Driver {
 const A = cursor(1);
 const B = cursor(2);
 const C = cursor(3);
+
+describe("a limit: the node is pinned, or its workspace paused", () => {
+  const limit = (head: Cursor, rest: Partial<Limit> = {}): News => ({
+    type: "published",
+    head,
+    needs: [],
+    limit: { successors: [], reachable: true, ...rest },
+  });
+  const foreign = cursor(2, "two", "next");
+
+  test("its state is what is sent, and what the node is told to be the newest", () => {
+    const driver = new Driver(C).send(limit(B)).active(A);
+    expect(driver.offers).toMatchObject([{ to: B }]);
+    expect(toldHead(driver.session)).toBe(B);
+    driver.send({ type: "drained" }).ack(1n, B);
+    expect(driver.publish(C).offers).toMatchObject([{ from: B, to: C }]);
+  });
+
+  test("a node that is past it is sent nothing, and told that it is where it stays, until the limit is gone", () => {
+    const driver = new Driver(C).send(limit(A)).active(B);
+    expect(driver.offers).toEqual([]);
+    expect(isPast(driver.session)).toBe(true);
+    expect(toldHead(driver.session)).toEqual(B);
+    expect(driver.publish(C).offers).toMatchObject([{ to: C }]);
+  });
+
+  test("a node of an epoch that came after it is past it", () => {
+    const driver = new Driver(C)
+      .send(limit(B, { successors: ["next"], reachable: false }))
+      .active(foreign);
+    expect(driver.offers).toEqual([]);
+    expect(isPast(driver.session)).toBe(true);
+  });
+
+  test("what cannot be sent any more is not sent", () => {
+    const driver = new Driver(C).send(limit(B, { reachable: false })).active(A);
+    expect(driver.offers).toEqual([]);
+    expect(toldHead(driver.session)).toBe(B);
+    expect(isPast(driver.session)).toBe(false);
+  });
+
+  test("a node that is being sent a later state is let go at once, and one that is being sent an earlier one is not", () => {
+    const driver = new Driver(C).active(A).send({ type: "drained" });
+    expect(driver.send(limit(B)).goodbyes).toMatchObject([
+      { reason: GoodbyeReason.PINNED, retryAfterMs: 0 },
+    ]);
+    const other = new Driver(B).active(A).send({ type: "drained" });
+    expect(other.send(limit(C)).effects).toEqual([]);
+    expect(other.ack(1n, B).offers).toMatchObject([{ from: B, to: C }]);
+  });
+
+  test("a node that is forked stays so, whatever it is kept at", () => {
+    const driver = new Driver(C)
+      .send(limit(A, { successors: ["next"], reachable: false }))
+      .greet(foreign, { forked: true })
+      .send({ type: "snapshotRequested" });
+    expect(driver.session.forked).toBe(true);
+    expect(driver.publish(cursor(9, "nine", "next")).offers).toEqual([]);
+  });
+
+  test("a permission outlives it, as it is for the epoch of the history", () => {
+    const driver = new Driver(C)
+      .send(limit(A, { successors: ["next"], reachable: false }))
+      .active(B)
+      .send({ type: "allowed" });
+    expect(driver.publish(foreign).offers).toMatchObject([
+      { to: foreign, allowed: true },
+    ]);
+  });
+});
 
 describe("rule 1: full snapshot on connect", () => {
   test("a node with nothing is sent a manifest with hashes", () => {

@@ -93,6 +93,39 @@ test("a page has as many nodes as were asked for, and goes on after a node that 
   expect(second.nextPageToken).toBe("");
 });
 
+test("nodes are pinned by id or labels, and what is wrong with the request is said", async () => {
+  await server.config.put({
+    resource: { kind: { case: "service", value: { name: "a", host: "h" } } },
+  });
+  server.nodes.set({ id: "one", labels: { zone: "eu" } });
+  server.nodes.set({ id: "two", labels: { zone: "eu" } });
+  server.nodes.set({ id: "three" });
+  const { nodes } = await server.node.pin({
+    labels: { zone: "eu" },
+    revision: 1n,
+  });
+  expect(nodes.map(({ id, pinnedRevision }) => [id, pinnedRevision])).toEqual([
+    ["one", 1n],
+    ["two", 1n],
+  ]);
+  await server.node.unpin({ id: "two" });
+  expect([...server.nodes.pins.keys()]).toEqual(["one"]);
+  expect((await server.node.pause({})).revision).toBe(1n);
+  expect((await server.node.listNodes({})).pausedRevision).toBe(1n);
+  expect((await server.node.resume({})).revision).toBe(1n);
+  expect((await server.node.listNodes({})).pausedRevision).toBeUndefined();
+  const refused = [
+    [{ revision: 1n }, Code.InvalidArgument],
+    [{ id: "one" }, Code.InvalidArgument],
+    [{ id: "one", labels: { zone: "eu" }, revision: 1n }, Code.InvalidArgument],
+    [{ id: "nobody", revision: 1n }, Code.NotFound],
+    [{ labels: { zone: "us" }, revision: 1n }, Code.NotFound],
+    [{ id: "one", revision: 9n }, Code.NotFound],
+  ] as const;
+  for (const [request, code] of refused)
+    await expect(server.node.pin(request)).rejects.toMatchObject({ code });
+});
+
 test("a node is allowed to follow, and forgotten once it is not connected", async () => {
   expect((await server.node.allow({ id: "one" })).node?.id).toBe("one");
   expect(server.nodes.allowed).toEqual(["one"]);

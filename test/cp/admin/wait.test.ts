@@ -133,6 +133,40 @@ test("a wait ends when time is up, and names who is missing", async () => {
   });
 });
 
+test("a part of the nodes is enough when that was asked for, and those that refuse count only when too few are left", async () => {
+  for (const id of ["a", "b", "c"]) server.nodes.serve(id, 2n);
+  server.nodes.set({ id: "d", lastNack: { class: "INVALID" } });
+  const most = await wait({ revision: 2n, fraction: 0.75 }).ended;
+  expect(most).toMatchObject({ done: true, serving: 3, needed: 3, total: 4 });
+  expect(most.missing).toMatchObject([{ id: "d" }]);
+  const all = await wait({ revision: 2n, fraction: 0.76 }).ended;
+  expect(all).toMatchObject({ done: false, refused: true, needed: 4 });
+  await expect(wait({ fraction: 1.5 }).ended).rejects.toMatchObject({
+    code: Code.InvalidArgument,
+  });
+});
+
+test("a wait ends at once when nodes are pinned or paused before the revision, and only nodes with the labels count", async () => {
+  server.nodes.set({ id: "n", labels: { zone: "eu" } });
+  server.nodes.serve("free", 2n);
+  await server.node.pin({ id: "n", revision: 1n });
+  expect(await wait({ revision: 2n }).ended).toMatchObject({
+    done: false,
+    refused: false,
+    heldBack: true,
+    timedOut: false,
+    missing: [{ id: "n" }],
+  });
+  expect(
+    await wait({ revision: 2n, labels: { zone: "us" } }).ended,
+  ).toMatchObject({ done: true, total: 0 });
+  await server.node.unpin({ labels: { zone: "eu" } });
+  await server.node.pause({});
+  expect(
+    await wait({ revision: 2n, labels: { zone: "eu" } }).ended,
+  ).toMatchObject({ heldBack: true, total: 1 });
+});
+
 test("a timeout of zero tells how it is now", async () => {
   server.nodes.serve("one", 1n);
   const { told, ended } = wait({ timeout: durationFromMs(0) });

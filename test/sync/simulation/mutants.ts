@@ -158,6 +158,26 @@ export const MUTANTS: readonly Mutant[] = [
       ),
   ),
   inSession(
+    "do not see that a node is past its pin",
+    "a node that serves a later state already is sent the one that it is kept at",
+    (session, event, step) => {
+      if (event.type !== "published") return step(session, event);
+      const { head, needs, nowMs } = event;
+      return step(session, { type: "published", head, needs, nowMs });
+    },
+  ),
+  inSession(
+    "send the head to a pinned node",
+    "a session follows what is committed, whatever the node is kept at",
+    (session, event, step) =>
+      event.type === "published" && session.limit !== undefined
+        ? step(session, {
+            ...event,
+            head: { ...event.head, revision: event.head.revision + 1n },
+          })
+        : step(session, event),
+  ),
+  inSession(
     "offer what is held back",
     "a state that the node holds back is offered again before anybody allows it",
     (session, event, step) => {
