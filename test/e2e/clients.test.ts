@@ -286,7 +286,9 @@ test("example nodes are let in over mutual TLS by a certificate for their name, 
     const admin = flag("admin", cp.address("admin"));
     const command = [...change, `/${language}`, ...admin];
     const { stderr } = await run(language, command, 1);
-    expect(stderr).toMatch(/^unauthenticated: authorization: a token is needed/i);
+    expect(stderr).toMatch(
+      /^unauthenticated: authorization: a token is needed/i,
+    );
     const { stdout } = await run(language, command, 0, TOKEN);
     const all = found.length;
     expect(stdout).toContain(` is served by ${all} of ${all} nodes\n`);
