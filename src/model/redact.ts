@@ -35,10 +35,18 @@ export function redact(resource: Resource): Resource {
 
 /** The fields that have "***" where a secret belongs: what was read without its secrets and is put again. */
 export function redactedFields(resource: Resource): string[] {
+  return secretsThat(resource, (text) => text === REDACTED);
+}
+
+/** The fields whose secret is of a certain sort. */
+export function secretsThat(
+  resource: Resource,
+  fits: (text: string) => boolean,
+): string[] {
   const fields: string[] = [];
   if (holdsSecrets(resource))
     withSecrets(resource, (text, path) => {
-      if (text === REDACTED) fields.push(path);
+      if (fits(text)) fields.push(path);
       return text;
     });
   return fields;

@@ -5,6 +5,7 @@ import { isRegexPath } from "./paths.ts";
 import { knownPlugin, pluginConfigNotes } from "./plugins.ts";
 import { show } from "./problem.ts";
 import { expiryNote } from "./rules/certificate.ts";
+import { vaultReferencesOf } from "./vault-references.ts";
 
 /** Something that is accepted and may not do what was meant. */
 export interface Note {
@@ -17,8 +18,17 @@ export function warningsOf(
   resource: Resource,
   options: { readonly nowMs?: number } = {},
 ): Note[] {
-  const { kind } = resource;
-  const { nowMs } = options;
+  return [
+    ...kindNotes(resource, options.nowMs),
+    ...vaultReferencesOf(resource).map((field) => ({
+      field,
+      message:
+        "is a reference to a vault, which Holdfast's data planes do not follow: they take its text for the value",
+    })),
+  ];
+}
+
+function kindNotes({ kind }: Resource, nowMs: number | undefined): Note[] {
   switch (kind.case) {
     case "route":
       return routeNotes(kind.value);
@@ -44,7 +54,7 @@ export function warningsOf(
         {
           field: "",
           message:
-            "is stored, but Holdfast's data planes do not follow references to vaults: where a configuration has one, its text is all they see",
+            "is stored, but Holdfast's data planes do not follow references to vaults",
         },
       ];
     case "oauth2Credential":

@@ -17,6 +17,19 @@ test("a resource needs its kind, and an enabled plugin the plugin", () => {
   expect(featuresOf(resourceOf({}))).toEqual([]);
 });
 
+test("a plugin that goes by consumer groups needs them, also where there is none", () => {
+  const needs = (json: object) =>
+    featuresOf(resourceOf({ plugin: { name: "mine", ...json } }))
+      .map(({ name }) => name)
+      .includes("kind/consumer_group");
+  const group = { id: "00000000-0000-4000-8000-000000000001" };
+  expect(needs({ consumer_group: group })).toBe(true);
+  expect(needs({ config: { limit_by: "consumer-group" } })).toBe(true);
+  expect(needs({ config: { include_consumer_groups: true } })).toBe(true);
+  expect(needs({ config: { include_consumer_groups: false } })).toBe(false);
+  expect(needs({ consumer_group: group, enabled: false })).toBe(false);
+});
+
 test("a feature is missing when it is not offered, or only in a lower version", () => {
   const needed = [
     { name: "a", version: 1 },

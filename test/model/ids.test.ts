@@ -36,6 +36,17 @@ describe("the id of a resource that is given none", () => {
     { keyauth_credential: { key: "k", consumer: { id: CONSUMER } } },
     { basicauth_credential: { username: "u", consumer: { id: CONSUMER } } },
     { jwt_secret: { key: "k", consumer: { id: CONSUMER } } },
+    { hmacauth_credential: { username: "u", consumer: { id: CONSUMER } } },
+    { oauth2_credential: { client_id: "c", consumer: { id: CONSUMER } } },
+    { vault: { prefix: "my-env", name: "env" } },
+    { consumer_group: { name: "gold" } },
+    {
+      consumer_group_consumer: {
+        consumer: { id: CONSUMER },
+        consumer_group: { id: SERVICE },
+      },
+    },
+    { plugin: { name: "cors", consumer_group: { id: SERVICE } } },
     { ca_certificate: { cert_digest: "00" } },
     { certificate: { cert: "c", key: "k" } },
     { route: { paths: ["/a"], service: { id: SERVICE } } },

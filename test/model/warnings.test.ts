@@ -39,6 +39,35 @@ describe("it is warned about", () => {
       { plugin: { name: "mine" } },
       'name: "mine" is not a plugin that this version knows',
     ],
+    ["a vault", { vault: { prefix: "my-env", name: "env" } }, ": is stored"],
+    [
+      "an application of OAuth 2.0",
+      { oauth2_credential: { name: "n", client_id: "c", client_secret: "s" } },
+      'do not have the plugin "oauth2"',
+    ],
+    [
+      "what requests are signed with",
+      { hmacauth_credential: { username: "u", secret: "s" } },
+      'do not have the plugin "hmac-auth"',
+    ],
+    [
+      "a reference to a vault in a plugin",
+      {
+        plugin: {
+          name: "http-log",
+          config: {
+            http_endpoint: "http://a.example",
+            headers: { "x-key": "{vault://my-env/key}" },
+          },
+        },
+      },
+      "config.headers.x-key: is a reference to a vault",
+    ],
+    [
+      "a reference to a vault for a secret",
+      { jwt_secret: { key: "k", secret: "{vault://my-env/key}" } },
+      "secret: is a reference to a vault",
+    ],
     [
       "an origin with a wildcard that is none",
       {

@@ -58,6 +58,46 @@ describe("a stored password", () => {
   );
 });
 
+describe("putting an application that has its secret stored hashed", () => {
+  const app = (clientSecret: string, fields: object = {}) =>
+    put(
+      resource("oauth2Credential", {
+        consumer: { id: id(1) },
+        name: "app",
+        clientId: "c",
+        clientSecret,
+        hashSecret: true,
+        ...fields,
+      }),
+    );
+  const consumer = put(resource("consumer", { id: id(1), username: "ann" }));
+  const secretOf = async (catalog: Catalog): Promise<string> => {
+    const { resource: found } = await catalog.get("oauth2_credential", {
+      name: "c",
+    });
+    return (found.kind.value as { clientSecret: string }).clientSecret;
+  };
+
+  test("the same clear text again, or none, is no change", async () => {
+    const { catalog } = await openCatalog();
+    await catalog.transact([consumer, app("sesame")]);
+    expect(await verifyPassword("sesame", await secretOf(catalog))).toBe(true);
+    expect((await catalog.transact([app("sesame")])).changes).toEqual([]);
+    expect((await catalog.transact([app("")])).changes).toEqual([]);
+    await catalog.transact([app("clear", { hashSecret: false })]);
+    expect(await secretOf(catalog)).toBe("clear");
+  });
+
+  test("a hash that Kong made is stored as it is", async () => {
+    const { catalog } = await openCatalog();
+    const hash = `$pbkdf2-sha512$i=10000,l=32$${"A".repeat(22)}$${"B".repeat(43)}`;
+    await catalog.transact([consumer, app(hash)]);
+    expect(await secretOf(catalog)).toBe(hash);
+    await catalog.transact([app("$pbkdf2-sha512$")]);
+    expect(isStoredPassword(await secretOf(catalog))).toBe(true);
+  });
+});
+
 describe("putting a basic-auth credential", () => {
   const credential = (password: string, tags: string[] = []) =>
     put(

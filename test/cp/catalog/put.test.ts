@@ -495,6 +495,53 @@ describe("secrets that are made up", () => {
     });
   });
 
+  test("also for signing requests and for applications, but never one that is stored hashed", async () => {
+    const { catalog } = await openCatalog();
+    const hmac = { consumer: { name: "ann" }, username: "ann" };
+    const app = (fields: object) =>
+      put(
+        resource("oauth2Credential", {
+          id: id(5),
+          consumer: { name: "ann" },
+          name: "app",
+          ...fields,
+        }),
+      );
+    const result = await catalog.transact([
+      consumer,
+      put(resource("hmacauthCredential", hmac)),
+      app({}),
+    ]);
+    const secret = expect.stringMatching(/^[A-Za-z0-9_-]{32}$/) as string;
+    expect(stored(result, 1).kind.value).toMatchObject({ secret });
+    expect(stored(result, 2).kind.value).toMatchObject({
+      clientId: secret,
+      clientSecret: secret,
+    });
+    const again = [put(resource("hmacauthCredential", hmac)), app({})];
+    expect((await catalog.transact(again)).changes).toEqual([]);
+    // What is there in clear is not the hash that is asked for now.
+    const refused = await refusal(
+      catalog.transact([app({ hashSecret: true })]),
+    );
+    expect(refused.violations.join()).toContain(
+      "client_secret: must be given together with hash_secret",
+    );
+    const open = await catalog.transact([
+      put(
+        resource("oauth2Credential", {
+          consumer: { name: "ann" },
+          name: "open",
+          clientType: "public",
+        }),
+      ),
+    ]);
+    expect(stored(open, 0).kind.value).toMatchObject({
+      clientId: secret,
+      clientSecret: "",
+    });
+  });
+
   test("a credential that is there keeps its own", async () => {
     const { catalog } = await openCatalog();
     const first = await catalog.transact([

@@ -156,6 +156,39 @@ describe("acl", () => {
   });
 });
 
+test("acl counts consumer groups too where it is told to, and tells the upstream", async () => {
+  const gold = [
+    resource("consumerGroup", { id: id(60), name: "gold" }),
+    ...[20, 21].map((consumer) =>
+      resource("consumerGroupConsumer", {
+        id: id(41 + consumer),
+        consumer: { id: id(consumer) },
+        consumerGroup: { id: id(60) },
+      }),
+    ),
+  ];
+  const config = { allow: ["gold"] };
+  await using plane = await PluginGateway.start(
+    { "key-auth": {}, acl: config },
+    { resources: [...people, ...gold] },
+  );
+  const ask = (key: string) => plane.ask("/api", { headers: { apikey: key } });
+  expect((await ask("ann")).status).toBe(403);
+  await plane.configure({
+    "key-auth": {},
+    acl: { ...config, include_consumer_groups: true },
+  });
+  const groups = async (key: string) =>
+    ((await ask(key)).json() as unknown as Seen).headers["x-consumer-groups"];
+  expect(await groups("ann")).toBe("admins, gold, staff");
+  expect(await groups("bob")).toBe("gold");
+  await plane.configure({
+    "key-auth": {},
+    acl: { deny: ["gold"], include_consumer_groups: true },
+  });
+  expect((await ask("bob")).status).toBe(403);
+});
+
 describe("groups that another plugin found out", () => {
   /** Runs acl by itself: no plugin of ours finds out groups. */
   function run(
