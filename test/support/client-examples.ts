@@ -14,7 +14,7 @@ const bin = path.join(top, "node_modules/.bin");
 export type Language = "go" | "python" | "typescript";
 
 /** The folder of a language's example. */
-export function exampleFolder(language: Language): string {
+function exampleFolder(language: Language): string {
   return path.join(top, "examples/clients", language);
 }
 
