@@ -161,6 +161,25 @@ test("workspaces are listed for those who may read them", async () => {
   expect(await listed("all")).toEqual(["default"]);
 });
 
+test("a copy needs a role in both of its workspaces", async () => {
+  const copy = async (caller: string, workspace: string, to: string) => {
+    const transport = transportTo(
+      server.url,
+      "grpc",
+      bearing(tokens.tokenOf(caller)),
+    );
+    return createClient(WorkspaceService, transport)
+      .copyWorkspace({ workspace, to })
+      .then(
+        () => "Ok",
+        (error: unknown) => Code[ConnectError.from(error).code],
+      );
+  };
+  expect(await copy("admin", "default", "other")).toBe("PermissionDenied");
+  expect(await copy("other", "default", "other")).toBe("PermissionDenied");
+  expect(await copy("other", "", "other")).toBe("PermissionDenied");
+});
+
 test("health is for anybody; reflection for whoever has a token", async () => {
   for (const method of Health.methods)
     expect(REFUSED).not.toContain(await call(method, undefined));

@@ -15,6 +15,8 @@
 //   OUT_OF_RANGE         history does not go back that far
 //   UNAVAILABLE          the store is down
 //   RESOURCE_EXHAUSTED   the disk is full, or a message is too large
+//   UNAUTHENTICATED      nobody knows who calls: send "authorization: Bearer TOKEN", or show a client certificate
+//   PERMISSION_DENIED    the caller has not the role that the call needs in this workspace
 //
 // Secrets (API keys, passwords, private keys, what plugins count as such) are "***" in answers unless a request sets
 // include_secrets. A resource with "***" in place of a secret cannot be put.
