@@ -130,9 +130,7 @@ test("counts refused calls that are too many, so that they push nothing out", as
   expect(all).toHaveLength(41);
   expect(all.at(-1)).toMatchObject({ caller: "writer" });
   expect(all.filter(({ caller }) => caller === "reader")).toHaveLength(20);
-  expect(all[0]).toMatchObject({
-    result: expect.stringMatching(/denied|auth/),
-  });
+  expect(all[0]?.result).toMatch(/denied|auth/);
 });
 
 test("is listed for admins: of a workspace, or of all for those who are that everywhere", async () => {

@@ -150,7 +150,7 @@ test("workspaces are listed for those who may read them", async () => {
     );
     const answer = await createClient(WorkspaceService, transport)
       .listWorkspaces({})
-      .catch(ConnectError.from);
+      .catch((error: unknown) => ConnectError.from(error));
     return answer instanceof ConnectError
       ? Code[answer.code]
       : answer.workspaces.map(({ name }) => name);

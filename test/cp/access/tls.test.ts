@@ -164,7 +164,11 @@ test("takes up renewed files; when other clients are trusted, those of before ar
   await once(again, "close");
   expect(received).toBe("");
   const [client] = clients(server.url, await other.issue("bob"));
-  expect(await codeOf(client?.list(listing) ?? Promise.reject())).toBe("Ok");
+  expect(
+    await codeOf(
+      client?.list(listing) ?? Promise.reject(new Error("no client")),
+    ),
+  ).toBe("Ok");
 });
 
 test("files that cannot be used are told with their flag", async () => {
