@@ -38,7 +38,7 @@ const MAX_MESSAGE_BYTES = 4 << 20;
 const MAX_TIMEOUT_MS = 24 * 3_600_000;
 
 /** A call that is let in. */
-export interface Admitted {
+interface Admitted {
   /** What interceptors and handlers find in the call's context. */
   readonly values: ContextValues;
   /** Ends the call when aborted, with this reason. */
@@ -48,7 +48,7 @@ export interface Admitted {
 }
 
 /** Lets a call in, or says why not, by its head alone: nothing of its body is read before. */
-export type Admit = (
+type Admit = (
   request: HttpRequest,
   method: DescMethod,
 ) => Admitted | ConnectError;

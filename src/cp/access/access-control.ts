@@ -22,7 +22,7 @@ import { permissionDenied, unauthenticated } from "./refusals.ts";
 import { EVERY_WORKSPACE, roleIn, suffices } from "./roles.ts";
 
 /** How callers say who they are. Neither of both: not at all. */
-export interface AccessRules {
+interface AccessRules {
   /** The file of tokens and their roles. */
   readonly tokenFile?: string | undefined;
   /** Whether the listener wants a client certificate of everybody, and verifies it. */

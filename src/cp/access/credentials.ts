@@ -12,7 +12,7 @@ export interface Credentials {
 }
 
 /** A client certificate that the listener has verified. */
-export interface ClientCertificate {
+interface ClientCertificate {
   /** The subject's common name; empty when there is none, or several. */
   readonly name: string;
   readonly expiresAtMs: number;

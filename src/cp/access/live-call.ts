@@ -17,7 +17,7 @@ import {
 } from "./roles.ts";
 
 /** Where calls are written down. */
-export interface CallLog {
+interface CallLog {
   /** Rejects when it cannot be. */
   begin(call: AuditedCall): Promise<number>;
   end(begun: number, record: AuditRecord): Promise<void>;
