@@ -30,6 +30,8 @@ const CONDITIONS = [
   "regressed",
   "degraded",
   "lacking",
+  "pinned",
+  "paused",
 ];
 
 /** The control plane's metrics of its nodes: by workspace, but for what all of them share. */
