@@ -189,7 +189,10 @@ export class PuppetNode implements Disposable {
 
   greet(
     id: string,
-    rest: Pick<MessageInitShape<typeof HelloSchema>, "have" | "refused"> = {},
+    rest: Pick<
+      MessageInitShape<typeof HelloSchema>,
+      "have" | "refused" | "workspace"
+    > = {},
   ): this {
     return this.send({
       case: "hello",

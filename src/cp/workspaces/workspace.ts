@@ -92,8 +92,10 @@ export class Workspace implements AsyncDisposable {
   /** Ends what is streamed of it, sends its nodes away, and closes it. It is gone from the store already. */
   async leave(reception: Reception): Promise<void> {
     this.#deleted.abort();
+    // At once: from now on nobody else comes in.
+    const dismissed = reception.close(this.name);
     await this.#publisher?.forget();
-    await reception.close(this.name);
+    await dismissed;
     await this[Symbol.asyncDispose]();
   }
 

@@ -148,7 +148,7 @@ export class Workspaces implements AdminWorkspaces, AsyncDisposable {
       });
       this.#served.delete(name);
       this.#options.logger.warn("workspace.deleted", { workspace: name });
-      this.#afterwards(name, () => workspace.leave(this.#options.reception));
+      this.#afterwards(name, workspace.leave(this.#options.reception));
     });
   }
 
@@ -170,17 +170,19 @@ export class Workspaces implements AdminWorkspaces, AsyncDisposable {
     await store.remove(name);
     this.#unavailable.delete(name);
     logger.warn("workspace.deleted", { workspace: name });
-    this.#afterwards(name, () => reception.close(name));
+    this.#afterwards(name, reception.close(name));
   }
 
   /** Does the rest of a deletion, which nobody waits for but who wants to use the name again. */
-  #afterwards(name: string, leave: () => Promise<void>): void {
+  #afterwards(name: string, leaving: Promise<void>): void {
+    // Awaited below, when it is this one's turn.
+    leaving.catch(() => undefined);
     void this.#alone(
       name,
       async () => {
         const { store, logger } = this.#options;
         try {
-          await leave();
+          await leaving;
           await store.reclaim(name, this.#stopping.signal);
         } catch (error) {
           logger.error("workspace.not_reclaimed", {
@@ -197,8 +199,7 @@ export class Workspaces implements AdminWorkspaces, AsyncDisposable {
 
   /** What was left of a deletion when the control plane ended. */
   #reclaim(name: string): void {
-    if (!this.#served.has(name))
-      this.#afterwards(name, () => Promise.resolve());
+    if (!this.#served.has(name)) this.#afterwards(name, Promise.resolve());
   }
 
   #make(
