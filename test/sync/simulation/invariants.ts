@@ -315,7 +315,9 @@ export class SessionAudit {
     const hold = store.holdOf(link.wire.node);
     if (
       hold !== undefined &&
-      (!store.reaches(hold) || store.isAfter(session.acked, hold.cursor))
+      // As the control plane last saw it: a history may come to a state again that it had lost.
+      (session.limit?.reachable !== true ||
+        store.isAfter(session.acked, hold.cursor))
     )
       return;
     const { head, acked } = session;

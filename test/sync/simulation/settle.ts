@@ -143,15 +143,15 @@ function judge(
 function judgeKept(world: World, node: NodeModel): void {
   const { store } = homeOf(world, node);
   const hold = store.holdOf(node.index);
-  if (hold === undefined || !store.reaches(hold)) return;
+  const link = world.linkOf(node);
+  if (hold === undefined || link?.session.limit?.reachable !== true) return;
   const { cursor } = hold;
   const serving = node.served?.state.cursor;
-  const link = world.linkOf(node);
   if (
     cursorsEqual(serving, cursor) ||
     store.isAfter(serving, cursor) ||
-    link?.session.forked === true ||
-    link?.audit.refuses(cursor.root) === true ||
+    link.session.forked ||
+    link.audit.refuses(cursor.root) ||
     holdsBack(node, cursor) ||
     !canServe(node, hold)
   )
