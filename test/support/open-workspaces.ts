@@ -20,7 +20,7 @@ export interface OpenedWorkspaces {
   readonly metrics: Registry;
   readonly logger: RecordingLogger;
   readonly directory: string;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Opens them, in a new directory or one that is there; closed when the test ends. */
