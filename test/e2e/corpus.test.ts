@@ -21,7 +21,11 @@ import {
   corpusNote,
   hasCorpus,
 } from "../support/corpus.ts";
-import { EXAMPLES, VERDICTS } from "../support/corpus-verdicts.ts";
+import {
+  EXAMPLES,
+  NEVER_MATCHED,
+  VERDICTS,
+} from "../support/corpus-verdicts.ts";
 import { eventually } from "../support/eventually.ts";
 import { ask, type Asked } from "../support/gateway.ts";
 import {
@@ -349,6 +353,7 @@ function requestsOf(route: Route, proxy: string): readonly Asking[] {
     ]),
   );
   return paths.flatMap((pattern) => {
+    if (NEVER_MATCHED.has(pattern)) return [];
     const expression = pathExpression(pattern);
     const example =
       expression === undefined ? pattern : (EXAMPLES[pattern] ?? "");

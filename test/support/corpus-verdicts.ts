@@ -18,24 +18,24 @@ export const VERDICTS: Readonly<
       'plugin "file-log": config.custom_fields_by_lua["correlation_id"]: aivo-virtual-brain.yml:700:25: Lua is not run here',
   },
   "api-erichsen-konnect.yml": {
-    refused:
-      "_konnect: api-erichsen-konnect.yml:2:1: this key of decK is not supported yet",
+    asItIs: "12 without a plugin, 2 https only",
+    withoutLacking: "2 https only, 4 by request-termination, 8 served",
   },
   "dbless-oauth2.yml": {
-    refused:
-      "_workspace: dbless-oauth2.yml:2:1: this key of decK is not supported yet",
+    asItIs: "2 served, 2 without a plugin",
+    withoutLacking: "4 served",
   },
   "deck-cicd-mtls.yml": {
-    refused:
-      "_workspace: deck-cicd-mtls.yml:2:1: this key of decK is not supported yet",
+    asItIs: "2 https only, 2 served, 4 without a plugin",
+    withoutLacking: "2 https only, 6 served",
   },
   "deck-configuration-11.yml": {
     refused:
       'route "fleet-asset-details": paths[0]: deck-configuration-11.yml:49:7: in format 1.1 a regular expression has no "~" in front: take it away, or set _format_version to "3.0"',
   },
   "decktest-entities-with-options.yml": {
-    refused:
-      'consumer "harry": hmacauth_credentials: decktest-entities-with-options.yml:75:3: this kind of entity is not supported yet',
+    asItIs: "6 served",
+    withoutLacking: "6 served",
   },
   "digit-core-storm.yml": { asItIs: "36 served", withoutLacking: "36 served" },
   "docker-kong-tracing-tcp.yml": {
@@ -47,8 +47,8 @@ export const VERDICTS: Readonly<
     withoutLacking: "2 by acl, 4 served, 6 by basic-auth, 6 by key-auth",
   },
   "fhir-server-konnect-dump.yml": {
-    refused:
-      "_konnect: fhir-server-konnect-dump.yml:2:1: this key of decK is not supported yet",
+    asItIs: "6 by no route, 8 without a plugin",
+    withoutLacking: "6 by no route, 8 by key-auth, 8 served",
   },
   "flowforge.yml": {
     asItIs: "16 by key-auth, 58 served",
@@ -65,18 +65,15 @@ export const VERDICTS: Readonly<
       "2 by basic-auth, 2 by jwt, 2 by key-auth, 2 https only, 40 served",
   },
   "hr-token-exchange-konnect.yml": {
-    refused:
-      "_info: hr-token-exchange-konnect.yml:2:1: this key of decK is not supported yet",
+    asItIs: "14 without a plugin, 8 by key-auth, 8 served",
+    withoutLacking: "22 served, 8 by key-auth",
   },
-  "kic-consumer-groups.yml": {
-    refused:
-      "consumer_group_consumers: kic-consumer-groups.yml:2:1: this kind of entity is not supported yet",
-  },
+  "kic-consumer-groups.yml": { asItIs: "", withoutLacking: "" },
   "kic-httproute-expressions.yml": { asItIs: "", withoutLacking: "" },
   "kic-udproute.yml": { asItIs: "", withoutLacking: "" },
   "kong-asic-demo-deck.yml": {
     refused:
-      "_konnect: kong-asic-demo-deck.yml:2:1: this key of decK is not supported yet",
+      'plugin "http-log": config.custom_fields_by_lua["streams"]: kong-asic-demo-deck.yml:197:15: Lua is not run here',
   },
   "kong-dbless-sample.json": { asItIs: "2 served", withoutLacking: "2 served" },
   "kong-proxy-docker-certs.yml": {
@@ -93,8 +90,8 @@ export const VERDICTS: Readonly<
   },
   "node-kong-setup.yml": { asItIs: "2 by jwt", withoutLacking: "2 by jwt" },
   "reconciler-wildcard-host.yml": {
-    refused:
-      "consumer_groups: reconciler-wildcard-host.yml:2:1: this kind of entity is not supported yet",
+    asItIs: "2 served",
+    withoutLacking: "2 served",
   },
   "sahool-unified.yml": {
     asItIs: "136 by request-termination, 4 by acl, 8 by jwt",
@@ -132,7 +129,7 @@ export const VERDICTS: Readonly<
   },
   "broken/dup-nested-key-konnect.yml": {
     refused:
-      "_konnect: dup-nested-key-konnect.yml:3:1: this key of decK is not supported yet",
+      "partials: dup-nested-key-konnect.yml:52:1: this kind of entity is not supported yet",
   },
   "broken/dup-toplevel-keys-21.yml": {
     asItIs: "2 served",
@@ -171,7 +168,18 @@ export const VERDICTS: Readonly<
 
 /** Texts that the paths match which are expressions. */
 export const EXAMPLES: Readonly<Record<string, string>> = {
+  "~/Observation$": "/Observation",
+  "~/Patient$": "/Patient",
+  "~/Patient/(?<id>[^#?/]+)$": "/Patient/7",
+  "~/requestByUri/(?<target>\\w+)": "/requestByUri/a",
+  "~/v2/control-planes/(?<rgid>\\S+?)/core-entities/(?<path>.+)":
+    "/v2/control-planes/7/core-entities/x",
+  "~/v2/runtime-groups/(?<rgid>\\S+?)/core-entities/(?<path>.+)":
+    "/v2/runtime-groups/7/core-entities/x",
   "~/marketplace/[^/]+$": "/marketplace/ticket-1",
   "~/transfer/[^/]+/buyer-verify$": "/transfer/7/buyer-verify",
   "~/transfer/[^/]+/seller-verify$": "/transfer/7/seller-verify",
 };
+
+/** Expressions that no path matches: they ask for more after its end. */
+export const NEVER_MATCHED: ReadonlySet<string> = new Set(["~/demo/$(\\d+)"]);

@@ -105,6 +105,7 @@ export class NaiveGateway {
     for (const plugin of this.#plugins) {
       const covers =
         plugin.consumer === undefined &&
+        plugin.consumerGroup === undefined &&
         (plugin.route === undefined || plugin.route.id === route.id) &&
         (plugin.service === undefined ||
           plugin.service.id === route.service?.id);
