@@ -22,6 +22,8 @@ const ASKED_FOR_BY = {
   keyauthCredential: "key-auth",
   basicauthCredential: "basic-auth",
   jwtSecret: "jwt",
+  oauth2Credential: "oauth2",
+  hmacauthCredential: "hmac-auth",
   acl: "acl",
 } as const;
 
@@ -39,7 +41,7 @@ export function* unreachablePlugins(graph: Graph): Generator<Finding> {
   }
   const onRoutes = new Set(
     enabled
-      .filter(({ value }) => value.consumer === undefined)
+      .filter(({ value }) => isForEverybody(value))
       .map(({ value, refers }) => `${value.name}\0${refers.get("route")?.id}`),
   );
   // One that this version does not know may authenticate too.
@@ -77,8 +79,8 @@ function reason(
     return `${(service ?? own)?.entity.label ?? ""} is disabled`;
   if (service !== undefined && route !== undefined && own !== service)
     return `${route.entity.label} does not belong to ${service.entity.label}`;
-  if (value.consumer !== undefined && !authenticates)
-    return "it is for a consumer, and no plugin authenticates any";
+  if (!isForEverybody(value) && !authenticates)
+    return `it is for a consumer${value.consumer === undefined ? " group" : ""}, and no plugin authenticates any`;
   const routes =
     route !== undefined
       ? [route]
@@ -94,10 +96,14 @@ function reason(
   if (!shared)
     return `it is for ${value.protocols.join(", ")}, and ${routes.length === 1 ? "the route is" : "the routes are"} for ${[...new Set(routes.flatMap(({ value: { protocols } }) => protocols))].join(", ")}`;
   return route === undefined &&
-    value.consumer === undefined &&
+    isForEverybody(value) &&
     routes.every(({ id }) => onRoutes.has(`${value.name}\0${id}`))
     ? `every route of ${service?.entity.label ?? ""} has a ${value.name} of its own`
     : undefined;
+}
+
+function isForEverybody({ consumer, consumerGroup }: Plugin): boolean {
+  return consumer === undefined && consumerGroup === undefined;
 }
 
 /** Credentials that nothing asks for: told once for each kind. */

@@ -109,7 +109,7 @@ function rank(route: Linked<Route>): Ranked {
       ),
       flag(hosts.length > 0 && parsed.every(isExact)),
       flag(hasRegex),
-      hasRegex ? (conditions.regexPriority ?? 0) : 0,
+      hasRegex ? conditions.regexPriority : 0,
       Math.max(0, ...paths.map(({ length }) => length)),
     ],
     open: paths.filter(isRegexPath).flatMap((path) => {
