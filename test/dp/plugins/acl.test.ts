@@ -179,7 +179,7 @@ test("acl counts consumer groups too where it is told to, and tells the upstream
     acl: { ...config, include_consumer_groups: true },
   });
   const groups = async (key: string) =>
-    ((await ask(key)).json() as unknown as Seen).headers["x-consumer-groups"];
+    (await ask(key)).json<Seen>().headers["x-consumer-groups"];
   expect(await groups("ann")).toBe("admins, gold, staff");
   expect(await groups("bob")).toBe("gold");
   await plane.configure({
