@@ -18,6 +18,7 @@ import {
   type AdminAccessOptions,
 } from "./access/open-access.ts";
 import { STORE_DIRECTORY } from "./control-plane-files.ts";
+import type { KeepHistory } from "./catalog/retention.ts";
 import { controlPlaneStatus } from "./control-plane-status.ts";
 import { Reception } from "./distributor/reception.ts";
 import { openPublishing, type PublishOptions } from "./snapshot-publisher.ts";
@@ -45,6 +46,8 @@ export interface ControlPlaneOptions extends AdminAccessOptions {
   readonly insecureSync: boolean;
   /** Where the newest state is kept as a signed snapshot file. Absent: nowhere. */
   readonly publish?: PublishOptions;
+  /** How much of each workspace's history is kept. Default: the newest 10,000 revisions. */
+  readonly keepHistory?: KeepHistory;
   /** Version and build of this software. */
   readonly build: string;
 }
@@ -109,6 +112,9 @@ export async function startControlPlane(
       logger,
       reception,
       ...(publishing === undefined ? {} : { publishing }),
+      ...(options.keepHistory === undefined
+        ? {}
+        : { keep: options.keepHistory }),
     }),
   );
   const status = controlPlaneStatus({ workspaces, clock, build });

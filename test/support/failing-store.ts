@@ -9,6 +9,7 @@ import type {
   RevisionRecord,
   Store,
   StoredHead,
+  Superfluous,
 } from "../../src/cp/store/store.ts";
 import { ConfigError } from "../../src/model/violation.ts";
 
@@ -37,6 +38,14 @@ export class FailingStore implements Store {
       release = resolve;
     });
     return release;
+  }
+
+  oldest(workspace: string): Promise<bigint | undefined> {
+    return this.#inner.oldest(workspace);
+  }
+
+  compact(workspace: string, superfluous: Superfluous): Promise<number> {
+    return this.#inner.compact(workspace, superfluous);
   }
 
   load(workspace: string): Promise<LoadedWorkspace> {

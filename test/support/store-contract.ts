@@ -2,7 +2,6 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { cursorOf } from "../../src/model/cursor.ts";
 import { Snapshot } from "../../src/model/snapshot.ts";
 import {
-  HISTORY_REVISIONS,
   IDEMPOTENCY_MS,
   PREDECESSORS,
   type Commit,
@@ -305,28 +304,40 @@ export function testStore(
       expect(await store.idempotent(WORKSPACE, "new")).toBeDefined();
     });
 
-    test("records beyond the newest 10,000 go", async () => {
+    test("the oldest records go when asked to, by number and by age, a few at a time, and never the head's", async () => {
       const { store, place, empty } = await opened();
       let state = empty;
-      const total = HISTORY_REVISIONS + 3;
-      let commits: Commit[] = [];
-      for (let i = 1; i <= total; i++) {
+      for (let i = 1; i <= 9; i++) {
         const before = i === 1 ? {} : { before: bytes(String(i - 1)) };
-        const { commit, next } = commitOf(state, [
-          { key: key(1), ...before, after: bytes(String(i)) },
-        ]);
-        commits.push(commit);
+        const { commit, next } = commitOf(
+          state,
+          [{ key: key(1), ...before, after: bytes(String(i)) }],
+          { timeMs: i * 1000 },
+        );
+        await store.commit(WORKSPACE, [commit]);
         state = next;
-        if (commits.length < 500 && i < total) continue;
-        await store.commit(WORKSPACE, commits);
-        commits = [];
       }
+      const compact = (before: bigint, limit: number, beforeMs?: number) =>
+        store.compact(WORKSPACE, {
+          before,
+          limit,
+          ...(beforeMs === undefined ? {} : { beforeMs }),
+        });
+      expect(await store.oldest(WORKSPACE)).toBe(1n);
+      expect([await compact(4n, 2), await compact(4n, 2)]).toEqual([2, 1]);
+      expect(await compact(4n, 2)).toBe(0);
+      expect(await store.oldest(WORKSPACE)).toBe(4n);
       expect(await store.record(WORKSPACE, 3n)).toBeUndefined();
-      expect(await store.record(WORKSPACE, 4n)).toBeDefined();
+      // Younger than 5.5 s stay; revision 4 and 5 do not.
+      expect(await compact(0n, 10, 5500)).toBe(2);
+      expect(await store.oldest(WORKSPACE)).toBe(6n);
+      expect(await compact(100n, 10, 1e9)).toBe(3);
+      expect(await store.record(WORKSPACE, 9n)).toBeDefined();
       await store[Symbol.asyncDispose]();
       await using again = await place.open();
-      expect((await again.load(WORKSPACE)).cursor.revision).toBe(BigInt(total));
-    }, 60_000);
+      expect((await again.load(WORKSPACE)).cursor.revision).toBe(9n);
+      expect(await again.oldest(WORKSPACE)).toBe(9n);
+    });
 
     test("nodes are kept, replaced and forgotten", async () => {
       const { store, place } = await opened();

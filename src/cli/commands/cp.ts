@@ -7,7 +7,10 @@ import { flag, list, optional, required } from "../flags.ts";
 import { UsageError } from "../io.ts";
 import { clusterFlags, linkSecurity, logLevel } from "../process-flags.ts";
 import { serve } from "../serve.ts";
-import { hostPort, text } from "../value-types.ts";
+import { duration, hostPort, integer, text } from "../value-types.ts";
+
+/** Revisions kept when nothing else is said. */
+const KEPT_REVISIONS = 10_000;
 
 /** `holdfast cp` */
 export const cp = command({
@@ -55,6 +58,14 @@ export const cp = command({
     }),
     ...adminAccessFlags,
     ...clusterFlags,
+    historyRevisions: flag(integer(1, 1_000_000_000), {
+      summary: "How many revisions of each workspace are kept, at least.",
+      default: String(KEPT_REVISIONS),
+    }),
+    historyAge: optional(duration("876000h"), {
+      summary:
+        "How old a revision that is kept may be, such as 720h. Without it: any age. The newest is always kept.",
+    }),
     publishSnapshot: optional(text("DIR"), {
       summary:
         "Keep the newest state in this directory as <workspace>.hfs, for dp --fallback; with secrets in clear, readable by its owner only.",
@@ -99,6 +110,12 @@ export const cp = command({
             ...access,
             ...(io.onReopen === undefined ? {} : { onReopen: io.onReopen }),
             ...(publish === undefined ? {} : { publish }),
+            keepHistory: {
+              revisions: flags.historyRevisions,
+              ...(flags.historyAge === undefined
+                ? {}
+                : { ageMs: flags.historyAge }),
+            },
             build: version,
           },
           deps,

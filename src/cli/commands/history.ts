@@ -25,7 +25,7 @@ export const history = command({
   argsUsage: "[REVISION]",
   argsCount: { min: 0, max: 1 },
   help: [
-    "Newest first: when a revision was made, by whom, why and how much it changed. With a REVISION, every field it changed, before and after. The last 10,000 revisions are kept.",
+    "Newest first: when a revision was made, by whom, why and how much it changed. With a REVISION, every field it changed, before and after. A control plane keeps the last 10,000 revisions unless its --history-revisions and --history-age say otherwise.",
     "Secrets are shown as *** unless --secrets is given.",
   ],
   examples: [

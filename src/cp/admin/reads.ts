@@ -14,6 +14,7 @@ import {
   type ListResponseSchema,
   type ListRevisionsRequest,
   type ListRevisionsResponseSchema,
+  type ResourceChange,
   type Revision,
 } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import {
@@ -22,7 +23,9 @@ import {
 } from "../../gen/holdfast/config/v1/resource_pb.js";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { idOf } from "../../model/messages.ts";
-import { encodePageToken } from "../catalog/pages.ts";
+import { ConfigError } from "../../model/violation.ts";
+import type { ChangeDetail } from "../catalog/history.ts";
+import { decodePageToken, encodePageToken } from "../catalog/pages.ts";
 import { mapped, resourceChangeOf, revisionOf } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import { RequestForm, workspaceOf } from "./request-form.ts";
@@ -141,43 +144,86 @@ export async function listRevisions(
   };
 }
 
-/** Reads one revision with what each resource was before and after it. */
+/** Reads one revision with what each resource was before and after it, a page at a time. */
 export async function getRevision(
   { catalog }: AdminDeps,
   request: GetRevisionRequest,
   call: HandlerContext,
 ): Promise<MessageInitShape<typeof GetRevisionResponseSchema>> {
   workspaceOf(request, catalog.workspace);
+  const list = `revision ${request.revision}`;
+  const place = placeOf(decodePageToken(list, request.pageToken));
   const { revision, changes } = await catalog.revision(request.revision);
-  const show = showing(request);
+  const { shown, next } = await pageOf(changes, place.index, request, call);
   return {
     revision: await revisionOf(revision, call),
-    changes: await new Room(call).fitInTurns(
-      ResourceChangeSchema,
-      mapped(changes, (change) => resourceChangeOf(change, show)),
-    ),
+    changes: shown,
+    nextPageToken: next === undefined ? "" : encodePageToken(list, `${next}`),
   };
 }
 
-/** Compares two revisions. */
+/** Compares two revisions, a page at a time. */
 export async function diffRevisions(
   { catalog }: AdminDeps,
   request: DiffRequest,
   call: HandlerContext,
 ): Promise<MessageInitShape<typeof DiffResponseSchema>> {
   workspaceOf(request, catalog.workspace);
+  const list = `diff from ${request.fromRevision} to ${request.toRevision ?? "the head"}`;
+  const place = placeOf(decodePageToken(list, request.pageToken));
   const { from, to, changes } = await catalog.diff(
     request.fromRevision,
-    request.toRevision,
+    // What was the head for the first page.
+    request.toRevision ?? place.revision,
   );
-  const show = showing(request);
+  const { shown, next } = await pageOf(changes, place.index, request, call);
   return {
     from,
     to,
-    changes: await new Room(call).fitInTurns(
-      ResourceChangeSchema,
-      mapped(changes, (change) => resourceChangeOf(change, show)),
-    ),
+    changes: shown,
     changeCount: changes.length,
+    nextPageToken:
+      next === undefined ? "" : encodePageToken(list, `${next}/${to.revision}`),
+  };
+}
+
+/** A page of changes, as long as was asked for and there is room for, and where the next one begins. */
+async function pageOf(
+  changes: readonly ChangeDetail[],
+  index: number,
+  request: { readonly pageSize: number; readonly includeSecrets: boolean },
+  call: HandlerContext,
+): Promise<{ readonly shown: ResourceChange[]; readonly next?: number }> {
+  const { pageSize } = request;
+  const form = new RequestForm();
+  if (pageSize < 0)
+    form.refuse("page_size", `must not be negative, got ${pageSize}`);
+  form.check();
+  const show = showing(request);
+  const left = changes.slice(
+    index,
+    pageSize === 0 ? undefined : index + pageSize,
+  );
+  const shown = await new Room(call).fitInTurns(
+    ResourceChangeSchema,
+    mapped(left, (change) => resourceChangeOf(change, show)),
+  );
+  const next = index + shown.length;
+  return next < changes.length ? { shown, next } : { shown };
+}
+
+/** The place in a list of changes: how many come before it, and the revision that the list leads to. */
+function placeOf(place: string): {
+  readonly index: number;
+  readonly revision?: bigint;
+} {
+  if (place === "") return { index: 0 };
+  const [, index = "", revision] =
+    /^(\d{1,15})(?:\/(\d{1,20}))?$/.exec(place) ?? [];
+  if (index === "")
+    throw new ConfigError("invalid_argument", `page_token: bad place ${place}`);
+  return {
+    index: Number(index),
+    ...(revision === undefined ? {} : { revision: BigInt(revision) }),
   };
 }

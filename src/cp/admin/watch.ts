@@ -7,7 +7,7 @@ import {
 } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import { ConfigError } from "../../model/violation.ts";
 import { describeChange, describeRecord } from "../catalog/history.ts";
-import { HISTORY_REVISIONS, type RevisionRecord } from "../store/store.ts";
+import type { RevisionRecord } from "../store/store.ts";
 import { mapped, resourceChangeOf, revisionOf } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import { followed } from "./follow.ts";
@@ -57,15 +57,16 @@ export async function* watch(
   yield heartbeat();
   for (;;) {
     const { revision } = catalog.head.cursor;
-    for await (const record of catalog.records(told + 1n, revision)) {
-      if (record.cursor.revision !== told + 1n) throw gone(told + 1n);
+    while (told < revision) {
+      // Each read for itself: what is open while a client reads slowly may stay open when it leaves.
+      const record = await catalog.record(told + 1n);
+      if (record === undefined) throw await gone(told + 1n);
       for await (const event of eventsOf(record, call, show)) {
         call.signal.throwIfAborted();
         yield event;
       }
       told = record.cursor.revision;
     }
-    if (told < revision) throw gone(told + 1n);
     const rung = await bell.wait(call.signal, clock, HEARTBEAT_MS);
     // A new epoch comes without a revision.
     if (rung === "timeout" || catalog.head.cursor.epoch !== toldEpoch)
@@ -81,9 +82,16 @@ export async function* watch(
   /** Refuses at once what would only be refused after the first answer. */
   async function kept(after: bigint): Promise<void> {
     if (after >= newest) return;
-    for await (const { cursor } of catalog.records(after + 1n, after + 1n))
-      if (cursor.revision === after + 1n) return;
-    throw gone(after + 1n);
+    if ((await catalog.record(after + 1n)) === undefined)
+      throw await gone(after + 1n);
+  }
+
+  async function gone(revision: bigint): Promise<ConfigError> {
+    const oldest = await catalog.oldest();
+    return outOfRange(
+      "after_revision",
+      `revision ${revision} is not kept any more: the oldest that is kept is revision ${oldest}. Read everything again, with Export, and watch from its revision on`,
+    );
   }
 }
 
@@ -110,13 +118,6 @@ async function* eventsOf(
       },
     };
   } while (left.length > 0);
-}
-
-function gone(revision: bigint): ConfigError {
-  return outOfRange(
-    "after_revision",
-    `revision ${revision} is not kept any more: the newest ${HISTORY_REVISIONS} are. Read everything again, with Export`,
-  );
 }
 
 function outOfRange(field: string, reason: string): ConfigError {

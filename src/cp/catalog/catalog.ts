@@ -260,6 +260,19 @@ export class Catalog implements AsyncDisposable {
       : { cursor, snapshot };
   }
 
+  /** The record of a revision that the head has come to; undefined when it is not kept any more. */
+  record(revision: bigint): Promise<RevisionRecord | undefined> {
+    return revision > this.head.cursor.revision
+      ? Promise.resolve(undefined)
+      : this.#context.store.record(this.workspace, revision);
+  }
+
+  /** The oldest revision whose record is kept; the head's when there is none. */
+  async oldest(): Promise<bigint> {
+    const oldest = await this.#context.store.oldest(this.workspace);
+    return oldest ?? this.head.cursor.revision;
+  }
+
   /** The state at a cursor, if it is one of the last 64. */
   retained(cursor: Cursor): Snapshot | undefined {
     return this.#writer.retained(cursor)?.snapshot;

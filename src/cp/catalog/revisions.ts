@@ -4,7 +4,6 @@ import type { Slices } from "../../model/slices.ts";
 import { Snapshot } from "../../model/snapshot.ts";
 import { ConfigError } from "../../model/violation.ts";
 import {
-  HISTORY_REVISIONS,
   type RevisionRecord,
   type Store,
   type StoredChange,
@@ -69,10 +68,8 @@ export async function listRevisions(
     revisions.push(await context.drive(described(record)));
   }
   const oldest = revisions.at(-1)?.cursor.revision ?? 0n;
-  const more =
-    revisions.length === size &&
-    oldest > 1n &&
-    oldest + BigInt(HISTORY_REVISIONS) > head.cursor.revision + 1n;
+  const kept = await context.store.oldest(head.snapshot.workspace);
+  const more = revisions.length === size && kept !== undefined && oldest > kept;
   return {
     revisions,
     nextPageToken: more ? encodePageToken("revisions", oldest.toString()) : "",
@@ -192,7 +189,7 @@ export async function recordOf(
   if (record === undefined)
     throw refuse(
       "out_of_range",
-      `revision ${revision} is not kept any more: the newest ${HISTORY_REVISIONS} are, and the head is revision ${newest}`,
+      `revision ${revision} is not kept any more: the oldest that is kept is revision ${(await context.store.oldest(head.snapshot.workspace)) ?? newest}, and the head is revision ${newest}`,
     );
   return record;
 }

@@ -8,7 +8,6 @@ import { encodeAnswer } from "./level-idempotency.ts";
 import type { LevelKeys } from "./level-keys.ts";
 import { encodeRecord } from "./record-codec.ts";
 import {
-  HISTORY_REVISIONS,
   type Commit,
   type EntryTimes,
   type RevisionRecord,
@@ -90,8 +89,6 @@ function* fillRecord(
 ): Slices<void> {
   const { revision } = record.cursor;
   write({ key: keys.log(revision), value: yield* encodeRecord(record) });
-  if (revision > HISTORY_REVISIONS)
-    write({ key: keys.log(revision - BigInt(HISTORY_REVISIONS)) });
   let handled = 0;
   for (const { key, before, after } of record.changes) {
     if (after === undefined) {

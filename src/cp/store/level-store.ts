@@ -22,6 +22,7 @@ import { damaged, storeError, type StoreAction } from "./level-errors.ts";
 import { checkFormat } from "./level-format.ts";
 import { encodeHead } from "./level-head.ts";
 import { readHolds, writeHolds } from "./level-holds.ts";
+import { oldestRecord, superfluousRecords } from "./level-compact.ts";
 import { decodeAnswer, expiredAnswers } from "./level-idempotency.ts";
 import { LevelKeys } from "./level-keys.ts";
 import {
@@ -54,6 +55,7 @@ import type {
   RevisionRecord,
   Store,
   StoredHead,
+  Superfluous,
 } from "./store.ts";
 
 /** Old idempotency answers are looked for this often at most. */
@@ -95,6 +97,8 @@ export class LevelStore implements Store {
   #writing: Promise<unknown> = Promise.resolve();
   /** By workspace: when old answers were last looked for. */
   readonly #prunedMs = new Map<string, number>();
+  /** No record is older, by workspace: what was removed from a database takes time to look past. */
+  readonly #floors = new Map<string, bigint>();
   #closing: Promise<void> | undefined;
 
   private constructor(database: LevelDatabase, options: LevelStoreOptions) {
@@ -181,6 +185,7 @@ export class LevelStore implements Store {
       await this.#reopen();
       await this.#write(() => writeRemoval(this.#database, workspace));
       this.#heads.delete(workspace);
+      this.#floors.delete(workspace);
       this.#prunedMs.delete(workspace);
     });
   }
@@ -263,6 +268,38 @@ export class LevelStore implements Store {
     } catch (error) {
       throw this.#translate(error, "read");
     }
+  }
+
+  oldest(workspace: string): Promise<bigint | undefined> {
+    return this.#attempt("read", async () => {
+      const from = this.#floors.get(workspace) ?? 0n;
+      const keys = new LevelKeys(workspace);
+      const oldest = await oldestRecord(this.#database, keys, from);
+      if (oldest !== undefined) this.#floors.set(workspace, oldest);
+      return oldest;
+    });
+  }
+
+  async compact(workspace: string, superfluous: Superfluous): Promise<number> {
+    const from = await this.oldest(workspace);
+    if (from === undefined) return 0;
+    const keys = new LevelKeys(workspace);
+    const { cursor } = await this.head(workspace);
+    // Read before its turn comes: only the removal makes others wait.
+    const old = await this.#attempt("read", () =>
+      superfluousRecords(this.#database, keys, superfluous, {
+        from,
+        head: cursor.revision,
+      }),
+    );
+    if (old.length === 0) return 0;
+    await this.#serially(async () => {
+      await this.#reopen();
+      await this.#write(() =>
+        this.#database.batch(old.map((key) => ({ type: "del", key }))),
+      );
+    });
+    return old.length;
   }
 
   times(

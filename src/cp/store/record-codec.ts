@@ -59,15 +59,7 @@ export function* encodeRecord(record: RevisionRecord): Slices<Buffer> {
  */
 export function* decodeRecord(bytes: Buffer): Slices<RevisionRecord> {
   const reader = new Reader(bytes);
-  const format = reader.u8();
-  if (format !== RECORD_FORMAT)
-    throw new RangeError(
-      `it has format ${format}, and this build reads format ${RECORD_FORMAT}`,
-    );
-  const epoch = reader.text();
-  const revision = reader.u64();
-  const root = reader.raw(ROOT_BYTES).toString("hex");
-  const timeMs = reader.f64();
+  const { epoch, revision, root, timeMs } = readHead(reader);
   const author = reader.text();
   const message = reader.text();
   const count = reader.u32();
@@ -93,6 +85,33 @@ export function* decodeRecord(bytes: Buffer): Slices<RevisionRecord> {
     author,
     message,
     changes,
+  };
+}
+
+/**
+ * When a record was made: milliseconds since the Unix epoch. Only its beginning is read.
+ *
+ * @throws RangeError for bytes that are not a record.
+ */
+export function recordTime(bytes: Buffer): number {
+  return readHead(new Reader(bytes)).timeMs;
+}
+
+/** What a record begins with. */
+function readHead(
+  reader: Reader,
+): Pick<RevisionRecord["cursor"], "epoch" | "revision" | "root"> &
+  Pick<RevisionRecord, "timeMs"> {
+  const format = reader.u8();
+  if (format !== RECORD_FORMAT)
+    throw new RangeError(
+      `it has format ${format}, and this build reads format ${RECORD_FORMAT}`,
+    );
+  return {
+    epoch: reader.text(),
+    revision: reader.u64(),
+    root: reader.raw(ROOT_BYTES).toString("hex"),
+    timeMs: reader.f64(),
   };
 }
 

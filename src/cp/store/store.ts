@@ -57,9 +57,6 @@ export interface HoldRecord {
   readonly timeMs: number;
 }
 
-/** Revisions that a store keeps the records of. */
-export const HISTORY_REVISIONS = 10_000;
-
 /** Epochs that a history has replaced: this many are remembered, the newest. */
 export const PREDECESSORS = 64;
 
@@ -128,6 +125,13 @@ export interface Store extends AsyncDisposable {
     from: bigint,
     to: bigint,
   ): AsyncIterable<RevisionRecord>;
+  /** The revision of the oldest record that is kept; undefined when there is none. */
+  oldest(workspace: string): Promise<bigint | undefined>;
+  /**
+   * Forgets the oldest records that are superfluous, never the head's: so many at most in one step, which other writes
+   * hardly wait for. Says how many. Not synced: what comes back after a crash is forgotten again.
+   */
+  compact(workspace: string, superfluous: Superfluous): Promise<number>;
   /** The times of entries, in the order asked for. */
   times(
     workspace: string,
@@ -154,6 +158,16 @@ export interface Store extends AsyncDisposable {
     put: readonly HoldRecord[],
     remove: readonly (string | undefined)[],
   ): Promise<void>;
+}
+
+/** Which records of a history are to go. */
+export interface Superfluous {
+  /** Those before this revision. */
+  readonly before: bigint;
+  /** And the oldest, as long as they were made before this time: milliseconds since the Unix epoch. Default: none. */
+  readonly beforeMs?: number;
+  /** So many in one step, at most. */
+  readonly limit: number;
 }
 
 /** What a workspace begins with. */

@@ -3,6 +3,11 @@ import { CloseStack } from "../../runtime/close-stack.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import { Expiry } from "../catalog/expiry.ts";
+import {
+  KEPT_HISTORY,
+  Retention,
+  type KeepHistory,
+} from "../catalog/retention.ts";
 import { Distributor } from "../distributor/distributor.ts";
 import type { Reception } from "../distributor/reception.ts";
 import { SnapshotPublisher, type Publishing } from "../snapshot-publisher.ts";
@@ -10,6 +15,8 @@ import type { LoadedWorkspace, Store } from "../store/store.ts";
 
 export interface WorkspaceOptions {
   readonly store: Store;
+  /** How much of the history is kept. Default: the newest 10,000 revisions. */
+  readonly keep?: KeepHistory;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly reception: Reception;
@@ -47,7 +54,14 @@ export class Workspace implements AsyncDisposable {
    */
   static async open(
     name: string,
-    { store, clock, logger, reception, publishing }: WorkspaceOptions,
+    {
+      store,
+      clock,
+      logger,
+      reception,
+      publishing,
+      keep = KEPT_HISTORY,
+    }: WorkspaceOptions,
     known?: LoadedWorkspace,
   ): Promise<Workspace> {
     await using stack = new CloseStack();
@@ -74,6 +88,7 @@ export class Workspace implements AsyncDisposable {
     late.distributor = distributor;
     // After those who follow the catalog: a credential may be over at once.
     stack.use(await Expiry.start({ catalog, store, clock, logger }));
+    stack.use(Retention.start({ catalog, store, clock, logger, keep }));
     const publisher =
       publishing === undefined
         ? undefined

@@ -1,0 +1,69 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import {
+  Retention,
+  type KeepHistory,
+} from "../../../src/cp/catalog/retention.ts";
+import { silentLogger } from "../../../src/runtime/logger.ts";
+import {
+  openCatalog,
+  put,
+  type OpenedCatalog,
+} from "../../support/open-catalog.ts";
+import { id, resource } from "../../support/resources.ts";
+
+function retain(
+  { catalog, store, clock }: OpenedCatalog,
+  keep: KeepHistory,
+): Retention {
+  const logger = silentLogger;
+  const retention = Retention.start({ catalog, store, clock, logger, keep });
+  onTestFinished(() => retention.close());
+  return retention;
+}
+
+async function write({ catalog }: OpenedCatalog, times: number): Promise<void> {
+  for (let i = 0; i < times; i++) {
+    const { revision } = catalog.head.cursor;
+    const host = `h${revision}.internal`;
+    await catalog.transact([
+      put(resource("service", { id: id(1), name: "s", host })),
+    ]);
+  }
+}
+
+describe("a history", () => {
+  test("keeps so many revisions, of those made before it began and of those made since", async () => {
+    const opened = await openCatalog();
+    await write(opened, 12);
+    const retention = retain(opened, { revisions: 5 });
+    await retention.settled();
+    expect(await opened.catalog.oldest()).toBe(8n);
+    await write(opened, 3);
+    await retention.settled();
+    expect(await opened.catalog.oldest()).toBe(11n);
+    const { catalog } = await opened.reopen();
+    expect((await catalog.history()).revisions).toHaveLength(5);
+  });
+
+  test("forgets what is older than it may be, once that is so, and never its newest revision", async () => {
+    const opened = await openCatalog();
+    const retention = retain(opened, { revisions: 100, ageMs: 3_600_000 });
+    await write(opened, 2);
+    opened.clock.advance(3_000_000);
+    await write(opened, 2);
+    await retention.settled();
+    expect(await opened.catalog.oldest()).toBe(1n);
+    // Looked at four times an hour and more often than that.
+    for (let i = 0; i < 4; i++) {
+      opened.clock.advance(230_000);
+      await retention.settled();
+    }
+    expect(await opened.catalog.oldest()).toBe(3n);
+    for (const ms of [24 * 3_600_000, 230_000]) {
+      opened.clock.advance(ms);
+      await retention.settled();
+    }
+    expect(await opened.catalog.oldest()).toBe(4n);
+    expect((await opened.catalog.revision(4n)).changes).toHaveLength(1);
+  });
+});
