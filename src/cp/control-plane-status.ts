@@ -12,14 +12,17 @@ export function controlPlaneStatus(of: {
   readonly build: string;
 }): StatusSource {
   const startedMs = of.clock.monotonic();
-  const unavailable = (): JsonValue[] =>
-    of.workspaces
+  // Without names and reasons: anybody may look at that page.
+  const unavailable = (): string[] => {
+    const count = of.workspaces
       .list()
-      .flatMap((one) =>
-        one instanceof Workspace
-          ? []
-          : [{ workspace: one.name, unavailable: one.reason }],
-      );
+      .filter((one) => !(one instanceof Workspace)).length;
+    return count === 0
+      ? []
+      : [
+          `${count} ${count === 1 ? "workspace" : "workspaces"} cannot be served: /status says which and why`,
+        ];
+  };
   const each = (describe: (of: Workspace) => Record<string, JsonValue>) => ({
     workspaces: of.workspaces
       .list()

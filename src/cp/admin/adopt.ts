@@ -4,14 +4,12 @@ import type {
 } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { AdminDeps } from "./deps.ts";
-import { workspaceOf } from "./request-form.ts";
 
 /** Gives the history a new epoch that replaces the present one, so that nodes follow it whatever they serve of that. */
 export async function adopt(
   { catalog }: AdminDeps,
   request: AdoptRequest,
 ): Promise<MessageInitShape<typeof AdoptResponseSchema>> {
-  workspaceOf(request, catalog.workspace);
   const { epoch } = request;
   const { cursor, predecessors } = await catalog.adopt(
     epoch === "" ? undefined : epoch,

@@ -38,7 +38,7 @@ export type WorkspaceView =
   | { readonly name: string; readonly reason: string };
 
 /** A workspace that calls are about. */
-export interface AdminWorkspace {
+interface AdminWorkspace {
   readonly catalog: Catalog;
   readonly nodes: Nodes;
   /** Aborted when the workspace is deleted. */

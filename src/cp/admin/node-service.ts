@@ -15,7 +15,7 @@ import { decodePageToken, encodePageToken } from "../catalog/pages.ts";
 import type { NodePlace } from "../distributor/nodes.ts";
 import type { AdminContext, AdminDeps } from "./deps.ts";
 import { depsFor, streamFor } from "./in-workspace.ts";
-import { RequestForm, workspaceOf } from "./request-form.ts";
+import { RequestForm } from "./request-form.ts";
 import { Room } from "./room.ts";
 import { noSuchNode, rolloutHandlers } from "./rollout.ts";
 import { listUpstreamHealth } from "./upstream-health.ts";
@@ -78,7 +78,7 @@ function listNodes(
   request: ListNodesRequest,
   call: HandlerContext,
 ): MessageInitShape<typeof ListNodesResponseSchema> {
-  const workspace = workspaceOf(request, catalog.workspace);
+  const { workspace } = catalog;
   const form = new RequestForm();
   const { pageSize, pageToken } = request;
   if (pageSize < 0)
@@ -124,10 +124,10 @@ function placeOf(token: string): NodePlace | undefined {
  */
 async function* watchNodes(
   { catalog, nodes, clock }: AdminDeps,
-  request: WatchNodesRequest,
+  _request: WatchNodesRequest,
   { signal }: HandlerContext,
 ): AsyncGenerator<MessageInitShape<typeof WatchNodesResponseSchema>> {
-  const workspace = workspaceOf(request, catalog.workspace);
+  const { workspace } = catalog;
   /** The nodes to tell of; those that were forgotten as they last were. */
   const pending = new Map<string, Node | undefined>();
   const bell = new Doorbell();

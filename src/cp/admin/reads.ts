@@ -28,7 +28,7 @@ import type { ChangeDetail } from "../catalog/history.ts";
 import { decodePageToken, encodePageToken } from "../catalog/pages.ts";
 import { mapped, resourceChangeOf, revisionOf } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
-import { RequestForm, workspaceOf } from "./request-form.ts";
+import { RequestForm } from "./request-form.ts";
 import { Room } from "./room.ts";
 import { showing } from "./secrets.ts";
 
@@ -37,7 +37,6 @@ export async function getResource(
   { catalog }: AdminDeps,
   request: GetRequest,
 ): Promise<MessageInitShape<typeof GetResponseSchema>> {
-  workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
   const kind = form.kind(request.kind);
   const by = form.by(request.by);
@@ -52,7 +51,6 @@ export async function listResources(
   request: ListRequest,
   call: HandlerContext,
 ): Promise<MessageInitShape<typeof ListResponseSchema>> {
-  workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
   const kind = form.kind(request.kind);
   const pageSize = form.pageSize(request.pageSize);
@@ -97,7 +95,6 @@ export async function* exportAll(
   request: ExportRequest,
   call: HandlerContext,
 ): AsyncGenerator<MessageInitShape<typeof ExportResponseSchema>> {
-  workspaceOf(request, catalog.workspace);
   for await (const { cursor, resources } of catalog.export()) {
     call.signal.throwIfAborted();
     const show = showing(request);
@@ -120,7 +117,6 @@ export async function listRevisions(
   request: ListRevisionsRequest,
   call: HandlerContext,
 ): Promise<MessageInitShape<typeof ListRevisionsResponseSchema>> {
-  workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
   const pageSize = form.pageSize(request.pageSize);
   form.check();
@@ -150,7 +146,6 @@ export async function getRevision(
   request: GetRevisionRequest,
   call: HandlerContext,
 ): Promise<MessageInitShape<typeof GetRevisionResponseSchema>> {
-  workspaceOf(request, catalog.workspace);
   const list = `revision ${request.revision}`;
   const place = placeOf(decodePageToken(list, request.pageToken));
   const { revision, changes } = await catalog.revision(request.revision);
@@ -168,7 +163,6 @@ export async function diffRevisions(
   request: DiffRequest,
   call: HandlerContext,
 ): Promise<MessageInitShape<typeof DiffResponseSchema>> {
-  workspaceOf(request, catalog.workspace);
   const list = `diff from ${request.fromRevision} to ${request.toRevision ?? "the head"}`;
   const place = placeOf(decodePageToken(list, request.pageToken));
   const { from, to, changes } = await catalog.diff(

@@ -3,26 +3,8 @@ import { KINDS, kindOf, type Kind } from "../../model/kinds.ts";
 import { ConfigError, type Violation } from "../../model/violation.ts";
 import { callerOf } from "./caller.ts";
 
-/** What an empty workspace in a request means. */
-const DEFAULT_WORKSPACE = "default";
-
 const MAX_PAGE_SIZE = 1000;
 const DEFAULT_PAGE_SIZE = 100;
-
-/** The name of the workspace that a request is about. @throws ConfigError when it is not the one there is. */
-export function workspaceOf(
-  request: { readonly workspace: string },
-  existing: string,
-): string {
-  const name = request.workspace === "" ? DEFAULT_WORKSPACE : request.workspace;
-  if (name === existing) return name;
-  throw ConfigError.of("not_found", [
-    fieldViolation(
-      "workspace",
-      `there is no workspace ${JSON.stringify(name)}, only "${existing}"`,
-    ),
-  ]);
-}
 
 /** Gathers what is wrong with the form of a request: its own fields, not the resources in it. */
 export class RequestForm {

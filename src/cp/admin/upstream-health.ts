@@ -8,7 +8,7 @@ import {
 } from "../../gen/holdfast/admin/v1/node_service_pb.js";
 import { decodePageToken, encodePageToken } from "../catalog/pages.ts";
 import type { AdminDeps } from "./deps.ts";
-import { RequestForm, workspaceOf } from "./request-form.ts";
+import { RequestForm } from "./request-form.ts";
 import { Room } from "./room.ts";
 
 /** Upstreams in a page at most. */
@@ -20,7 +20,7 @@ export function listUpstreamHealth(
   request: ListUpstreamHealthRequest,
   call: HandlerContext,
 ): MessageInitShape<typeof ListUpstreamHealthResponseSchema> {
-  const workspace = workspaceOf(request, catalog.workspace);
+  const { workspace } = catalog;
   const { upstream, pageSize, pageToken } = request;
   const form = new RequestForm();
   if (pageSize < 0)

@@ -10,7 +10,7 @@ import {
 import type { AdminDeps } from "./deps.ts";
 import { followed } from "./follow.ts";
 import { knownRevision } from "./known-revision.ts";
-import { RequestForm, workspaceOf } from "./request-form.ts";
+import { RequestForm } from "./request-form.ts";
 import { Room } from "./room.ts";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -31,7 +31,7 @@ export async function* waitForRevision(
   request: WaitForRevisionRequest,
   call: HandlerContext,
 ): AsyncGenerator<MessageInitShape<typeof WaitForRevisionResponseSchema>> {
-  const workspace = workspaceOf(request, catalog.workspace);
+  const { workspace } = catalog;
   const form = new RequestForm();
   const timeoutMs = timeoutOf(request.timeout, form);
   const { labels, fraction = 1 } = request;

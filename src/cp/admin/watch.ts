@@ -11,7 +11,6 @@ import type { RevisionRecord } from "../store/store.ts";
 import { mapped, resourceChangeOf, revisionOf } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import { followed } from "./follow.ts";
-import { workspaceOf } from "./request-form.ts";
 import { ANSWER_BYTES, Room } from "./room.ts";
 import { showing, type Show } from "./secrets.ts";
 
@@ -32,7 +31,6 @@ export async function* watch(
   request: WatchRequest,
   call: HandlerContext,
 ): AsyncGenerator<WatchEvent> {
-  workspaceOf(request, catalog.workspace);
   const { epoch, revision: newest } = catalog.head.cursor;
   let told = request.afterRevision ?? newest;
   if (

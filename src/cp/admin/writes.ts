@@ -20,7 +20,7 @@ import { writeAnswer, type WriteAnswer } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import { digestOf } from "./digest.ts";
 import type { FileParser } from "./parse-files.ts";
-import { RequestForm, workspaceOf } from "./request-form.ts";
+import { RequestForm } from "./request-form.ts";
 import { showing } from "./secrets.ts";
 
 /** Creates or wholly replaces one resource. */
@@ -29,7 +29,6 @@ export async function putResource(
   request: PutRequest,
   call: HandlerContext,
 ): Promise<WriteAnswer & { resource?: Resource }> {
-  workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
   const operation = put(request, "resource", form);
   const options = await writeOptions(request, form, call);
@@ -50,7 +49,6 @@ export async function deleteResource(
   request: DeleteRequest,
   call: HandlerContext,
 ): Promise<WriteAnswer> {
-  workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
   const kind = form.kind(request.kind);
   const by = form.by(request.by);
@@ -70,7 +68,6 @@ export async function transact(
   request: TransactRequest,
   call: HandlerContext,
 ): Promise<WriteAnswer> {
-  workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
   const operations = request.operations.map((one, i): Operation => {
     const { operation, updateMask } = one;
@@ -106,7 +103,6 @@ export async function apply(
   request: ApplyRequest,
   call: HandlerContext,
 ): Promise<WriteAnswer> {
-  workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
   const { files, prune, allowMassDelete, selectTags } = request;
   if (files.length === 0) form.refuse("files", "is empty: give at least one");
@@ -132,7 +128,6 @@ export async function rollback(
   request: RollbackRequest,
   call: HandlerContext,
 ): Promise<WriteAnswer> {
-  workspaceOf(request, catalog.workspace);
   const form = new RequestForm();
   const { revision, allowMassDelete } = request;
   const options = await writeOptions(request, form, call);

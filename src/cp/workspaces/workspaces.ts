@@ -322,7 +322,7 @@ function* creations(snapshot: Snapshot): Slices<StoredChange[]> {
 }
 
 /** What a request is told that names a workspace that is not there. */
-export function noSuchWorkspace(name: string): ConfigError {
+function noSuchWorkspace(name: string): ConfigError {
   return refused(
     "not_found",
     `there is no workspace ${JSON.stringify(name)}: see "holdfast workspace list", or create it with "holdfast workspace create"`,

@@ -22,9 +22,11 @@ test(`a crash amid creating, copying or deleting leaves whole workspaces or none
   );
   await workspaces.create("made");
   await workspaces.copy("default", "copied", { author: "", message: "" });
+  const removedFrom = (await lastLog(directory)).length;
   // Only when it is created again all of it is gone: in several steps, since it has so much.
   await workspaces.delete("copied", { force: true });
   await workspaces.create("copied");
+  const removedTo = (await lastLog(directory)).length;
   await close();
 
   const { length } = await lastLog(directory);
@@ -33,7 +35,11 @@ test(`a crash amid creating, copying or deleting leaves whole workspaces or none
   ]).root;
   const empty = Snapshot.empty("copied").root;
   const outcomes: { readonly cut: number; readonly found: string }[] = [];
-  for (const cut of cuts(length, 8, random)) {
+  const amidDeletion = Array.from(
+    { length: 5 },
+    () => removedFrom + random.below(removedTo - removedFrom),
+  );
+  for (const cut of [...cuts(length, 4, random), ...amidDeletion]) {
     const to = path.join(await temporaryDirectory(), "store");
     await copyFiles(directory, to, random);
     await cutLog(to, cut);

@@ -1,7 +1,9 @@
 import { Level } from "level";
 import { expect, test } from "vitest";
+import { controlPlaneStatus } from "../../../src/cp/control-plane-status.ts";
 import { GoodbyeReason } from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
 import { Snapshot } from "../../../src/model/snapshot.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { FailingStore } from "../../support/failing-store.ts";
 import { service } from "../../support/link-harness.ts";
@@ -183,6 +185,25 @@ test("one with a damaged history is unavailable with the reason, and does not ke
   expect(await metrics.metrics()).toContain(
     'holdfast_cp_workspace_available{workspace="bad"} 0',
   );
+  const status = controlPlaneStatus({
+    workspaces,
+    clock: systemClock,
+    build: "test",
+  });
+  expect(status.notReady()).toBeUndefined();
+  expect(status.readyBut?.()).toEqual([
+    "1 workspace cannot be served: /status says which and why",
+  ]);
+  expect(status.status()).toMatchObject({
+    workspaces: [
+      {
+        workspace: "bad",
+        unavailable: expect.stringContaining("is damaged") as string,
+      },
+      { workspace: "default", entries: 0 },
+      { workspace: "good", head: { revision: "2" }, nodes: { known: 0 } },
+    ],
+  });
   using node = new PuppetNode(sync).greet("n", { workspace: "bad" });
   expect(await node.heard("goodbye")).toMatchObject({
     reason: GoodbyeReason.UNAVAILABLE,
