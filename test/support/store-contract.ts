@@ -51,6 +51,54 @@ export function testStore(
   };
 
   describe(`${name}, as a store`, () => {
+    test("workspaces are made, with a first revision or none, listed, and removed whole; a name that is free again begins anew", async () => {
+      const { store, place } = await opened();
+      const bare = await store.create("b");
+      expect(bare.cursor).toMatchObject({ revision: 0n });
+      const changes: StoredChange[] = [{ key: key(1), after: bytes("one") }];
+      const { next } = commitOf(
+        { ...bare, snapshot: Snapshot.empty("a") },
+        changes,
+      );
+      const first = await store.create("a", {
+        root: next.snapshot.root,
+        timeMs: 5,
+        author: "ann",
+        message: "m",
+        changes,
+      });
+      expect(first.cursor).toMatchObject({
+        revision: 1n,
+        root: next.snapshot.root,
+      });
+      expect(first.cursor.epoch).not.toBe(bare.cursor.epoch);
+      await expect(store.create("a")).rejects.toMatchObject({
+        code: "already_exists",
+      });
+      expect(await store.workspaces()).toEqual(["a", "b", WORKSPACE]);
+
+      await store.saveNodes("a", [{ id: "n", data: bytes("n") }], []);
+      await store.remove("a");
+      expect(await store.workspaces()).toEqual(["b", WORKSPACE]);
+      await expect(store.head("a")).rejects.toMatchObject({
+        code: "not_found",
+      });
+      await store[Symbol.asyncDispose]();
+      const again = await place.open();
+      onTestFinished(() => again[Symbol.asyncDispose]());
+      expect(await again.workspaces()).toEqual(["b", WORKSPACE]);
+      expect(await again.removed()).toEqual(["a"]);
+      const second = await again.create("a");
+      expect(await again.removed()).toEqual([]);
+      expect(second.cursor.epoch).not.toBe(first.cursor.epoch);
+      expect((await again.load("a")).snapshot.entryCount).toBe(0);
+      expect(await again.record("a", 1n)).toBeUndefined();
+      expect(await again.loadNodes("a")).toEqual([]);
+      await again.remove("a");
+      await again.reclaim("a");
+      expect(await again.removed()).toEqual([]);
+    });
+
     test("a new workspace is empty, at revision 0, and has an epoch that no other has", async () => {
       const { empty } = await opened();
       expect(empty.cursor.revision).toBe(0n);
