@@ -22,7 +22,7 @@ export function changesTable(changes: readonly Change[], out: Output): string {
 }
 
 /** The kind, name and id of what is changed. What has no name is called by its id. */
-export function changeRows(changes: readonly Change[]): string[][] {
+function changeRows(changes: readonly Change[]): string[][] {
   return changes.map(({ kind, name, id }) => [
     kind,
     name === id ? "" : name,

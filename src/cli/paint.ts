@@ -2,7 +2,7 @@ import type { Output } from "./io.ts";
 import type { Env } from "./parse-flags.ts";
 
 /** Gives text a colour, or leaves it as it is. */
-export type Paint = (text: string) => string;
+type Paint = (text: string) => string;
 
 /** The colours of what is added, changed, taken away, or has to be looked at. */
 export interface Palette {

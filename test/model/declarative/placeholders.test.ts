@@ -76,7 +76,9 @@ describe("a placeholder is filled in", () => {
     const lines = file.content.split("\n");
     expect(lines).toHaveLength(6);
     expect(lines[4]).toBe("z: 2");
-    expect(lines[5]!.lastIndexOf("3")).toBe(content.split("\n")[5]!.lastIndexOf("3"));
+    expect(lines[5]!.lastIndexOf("3")).toBe(
+      content.split("\n")[5]!.lastIndexOf("3"),
+    );
     const column = lines[0]!.lastIndexOf("b: 1") + 1;
     expect(before({ file: "f.yml", line: 1, column })).toEqual({
       file: "f.yml",
