@@ -12,7 +12,7 @@ export interface AdminContext {
 }
 
 /** The workspaces of a control plane. What is wrong is thrown as ConfigError. */
-interface AdminWorkspaces {
+export interface AdminWorkspaces {
   /** One that is served; throws when there is none of that name, or it cannot be. */
   get(name: string): AdminWorkspace;
   /** All that are there, by name. */
