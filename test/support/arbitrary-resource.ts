@@ -84,7 +84,8 @@ function arbitraryText({ storable }: Nature): fc.Arbitrary<string> {
   );
 }
 
-function arbitraryMessage(
+/** A message with any of its fields, each with anything that its type can hold. */
+export function arbitraryMessage(
   desc: DescMessage,
   nature: Nature,
 ): fc.Arbitrary<Message> {
