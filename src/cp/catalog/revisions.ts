@@ -1,6 +1,6 @@
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import { cursorOf } from "../../model/cursor.ts";
-import type { Slices } from "../../model/slices.ts";
+import { SLICE_ENTRIES, type Slices } from "../../model/slices.ts";
 import { Snapshot } from "../../model/snapshot.ts";
 import { ConfigError } from "../../model/violation.ts";
 import {
@@ -20,6 +20,7 @@ import { decodePageToken, encodePageToken, pageSizeOf } from "./pages.ts";
 import type { JobBase } from "./job.ts";
 import type { Planner } from "./planner.ts";
 import { OPERATION_WEIGHT } from "./planner.ts";
+import { sortSlices } from "./sorted-keys.ts";
 import type { Head } from "./state.ts";
 
 /** A page of the history, newest first. */
@@ -101,10 +102,12 @@ export async function diffRevisions(
   const net = new NetChanges();
   const [low, high] = from < to ? [from, to] : [to, from];
   for (let revision = low + 1n; revision <= high; revision++)
-    net.add((await recordOf(context, head, revision)).changes);
-  const changes: StoredChange[] = [];
-  for (const change of net) changes.push(from <= to ? change : inverse(change));
-  changes.sort((a, b) => (a.key < b.key ? -1 : 1));
+    await addTo(
+      net,
+      context,
+      (await recordOf(context, head, revision)).changes,
+    );
+  const changes = await context.drive(inOrder(net, from > to));
   return {
     from: fromCursor,
     to: toCursor,
@@ -124,12 +127,51 @@ export async function planRollback(
 ): Promise<Slices<void>> {
   const net = new NetChanges();
   for (let at = durable.cursor.revision; at > revision; at--)
-    net.add((await recordOf(context, durable, at)).changes.map(inverse));
+    await addTo(
+      net,
+      context,
+      (await recordOf(context, durable, at)).changes,
+      inverse,
+    );
   const target = new Map<string, Uint8Array | undefined>();
   for (const key of pending.entries.keys())
     target.set(key, durable.snapshot.get(key));
   for (const { key, after } of net) target.set(key, after);
   return restoreSlices(planner, target);
+}
+
+/** Adds what happened next, some of it at a time: one record may have changed everything. */
+async function addTo(
+  net: NetChanges,
+  { drive }: HistoryContext,
+  changes: readonly StoredChange[],
+  map = (change: StoredChange): StoredChange => change,
+): Promise<void> {
+  await drive(
+    (function* () {
+      for (let at = 0; at < changes.length; at += SLICE_ENTRIES) {
+        const some = changes.slice(at, at + SLICE_ENTRIES);
+        net.add(some.map(map));
+        yield some.length;
+      }
+    })(),
+  );
+}
+
+/** The net changes, or their inverse, ascending by key. */
+function* inOrder(net: NetChanges, back: boolean): Slices<StoredChange[]> {
+  const byKey = new Map<string, StoredChange>();
+  for (const change of net) {
+    byKey.set(change.key, back ? inverse(change) : change);
+    yield 1;
+  }
+  const changes: StoredChange[] = [];
+  for (const key of yield* sortSlices(byKey.keys())) {
+    const change = byKey.get(key);
+    if (change !== undefined) changes.push(change);
+    yield 1;
+  }
+  return changes;
 }
 
 function* restoreSlices(
