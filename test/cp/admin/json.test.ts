@@ -192,9 +192,9 @@ describe("plain JSON", () => {
   });
 
   test("of an unknown kind lists the kinds", async () => {
-    const answer = await post("List", { kind: "vault" });
+    const answer = await post("List", { kind: "volt" });
     expect(answer.body.message).toMatch(
-      /^kind: "vault" is no kind; kinds are .*service, route, upstream/,
+      /^kind: "volt" is no kind; kinds are .*service, route, upstream/,
     );
   });
 
