@@ -238,14 +238,6 @@ export class Catalog implements AsyncDisposable {
     return diffRevisions(this.#context, head, from, to ?? head.cursor.revision);
   }
 
-  /** The records from one revision to another, both included, ascending; those that are not kept are left out. */
-  records(from: bigint, to: bigint): AsyncIterable<RevisionRecord> {
-    // What is durable and not yet the head is not to be seen before its listeners hear of it.
-    const { revision } = this.head.cursor;
-    const last = to < revision ? to : revision;
-    return this.#context.store.records(this.workspace, from, last);
-  }
-
   /**
    * The state that a revision led to: one of the last 64, or rebuilt from the history, starting from a later state.
    *
