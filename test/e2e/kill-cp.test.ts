@@ -131,7 +131,15 @@ test(
       }
       // Each transaction made one revision, so none is missing and none is there twice.
       expect(cursor?.revision ?? 0n).toBe(expected);
-      if (kill === KILLS) break;
+      if (kill === KILLS) {
+        expect(await revisionsOf(client)).toEqual(
+          Array.from(
+            { length: Number(expected) },
+            (_, i) => expected - BigInt(i),
+          ),
+        );
+        break;
+      }
 
       const enough = 1 + random.below(MAX_ACKNOWLEDGED);
       const laterMs = random.next() * MAX_LATER_MS;
@@ -151,6 +159,17 @@ test(
     );
   },
 );
+
+/** Every revision of the history, newest first. */
+async function revisionsOf({ config }: AdminClient): Promise<bigint[]> {
+  const found: bigint[] = [];
+  for (let pageToken = ""; ;) {
+    const page = await config.listRevisions({ pageSize: 1000, pageToken });
+    found.push(...page.revisions.map(({ cursor }) => cursor?.revision ?? 0n));
+    pageToken = page.nextPageToken;
+    if (pageToken === "") return found;
+  }
+}
 
 /** The number of the writer's transaction that all of its entries agree on. */
 function numberOf(found: readonly Resource[], name: string): number {
