@@ -1,3 +1,4 @@
+import { admin } from "./admin.ts";
 import { catchUp } from "./catch-up.ts";
 import { fanout } from "./fanout.ts";
 import { propagate } from "./propagate.ts";
@@ -19,6 +20,11 @@ interface Bench {
 }
 
 const BENCHES: Readonly<Record<string, Bench>> = {
+  admin: {
+    about:
+      "puts by 1 and 16 writers, an apply and a diff, beside an echo with a log, and etcd",
+    run: admin,
+  },
   "catch-up": {
     about:
       "a node that was cut off during 10,000 changes to 1,000 keys, beside etcd",

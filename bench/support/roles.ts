@@ -2,6 +2,10 @@ import { serveCalls, type Calls } from "./child.ts";
 
 /** The parts that processes of a bench play, and where each is found. */
 const ROLES = {
+  "admin-cp": async () =>
+    (await import("../roles/admin-cp.ts")).adminControlPlane(),
+  "admin-echo": async () =>
+    (await import("../roles/admin-echo.ts")).adminEcho(),
   "fleet-bare": async () =>
     (await import("../roles/fleet-bare.ts")).fleetBare(),
   "fleet-cp": async () =>
