@@ -28,10 +28,10 @@ const GOES_WITH: Readonly<Record<string, readonly NaiveKind[]>> = {
   consumer_group: ["plugin"],
 };
 
-export type NaiveReference =
+type NaiveReference =
   { readonly id: string } | { readonly name: string };
 
-export interface NaivePut {
+interface NaivePut {
   readonly type: "put";
   readonly kind: NaiveKind;
   readonly id: string;
@@ -40,7 +40,7 @@ export interface NaivePut {
   readonly references: Readonly<Record<string, NaiveReference>>;
 }
 
-export interface NaiveDelete {
+interface NaiveDelete {
   readonly type: "delete";
   readonly kind: NaiveKind;
   readonly by: NaiveReference;
@@ -49,7 +49,7 @@ export interface NaiveDelete {
 export type NaiveOperation = NaivePut | NaiveDelete;
 
 /** An entry: plain fields, and ids of what it refers to. */
-export interface NaiveEntry {
+interface NaiveEntry {
   readonly kind: NaiveKind;
   readonly id: string;
   readonly fields: Readonly<Record<string, string>>;
@@ -59,7 +59,7 @@ export interface NaiveEntry {
 export type NaiveState = readonly NaiveEntry[];
 
 /** What a transaction should come to. Refused for any of these reasons; unclear when a name has two owners half way. */
-export type NaiveOutcome =
+type NaiveOutcome =
   | { readonly type: "done"; readonly state: NaiveState }
   | { readonly type: "refused"; readonly codes: ReadonlySet<string> }
   | { readonly type: "unclear" };
