@@ -28,8 +28,7 @@ const GOES_WITH: Readonly<Record<string, readonly NaiveKind[]>> = {
   consumer_group: ["plugin"],
 };
 
-type NaiveReference =
-  { readonly id: string } | { readonly name: string };
+type NaiveReference = { readonly id: string } | { readonly name: string };
 
 interface NaivePut {
   readonly type: "put";
