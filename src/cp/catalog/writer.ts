@@ -48,6 +48,8 @@ export class Writer {
   readonly #listeners = new Set<CommitListener>();
   #waiting: (Waiting | WaitingAlone)[] = [];
   #running: Promise<void> | undefined;
+  /** Whether a dry run has its turn before the next write. */
+  #dryRunDue = false;
   /** Whether a commit failed in a way that may have left it on disk. */
   #uncertain = false;
   /** Why nothing is taken any more. */
@@ -162,15 +164,28 @@ export class Writer {
     }
   }
 
-  /** Takes those that share the next write. */
+  /**
+   * Takes those that share the next write, or one dry run. Dry runs change nothing and may be large: a write never waits
+   * for more than one of them, and shares its turn with none.
+   */
   #nextJobs(): Waiting[] {
     const jobs: Waiting[] = [];
+    let dryRun: Waiting | undefined;
     for (const waiting of this.#waiting) {
       if ("run" in waiting || jobs.length === BATCH_JOBS) break;
-      jobs.push(waiting);
+      if (waiting.job.options.dryRun !== true) jobs.push(waiting);
+      else dryRun ??= waiting;
     }
-    this.#waiting.splice(0, jobs.length);
-    return jobs;
+    const taken =
+      dryRun !== undefined && (this.#dryRunDue || jobs.length === 0)
+        ? [dryRun]
+        : jobs;
+    // In turn, so that writes without end do not keep dry runs waiting either.
+    this.#dryRunDue = taken === jobs;
+    this.#waiting = this.#waiting.filter(
+      (waiting) => "run" in waiting || !taken.includes(waiting),
+    );
+    return taken;
   }
 
   async #adopt(epoch: string | undefined): Promise<Head> {

@@ -137,6 +137,34 @@ test("a dry run answers the whole plan and changes nothing", async () => {
   });
 });
 
+test("a write waits for one dry run at most, and writes without end let dry runs through", async () => {
+  const { catalog } = await openCatalog();
+  const order: string[] = [];
+  const told = async (name: string, done: Promise<unknown>): Promise<void> => {
+    await done;
+    order.push(name);
+  };
+  const dry = (n: number) =>
+    told(`dry ${n}`, catalog.transact([service(n)], { dryRun: true }));
+  const write = (n: number) =>
+    told(`write ${n}`, catalog.transact([service(n)]));
+  const late: Promise<void>[] = [];
+  catalog.onCommit(() => {
+    if (late.length < 2) late.push(write(10 + late.length));
+  });
+  await Promise.all([dry(1), dry(2), dry(3), write(4), write(5)]);
+  await Promise.all(late);
+  expect(order).toEqual([
+    "write 4",
+    "write 5",
+    "dry 1",
+    "write 10",
+    "dry 2",
+    "write 11",
+    "dry 3",
+  ]);
+});
+
 describe("group commit", () => {
   test("what waits shares a write, each with its revision, and one that fails does not harm its neighbours", async () => {
     const { catalog, store } = await openCatalog();
