@@ -91,7 +91,11 @@ function named(kind: string, name: string): AuditedResource {
   return { kind, id: "", name: short(name), action: "" };
 }
 
-/** A record stays small whatever a request has. */
+/** A record stays small whatever a request has, also as JSON, which needs six bytes for what cannot be printed. */
 export function short(text: string): string {
-  return text.length > 128 ? `${text.slice(0, 128)}…` : text;
+  const cut = text.length > 128 ? `${text.slice(0, 128)}…` : text;
+  return cut.replaceAll(UNPRINTABLE, "?");
 }
+
+/** Control characters, ends of lines, and halves of surrogate pairs. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu;

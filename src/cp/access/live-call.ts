@@ -80,7 +80,7 @@ export class LiveCall implements CallEntry {
 
   async enter(request: object): Promise<void> {
     this.#abort.signal.throwIfAborted();
-    const { access, log, method } = this.#options;
+    const { access, log } = this.#options;
     const need = needOf(access, request);
     const error = this.#denied(need);
     const { workspace } = need;
@@ -89,13 +89,16 @@ export class LiveCall implements CallEntry {
       throw error;
     }
     this.#needs.push(need);
-    if (this.#begun !== undefined || !isAudited(method, request)) return;
+    if (this.#begun !== undefined) return;
+    const changes = this.#changes(request);
+    // What a reader may do is not written down: it would push out what others have done.
+    if (!changes && !flagOf(request, "includeSecrets")) return;
     const call = this.#describe({ request, workspace });
     try {
       this.#begun = { call, sequence: await log.begin(call) };
     } catch (cause) {
       // Reading must stay possible when a disk is full.
-      if (isWrite(method)) throw notWritten(cause);
+      if (changes) throw notWritten(cause);
     }
   }
 
@@ -131,6 +134,12 @@ export class LiveCall implements CallEntry {
       this.#abort.abort(error);
       return;
     }
+  }
+
+  #changes(request: object): boolean {
+    const { access, method } = this.#options;
+    const isTrial = access.dryRun === true && flagOf(request, "dryRun");
+    return isWrite(method) && !isTrial;
   }
 
   #denied({ role, workspace }: Need): ConnectError | undefined {
@@ -184,10 +193,6 @@ interface About {
 }
 
 const WORKSPACE = /^[a-z0-9-]{1,63}$/;
-
-function isAudited(method: DescMethod, request: object): boolean {
-  return isWrite(method) || flagOf(request, "includeSecrets");
-}
 
 function flagOf(request: object | undefined, field: string): boolean {
   return (

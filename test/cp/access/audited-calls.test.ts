@@ -51,6 +51,10 @@ const records = async (): Promise<readonly KeptRecord[]> =>
 const consumer = (username: string) => ({
   resource: { kind: { case: "consumer", value: { username } } } as const,
 });
+const byName = (kind: string, value: string) => ({
+  kind,
+  by: { case: "name", value } as const,
+});
 
 test("says who changed what, from where, with what result", async () => {
   await configOf("writer").put(consumer("ann"));
@@ -59,7 +63,6 @@ test("says who changed what, from where, with what result", async () => {
       { operation: { case: "put", value: consumer("bob").resource } },
       { operation: { case: "put", value: consumer("cyn").resource } },
     ],
-    dryRun: true,
   });
   await configOf("writer")
     .delete({ kind: "service", by: { case: "name", value: "nothing" } })
@@ -77,9 +80,9 @@ test("says who changed what, from where, with what result", async () => {
         { name: "bob", action: "create" },
         { name: "cyn", action: "create" },
       ],
-      dryRun: true,
+      dryRun: false,
       result: "ok",
-      revision: 0,
+      revision: 2,
     },
     {
       caller: "writer",
@@ -131,6 +134,36 @@ test("counts refused calls that are too many, so that they push nothing out", as
   expect(all.at(-1)).toMatchObject({ caller: "writer" });
   expect(all.filter(({ caller }) => caller === "reader")).toHaveLength(20);
   expect(all[0]?.result).toMatch(/denied|auth/);
+});
+
+test("what a reader may try leaves nothing, so that it pushes nothing out", async () => {
+  const name = "n".repeat(200);
+  const operations = Array.from({ length: 30 }, () => ({
+    operation: { case: "delete", value: byName("service", name) } as const,
+  }));
+  const trial = { operations, dryRun: true };
+  for (let i = 0; i < 5; i++)
+    await expect(configOf("reader").transact(trial)).rejects.toThrow();
+  await configOf("writer").put({ ...consumer("ann"), dryRun: true });
+  expect(await records()).toEqual([]);
+  await configOf("writer").put({
+    ...consumer("ann"),
+    dryRun: true,
+    includeSecrets: true,
+  });
+  expect(await records()).toMatchObject([
+    { caller: "writer", dryRun: true, result: "ok", revision: 0 },
+  ]);
+});
+
+test("a record is small as JSON too, whatever a name has", async () => {
+  const unprintable = "\u0001\u2028".repeat(5_000);
+  await configOf("writer")
+    .delete(byName("service", unprintable))
+    .catch(() => undefined);
+  const [record] = await records();
+  expect(record?.resources).toMatchObject([{ kind: "service" }]);
+  expect(record?.resources[0]?.name).toBe(`${"?".repeat(128)}…`);
 });
 
 test("is listed for admins: of a workspace, or of all for those who are that everywhere", async () => {
