@@ -1,4 +1,4 @@
-import { open, mkdir, type FileHandle } from "node:fs/promises";
+import { mkdir, open, rm, type FileHandle } from "node:fs/promises";
 import path from "node:path";
 import { ConfigError } from "../../model/violation.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
@@ -205,13 +205,23 @@ export class AuditTrail implements AsyncDisposable {
     const carried = Buffer.from(
       [...this.#open].map(([begun, call]) => beginningOf(call, begun)).join(""),
     );
-    await next.appendFile(carried);
+    try {
+      await next.appendFile(carried);
+    } catch (error) {
+      // Left there, it would count as one of those that are kept.
+      await next.close().catch(() => undefined);
+      await rm(file, { force: true }).catch(() => undefined);
+      throw error;
+    }
     const old = this.#handle;
     this.#handle = next;
     this.#torn = false;
-    await this.#segments.turned(file, carried.length);
-    await old.datasync();
-    await old.close();
+    try {
+      await this.#segments.turned(file, carried.length);
+      await old.datasync();
+    } finally {
+      await old.close();
+    }
   }
 
   #failed(error: unknown): void {

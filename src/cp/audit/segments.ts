@@ -46,9 +46,15 @@ export class AuditSegments {
     directory: string,
     limits: Partial<AuditLimits> = {},
   ): Promise<AuditSegments> {
-    const found = (await readdir(directory))
-      .flatMap((file) => segmentOf(file) ?? [])
-      .sort((a, b) => a.sequence - b.sequence);
+    const found: Segment[] = [];
+    for (const file of (await readdir(directory)).sort()) {
+      const segment = segmentOf(file);
+      if (segment === undefined) continue;
+      const at = path.join(directory, file);
+      // A kill or a full disk leaves them; as the newest, it would hide what is open in the one before it.
+      if ((await stat(at)).size === 0) await rm(at, { force: true });
+      else found.push(segment);
+    }
     const segments = new AuditSegments(
       directory,
       { ...LIMITS, ...limits },

@@ -1,6 +1,15 @@
-import { appendFile, readdir, readFile, rm, stat } from "node:fs/promises";
+import {
+  appendFile,
+  open as openFile,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+  type FileHandle,
+} from "node:fs/promises";
 import path from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import {
   AuditTrail,
   type AuditTrailOptions,
@@ -170,4 +179,51 @@ test("a call that cannot be written down is not begun, and one that ended is no 
   await trail.end(begun, done("ann"));
   expect(logger.events).toContain("audit.failing");
   await trail[Symbol.asyncDispose]();
+});
+
+test("a full disk leaves no files and no handles behind, and pushes nothing out", async () => {
+  const directory = await temporaryDirectory();
+  const limits = { segmentBytes: 1, segments: 3 };
+  const trail = await openTrail(directory, { limits });
+  await trail.add(done("ann"));
+  const files = await readdir(directory);
+  const some = await openFile(directory, "r");
+  await some.close();
+  const tried: FileHandle[] = [];
+  const full = vi
+    .spyOn(Object.getPrototypeOf(some) as FileHandle, "appendFile")
+    .mockImplementation(function (this: FileHandle) {
+      tried.push(this);
+      return Promise.reject(new Error("ENOSPC"));
+    });
+  try {
+    for (let i = 0; i < 10; i++)
+      await expect(trail.begin(call("bob"))).rejects.toThrow(/ENOSPC/);
+  } finally {
+    full.mockRestore();
+  }
+  // As one that is closed says.
+  expect(tried.map(({ fd }) => fd)).toEqual(Array(10).fill(-1));
+  expect(await readdir(directory)).toEqual(files);
+  await trail.add(done("cyn"));
+  expect(await callersOf(trail)).toEqual(["cyn", "ann"]);
+  await trail[Symbol.asyncDispose]();
+});
+
+test("empty files are no part of it, nor hide what is open", async () => {
+  const directory = await temporaryDirectory();
+  const killed = await openTrail(directory);
+  await killed.begin(call("ann"));
+  for (const sequence of [5, 6, 7])
+    await writeFile(
+      path.join(directory, `audit-${String(sequence).padStart(16, "0")}.jsonl`),
+      "",
+    );
+  const next = await openTrail(directory);
+  expect(await readdir(directory)).toHaveLength(1);
+  expect((await next.list(all)).records).toMatchObject([
+    { caller: "ann", result: "unknown" },
+  ]);
+  await next[Symbol.asyncDispose]();
+  await killed[Symbol.asyncDispose]();
 });
