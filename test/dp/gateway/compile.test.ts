@@ -229,14 +229,14 @@ describe("what is not refused", () => {
 });
 
 test("an unknown kind is UNSUPPORTED, whatever is done about plugins", () => {
-  const key = `vault/${id(1)}`;
+  const key = `licence/${id(1)}`;
   const entries = [{ key, value: Buffer.from([0x9a, 6, 1, 7]) }];
   for (const onUnsupported of ["refuse", "fail-route"] as const)
     expect(compile(withEntries(entries), { onUnsupported })).toMatchObject({
       ok: false,
       class: "UNSUPPORTED",
       violations: [
-        { key, reason: 'this data plane does not know the kind "vault"' },
+        { key, reason: 'this data plane does not know the kind "licence"' },
       ],
     });
 });
