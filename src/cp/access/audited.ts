@@ -1,4 +1,5 @@
-import { kindOf, kindOfResource } from "../../model/kinds.ts";
+import { isUuid } from "../../model/ids.ts";
+import { kindOf, kindOfResource, type Kind } from "../../model/kinds.ts";
 import { nameOf } from "../../model/unique.ts";
 import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
 import { ResourceSchema } from "../../gen/holdfast/config/v1/resource_pb.js";
@@ -60,22 +61,37 @@ function operationOf(value: unknown): AuditedResource[] {
 }
 
 function put(resource: Resource): AuditedResource {
-  const kind = kindOfResource(resource);
-  return { ...named(kind ?? "", ""), name: short(nameOf(resource)) };
+  const { value } = resource.kind;
+  return asked(kindOfResource(resource), value?.id ?? "", nameOf(resource));
 }
 
-/** A credential may be looked for by what is a secret; its id is none. */
 function deletion(word: string, by: unknown): AuditedResource {
-  const kind = kindOf(word) ?? "";
   // A list is of a kind, and by nothing.
   const { case: how, value } = (by ?? {}) as {
     readonly case?: unknown;
     readonly value?: unknown;
   };
   const text = typeof value === "string" ? value : "";
-  if (how === "id") return { ...named(kind, ""), id: short(text) };
-  return named(kind, /_credential$|_secret$/.test(kind) ? "" : text);
+  const kind = kindOf(word);
+  return how === "id" ? asked(kind, text, "") : asked(kind, "", text);
 }
+
+/** Whatever was asked for may be a secret in the wrong place, so only what is unlikely to be one is kept. */
+function asked(
+  kind: Kind | undefined,
+  id: string,
+  name: string,
+): AuditedResource {
+  if (kind === undefined) return named("", "");
+  return {
+    ...named(kind, WITHOUT_NAME.test(kind) ? "" : name),
+    id: isUuid(id) ? id : "",
+  };
+}
+
+/** Credentials, which may be looked for by what is a secret, and what has no name but its id. */
+const WITHOUT_NAME =
+  /_credential$|_secret$|^certificate$|^consumer_group_consumer$/;
 
 function changeOf(value: unknown): AuditedResource {
   const { kind, id, name, action } = value as Readonly<Record<string, unknown>>;

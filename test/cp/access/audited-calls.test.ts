@@ -119,6 +119,34 @@ test("has no secrets, and no reading but that of secrets", async () => {
   expect(JSON.stringify(all)).not.toContain(KEY);
 });
 
+test("has nothing of what stands where no secret belongs", async () => {
+  const writer = configOf("writer");
+  const id = "0b2f1a54-6c5e-4d0e-9b1a-3f1f0c2d4e5f";
+  const certificate = { id: KEY, cert: "x", key: "y" };
+  for (const call of [
+    () => writer.delete(byName(KEY, KEY)),
+    () => writer.delete(byName("jwt_secret", KEY)),
+    () => writer.delete(byName("certificate", KEY)),
+    () => writer.delete({ kind: "service", by: { case: "id", value: KEY } }),
+    () =>
+      writer.put({
+        resource: { kind: { case: "certificate", value: certificate } },
+      }),
+    () => writer.delete({ kind: "service", by: { case: "id", value: id } }),
+  ])
+    await expect(call()).rejects.toThrow();
+  const all = await records();
+  expect(all.map(({ resources }) => resources[0])).toMatchObject([
+    { kind: "service", id, name: "" },
+    { kind: "certificate" },
+    { kind: "service", id: "", name: "" },
+    { kind: "certificate" },
+    { kind: "jwt_secret" },
+    { kind: "", id: "", name: "" },
+  ]);
+  expect(JSON.stringify(all)).not.toContain(KEY);
+});
+
 test("counts refused calls that are too many, so that they push nothing out", async () => {
   await configOf("writer").put(consumer("ann"));
   for (let i = 0; i < 30; i++) {
