@@ -97,6 +97,12 @@ function transact(
           found?.id ?? ("id" in reference ? reference.id : "nobody");
       }
       const { kind, id, fields } = operation;
+      const there = find(state, kind, { id });
+      if (
+        kind === "plugin" &&
+        (there ?? operation).fields["name"] !== fields["name"]
+      )
+        codes.add("invalid_argument");
       state = [
         ...state.filter((entry) => entry.kind !== kind || entry.id !== id),
         { kind, id, fields, references },

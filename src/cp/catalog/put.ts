@@ -27,6 +27,7 @@ import { warningsOf } from "../../model/warnings.ts";
 import { withGeneratedSecrets } from "./generated-secrets.ts";
 import type { PutOperation, WarningInfo } from "./operation.ts";
 import { ownerOfName } from "./names.ts";
+import { renamedPlugin } from "./renamed-plugin.ts";
 import { unmasked } from "./unmasked.ts";
 import type { Refusals } from "./refusals.ts";
 import {
@@ -128,12 +129,18 @@ export class Put {
     const id = this.#identify(kind, resolved, operation);
     const key = keyOf(kind, id);
     const before = parseKey(key) && this.#context.layer.get(key);
+    const stored = before === undefined ? undefined : decodeResource(before);
     const { resource, violations } = withGeneratedSecrets(
       withId(resolved, id),
-      before === undefined ? undefined : decodeResource(before),
+      stored,
       operation.fromFile === true,
       this.#context.newSecret,
     );
+    // A file says how everything is to be, and it replaces wholes: nothing of what was there ends up under another name.
+    const renamed =
+      stored === undefined || operation.fromFile === true
+        ? undefined
+        : renamedPlugin(stored, resource);
     // What has its own explanation already needs no "is required" beside it.
     const explained = new Set(violations.map(({ field }) => field));
     return {
@@ -141,6 +148,7 @@ export class Put {
       key,
       violations: [
         ...violations,
+        ...(renamed === undefined ? [] : [renamed]),
         ...checkResource(resource).filter(({ field }) => !explained.has(field)),
       ],
     };

@@ -9,11 +9,12 @@ import { naturalKey } from "../../model/unique.ts";
 import { isPartial, withMask } from "../../model/update-mask.ts";
 import type { PutOperation } from "./operation.ts";
 import type { PutContext } from "./put.ts";
+import { renamedPlugin } from "./renamed-plugin.ts";
 import { decodeResource, labelOf } from "./resource.ts";
 
 /**
  * The operation with the whole resource: what its mask leaves out as it is there. Undefined, and noted, when it is not
- * there.
+ * there, or when what is there may not be told under the name asked for.
  */
 export function unmasked(
   { layer, refusals }: Pick<PutContext, "layer" | "refusals">,
@@ -51,5 +52,11 @@ export function unmasked(
       { ...labelOf(stored), field: "update_mask", reason },
       at,
     );
+  const renamed = renamedPlugin(stored, masked.resource);
+  if (renamed !== undefined) {
+    // No further: the rules of another plugin would quote what this one keeps secret.
+    refusals.add("invalid_argument", renamed, at);
+    return undefined;
+  }
   return { ...operation, resource: masked.resource };
 }

@@ -207,6 +207,31 @@ describe("a Put with a mask", () => {
     expect(now?.kind.value).toMatchObject({ host: "m.internal", port: 81 });
   });
 
+  test("does not show the secrets of a plugin by the rules of another one", async () => {
+    const plugin = resource("plugin", {
+      id: id(5),
+      name: "http-log",
+      config: {
+        http_endpoint: "http://log.internal",
+        headers: { "X-Auth": "s3cr3t" },
+      },
+    });
+    await server.config.put({ resource: plugin });
+    for (const name of ["zzz", "cors"]) {
+      const refused = await put(
+        resource("plugin", { id: id(5), name }),
+        ["name"],
+        { dryRun: true },
+      ).catch((error: unknown) => ConnectError.from(error));
+      if (!(refused instanceof ConnectError)) throw new Error("not refused");
+      expect(refused.code).toBe(Code.InvalidArgument);
+      expect(refused.message).toContain(
+        "name: cannot be changed: delete the plugin and make another one",
+      );
+      expect(JSON.stringify(refused.details)).not.toContain("s3cr3t");
+    }
+  });
+
   test("is spelled in lowerCamelCase in JSON", async () => {
     const answer = await fetch(
       `${server.url}/holdfast.admin.v1.ConfigService/Put`,

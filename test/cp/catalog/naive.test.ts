@@ -236,6 +236,7 @@ test("what a catalog accepts, refuses and has afterwards is what a list and some
   expect([...codes].sort()).toEqual([
     "already_exists",
     "failed_precondition",
+    "invalid_argument",
     "not_found",
   ]);
 });

@@ -24,6 +24,28 @@ function stored(result: TransactResult, n = 0): Resource {
   return decodeResource(value);
 }
 
+test("a plugin keeps its name, unless a file or a deletion replaces all of it", async () => {
+  const { catalog } = await openCatalog();
+  const named = (name: string): Resource =>
+    resource("plugin", { id: id(9), name });
+  await catalog.transact([put(named("a"))]);
+  for (const mask of [[], ["name"]])
+    expect(
+      await refusal(catalog.transact([put(named("b"), { mask })])),
+    ).toEqual({
+      code: "invalid_argument",
+      violations: [
+        "plugin a: name: cannot be changed: delete the plugin and make another one",
+      ],
+    });
+  await catalog.transact([put(named("b"), { fromFile: true })]);
+  const replaced = await catalog.transact([
+    { type: "delete", kind: "plugin", id: id(9) },
+    put(named("c")),
+  ]);
+  expect(stored(replaced).kind.value).toMatchObject({ name: "c" });
+});
+
 describe("a Put stores a resource in its full form", () => {
   test("with all defaults, at the next revision", async () => {
     const { catalog } = await openCatalog();
