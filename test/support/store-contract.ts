@@ -365,10 +365,16 @@ export function testStore(
         await store.commit(WORKSPACE, [commit]);
         state = next;
       }
-      const compact = (before: bigint, limit: number, beforeMs?: number) =>
+      const compact = (
+        before: bigint,
+        limit: number,
+        beforeMs?: number,
+        keepFrom?: bigint,
+      ) =>
         store.compact(WORKSPACE, {
           before,
           limit,
+          ...(keepFrom === undefined ? {} : { keepFrom }),
           ...(beforeMs === undefined ? {} : { beforeMs }),
         });
       expect(await store.oldest(WORKSPACE)).toBe(1n);
@@ -379,7 +385,12 @@ export function testStore(
       // Younger than 5.5 s stay; revision 4 and 5 do not.
       expect(await compact(0n, 10, 5500)).toBe(2);
       expect(await store.oldest(WORKSPACE)).toBe(6n);
-      expect(await compact(100n, 10, 1e9)).toBe(3);
+      // Neither their number nor their age takes what is to stay.
+      expect(await compact(100n, 10, 1e9, 0n)).toBe(0);
+      expect(await compact(100n, 10, 1e9, 7n)).toBe(1);
+      expect(await compact(100n, 10, 1e9, 7n)).toBe(0);
+      expect(await store.oldest(WORKSPACE)).toBe(7n);
+      expect(await compact(100n, 10, 1e9, 100n)).toBe(2);
       expect(await store.record(WORKSPACE, 9n)).toBeDefined();
       await store[Symbol.asyncDispose]();
       await using again = await place.open();

@@ -8,10 +8,12 @@ import type { Superfluous } from "./store.ts";
 export async function superfluousRecords(
   database: LevelDatabase,
   keys: LevelKeys,
-  { before, beforeMs, limit }: Superfluous,
+  { before, beforeMs, keepFrom, limit }: Superfluous,
   { from, head }: { readonly from: bigint; readonly head: bigint },
 ): Promise<readonly string[]> {
-  const end = before < head ? before : head;
+  const stays = keepFrom !== undefined && keepFrom < head ? keepFrom : head;
+  if (from >= stays) return [];
+  const end = before < stays ? before : stays;
   const found =
     from >= end
       ? []
@@ -24,7 +26,7 @@ export async function superfluousRecords(
   // Read one at a time: a record may be as large as a whole configuration.
   const iterator = database.iterator({
     ...(last === undefined ? { gte: keys.log(from) } : { gt: last }),
-    lt: keys.log(head),
+    lt: keys.log(stays),
     highWaterMarkBytes: 1,
   });
   try {

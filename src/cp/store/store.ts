@@ -166,6 +166,8 @@ export interface Superfluous {
   readonly before: bigint;
   /** And the oldest, as long as they were made before this time: milliseconds since the Unix epoch. Default: none. */
   readonly beforeMs?: number;
+  /** But none from this revision on, however old. Default: only the head's stays. */
+  readonly keepFrom?: bigint;
   /** So many in one step, at most. */
   readonly limit: number;
 }
