@@ -1,6 +1,7 @@
 import path from "node:path";
 import { Registry } from "prom-client";
 import { onTestFinished } from "vitest";
+import type { KeepHistory } from "../../src/cp/catalog/retention.ts";
 import { Reception } from "../../src/cp/distributor/reception.ts";
 import { LevelStore } from "../../src/cp/store/level-store.ts";
 import type { Store } from "../../src/cp/store/store.ts";
@@ -28,6 +29,7 @@ export async function openWorkspaces(
   options: {
     readonly directory?: string;
     readonly wrap?: (store: Store) => Store;
+    readonly keep?: KeepHistory;
   } = {},
 ): Promise<OpenedWorkspaces> {
   const directory =
@@ -42,7 +44,12 @@ export async function openWorkspaces(
     new Reception({ ...deps, metrics, build: "test" }),
   );
   const workspaces = stack.use(
-    await Workspaces.open({ ...deps, store, reception }),
+    await Workspaces.open({
+      ...deps,
+      store,
+      reception,
+      ...(options.keep === undefined ? {} : { keep: options.keep }),
+    }),
   );
   const server = stack.use(
     await GrpcServer.listen(

@@ -59,12 +59,13 @@ export const cp = command({
     ...adminAccessFlags,
     ...clusterFlags,
     historyRevisions: flag(integer(1, 1_000_000_000), {
-      summary: "How many revisions of each workspace are kept, at least.",
+      summary:
+        "How many revisions of each workspace are kept, at least. What a pin or a pause needs is kept too, until it ends.",
       default: String(KEPT_REVISIONS),
     }),
     historyAge: optional(duration("876000h"), {
       summary:
-        "How old a revision that is kept may be, such as 720h. Without it: any age. The newest is always kept.",
+        "How old a revision that is kept may be, such as 720h. Without it: any age. The newest is always kept, and what a pin or a pause needs.",
     }),
     publishSnapshot: optional(text("DIR"), {
       summary:

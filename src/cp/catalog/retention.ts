@@ -3,7 +3,7 @@ import type { Logger } from "../../runtime/logger.ts";
 import type { Store } from "../store/store.ts";
 import type { Catalog } from "./catalog.ts";
 
-/** How much of a history is kept. The newest revision always is. */
+/** How much of a history is kept. The newest revision always is, and what a pin or the pause needs. */
 export interface KeepHistory {
   /** So many revisions, at least; a few more until the next round. */
   readonly revisions: number;
@@ -27,6 +27,11 @@ export interface RetentionOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly keep: KeepHistory;
+  /**
+   * The lowest revision that nodes are kept at. A control plane that starts again rebuilds that state from the head
+   * back: the records from there on stay as long as it is said.
+   */
+  readonly heldFrom: () => bigint | undefined;
 }
 
 /** Forgets, in the background, what of a workspace's history is too much or too old. */
@@ -95,7 +100,7 @@ export class Retention implements AsyncDisposable {
   }
 
   async #forget(): Promise<void> {
-    const { catalog, store, clock, logger, keep } = this.#options;
+    const { catalog, store, clock, logger, keep, heldFrom } = this.#options;
     const { workspace } = catalog;
     const { revision } = catalog.head.cursor;
     // Many at a time cost less than each alone.
@@ -105,11 +110,14 @@ export class Retention implements AsyncDisposable {
     let forgotten = 0;
     try {
       while (!this.#closed) {
+        // Asked before each step: nodes may have been pinned since the last one.
+        const keepFrom = heldFrom();
         const step = await store.compact(workspace, {
           before: before < 0n ? 0n : before,
           ...(keep.ageMs === undefined
             ? {}
             : { beforeMs: clock.now() - keep.ageMs }),
+          ...(keepFrom === undefined ? {} : { keepFrom }),
           limit: STEP_RECORDS,
         });
         if (step === 0) break;

@@ -209,6 +209,11 @@ export class Distributor implements Nodes, AsyncDisposable {
     return this.#registry.get(id);
   }
 
+  /** The lowest revision that nodes are kept at, or are about to be. */
+  get heldFrom(): bigint | undefined {
+    return this.#rollout.heldFrom;
+  }
+
   async forget(
     workspace: string,
     id: string,

@@ -57,6 +57,8 @@ export class Rollout implements AsyncDisposable {
   readonly #states = new Map<string, HeldState>();
   /** One change at a time: each is checked, then written, then done. */
   #changing: Promise<unknown> = Promise.resolve();
+  /** The revision that nodes are just about to be kept at: its state is being read, or written as held. */
+  #intended: bigint | undefined;
   #closed = false;
 
   private constructor(options: RolloutOptions) {
@@ -76,6 +78,21 @@ export class Rollout implements AsyncDisposable {
   /** The revision that the workspace is paused at. */
   get pausedAt(): Cursor | undefined {
     return this.#pause?.cursor;
+  }
+
+  /**
+   * The lowest revision that nodes are kept at, or are about to be. One that the history does not reach any more is not
+   * counted: no record brings it back.
+   */
+  get heldFrom(): bigint | undefined {
+    let lowest = this.#intended;
+    for (const { cursor } of this.#holds())
+      if (
+        this.#reach(cursor) !== undefined &&
+        (lowest === undefined || cursor.revision < lowest)
+      )
+        lowest = cursor.revision;
+    return lowest;
   }
 
   /** Nodes that are pinned, and different states that are kept for pins and the pause. */
@@ -141,7 +158,7 @@ export class Rollout implements AsyncDisposable {
     revision: bigint,
     refuse: (cursor: Cursor) => void,
   ): Promise<void> {
-    return this.#change(async () => {
+    return this.#holding(revision, async () => {
       const state = await this.#stateAt(revision);
       refuse(state.cursor);
       await this.#hold(
@@ -160,7 +177,7 @@ export class Rollout implements AsyncDisposable {
 
   /** Keeps all nodes that are not pinned at a state. Does nothing when they are kept at one already. */
   pause(state: HeldState): Promise<void> {
-    return this.#change(async () => {
+    return this.#holding(state.cursor.revision, async () => {
       if (this.#pause === undefined) await this.#hold(state, [{}]);
     });
   }
@@ -189,6 +206,18 @@ export class Rollout implements AsyncDisposable {
     });
     this.#changing = done.catch(() => undefined);
     return done;
+  }
+
+  /** A change after which nodes may be kept at a revision: what that needs is not forgotten meanwhile. */
+  #holding(revision: bigint, change: () => Promise<void>): Promise<void> {
+    return this.#change(async () => {
+      this.#intended = revision;
+      try {
+        await change();
+      } finally {
+        this.#intended = undefined;
+      }
+    });
   }
 
   async #hold(

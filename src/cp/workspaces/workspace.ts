@@ -88,7 +88,11 @@ export class Workspace implements AsyncDisposable {
     late.distributor = distributor;
     // After those who follow the catalog: a credential may be over at once.
     stack.use(await Expiry.start({ catalog, store, clock, logger }));
-    stack.use(Retention.start({ catalog, store, clock, logger, keep }));
+    // After the distributor, which has read by then what its nodes are kept at.
+    const heldFrom = (): bigint | undefined => distributor.heldFrom;
+    stack.use(
+      Retention.start({ catalog, store, clock, logger, keep, heldFrom }),
+    );
     const publisher =
       publishing === undefined
         ? undefined

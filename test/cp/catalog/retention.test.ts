@@ -14,9 +14,17 @@ import { id, resource } from "../../support/resources.ts";
 function retain(
   { catalog, store, clock }: OpenedCatalog,
   keep: KeepHistory,
+  heldFrom: () => bigint | undefined = () => undefined,
 ): Retention {
   const logger = silentLogger;
-  const retention = Retention.start({ catalog, store, clock, logger, keep });
+  const retention = Retention.start({
+    catalog,
+    store,
+    clock,
+    logger,
+    keep,
+    heldFrom,
+  });
   onTestFinished(() => retention.close());
   return retention;
 }
@@ -65,5 +73,30 @@ describe("a history", () => {
     }
     expect(await opened.catalog.oldest()).toBe(4n);
     expect((await opened.catalog.revision(4n)).changes).toHaveLength(1);
+  });
+
+  test("keeps what leads back to a revision that nodes are kept at, until they are not, neither too many nor too old", async () => {
+    const opened = await openCatalog();
+    await write(opened, 12);
+    const root3 = (await opened.catalog.revision(3n)).revision.cursor.root;
+    opened.clock.advance(24 * 3_600_000);
+    let held: bigint | undefined = 3n;
+    const keep = { revisions: 5, ageMs: 3_600_000 };
+    const retention = retain(opened, keep, () => held);
+    await retention.settled();
+    expect(await opened.catalog.oldest()).toBe(3n);
+    await write(opened, 70);
+    await retention.settled();
+    expect(await opened.catalog.oldest()).toBe(3n);
+    const { catalog } = opened;
+    expect((await catalog.stateAt(3n)).snapshot.root).toBe(root3);
+    held = 80n;
+    await write(opened, 1);
+    await retention.settled();
+    expect(await catalog.oldest()).toBe(79n);
+    held = undefined;
+    await write(opened, 3);
+    await retention.settled();
+    expect(await catalog.oldest()).toBe(82n);
   });
 });
