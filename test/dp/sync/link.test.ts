@@ -173,7 +173,7 @@ describe("a control plane and a node over a real stream", () => {
       "the acknowledgement",
     );
     expect(cp.nodes.waiting("default", 1n)).toMatchObject({
-      refused: true,
+      refusing: 1,
       total: 2,
       missing: [{ id: "node" }],
     });
