@@ -118,7 +118,7 @@ function inAll(value: JsonValue, path: string, replace: Replace): JsonValue {
     : value;
 }
 
-/** Nobody told us what is secret in it: texts whose key sounds so are. */
+/** Nobody told us what is secret in it: all below a key that sounds so is. */
 function inUnknown(
   config: JsonObject,
   path: string,
@@ -127,22 +127,23 @@ function inUnknown(
   return Object.fromEntries(
     Object.entries(config).map(([key, value]) => [
       key,
-      inUnknownValue(value, SECRET_KEY.test(key), `${path}.${key}`, replace),
+      (soundsSecret(key) ? inAll : inUnknownValue)(
+        value,
+        `${path}.${key}`,
+        replace,
+      ),
     ]),
   );
 }
 
 function inUnknownValue(
   value: JsonValue,
-  hide: boolean,
   path: string,
   replace: Replace,
 ): JsonValue {
-  if (typeof value === "string")
-    return hide && value !== "" ? replace(value, path) : value;
   if (Array.isArray(value))
     return value.map((item, i) =>
-      inUnknownValue(item, hide, `${path}[${i}]`, replace),
+      inUnknownValue(item, `${path}[${i}]`, replace),
     );
   return isObject(value) ? inUnknown(value, path, replace) : value;
 }
@@ -151,5 +152,11 @@ function isObject(value: JsonValue): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** However its words are put together: client_secret, clientSecret, X-Api-Key. */
+function soundsSecret(key: string): boolean {
+  return SECRET_KEY.test(key.replace(/[^a-z0-9]/gi, ""));
+}
+
+/** A key is secret only when it says what for: the key of a cache, or of a map, is not. */
 const SECRET_KEY =
-  /(^|_)(password|passphrase|secret|secrets|token|private_key|api_key|apikey|secret_key|secret_id|access_key|credentials)$/i;
+  /(^pass|^pwd|authorization|cookies?|credentials?|passphrases?|passwords?|passwd|secrets?|secretids?|tokens?|(access|account|api|auth|client|encryption|hmac|master|private|secret|session|shared|signing|ssl|tls)keys?)$/i;
