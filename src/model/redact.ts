@@ -92,12 +92,12 @@ function inKnown(
   return Object.fromEntries(
     Object.entries(config).map(([key, value]) => {
       const field = schema.fields.find((f) => f.name === key);
-      if (field === undefined) return [key, value];
       const at = `${path}.${key}`;
+      if (field === undefined) return [key, inPlain(value, at, replace)];
       if (getOption(field, secret)) return [key, inAll(value, at, replace)];
       return field.fieldKind === "message" && isObject(value)
         ? [key, inKnown(field.message, value, at, replace)]
-        : [key, value];
+        : [key, inPlain(value, at, replace)];
     }),
   );
 }
@@ -117,6 +117,35 @@ function inAll(value: JsonValue, path: string, replace: Replace): JsonValue {
       )
     : value;
 }
+
+/** What is no secret as a whole may still have one in it. */
+function inPlain(value: JsonValue, path: string, replace: Replace): JsonValue {
+  if (typeof value === "string") return inText(value, path, replace);
+  if (Array.isArray(value))
+    return value.map((item, i) => inPlain(item, `${path}[${i}]`, replace));
+  return isObject(value)
+    ? Object.fromEntries(
+        Object.entries(value).map(([key, item]) => [
+          key,
+          inPlain(item, `${path}.${key}`, replace),
+        ]),
+      )
+    : value;
+}
+
+/** The user and password of URLs; of a header or an argument to send, "authorization: Bearer x", the value. */
+function inText(text: string, path: string, replace: Replace): string {
+  const [, name = "", gap = "", value = ""] = NAMED_VALUE.exec(text) ?? [];
+  // What is renamed has another name there.
+  if (value !== "" && soundsSecret(name) && !path.startsWith("config.rename."))
+    return `${name}${gap}${replace(value, path)}`;
+  return text.replace(USER_INFO, (user) => replace(user, path));
+}
+
+const NAMED_VALUE = /^(\s*[^\s:]+)(\s*:\s*)(\S.*)$/s;
+
+/** Up to the last @ before the path, as whoever calls the URL reads it: with spaces, when all of the text is a URL. */
+const USER_INFO = /(?<=^https?:\/\/)[^/?#]+(?=@)|(?<=:\/\/)[^/?#\s]+(?=@)/gi;
 
 /** Nobody told us what is secret in it: all below a key that sounds so is. */
 function inUnknown(
@@ -141,6 +170,7 @@ function inUnknownValue(
   path: string,
   replace: Replace,
 ): JsonValue {
+  if (typeof value === "string") return inText(value, path, replace);
   if (Array.isArray(value))
     return value.map((item, i) =>
       inUnknownValue(item, `${path}[${i}]`, replace),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { redact } from "../../src/model/redact.ts";
+import { redact, redactedFields } from "../../src/model/redact.ts";
 import { resourceToJson } from "../../src/model/resource-json.ts";
 import { resourceOf } from "../support/arbitrary-resource.ts";
 
@@ -61,6 +61,41 @@ test.each([
       },
     },
   ],
+  ...["https://u:s3cr3t@h/?to=a@b", "https://s3cr3t:a@b c@h/?to=a@b"].map(
+    (url) => [
+      { plugin: { name: "http-log", config: { http_endpoint: url } } },
+      {
+        plugin: {
+          name: "http-log",
+          config: { http_endpoint: "https://***@h/?to=a@b" },
+        },
+      },
+    ],
+  ),
+  ...["request-transformer", "response-transformer", "mine"].map((name) => [
+    {
+      plugin: {
+        name,
+        config: {
+          add: { headers: ["Authorization: Bearer s3cr3t", "a:b"] },
+          rename: { headers: ["authorization:x-authorization"] },
+          replace: { json: ["apikey:s3cr3t"] },
+          append: { headers: ["from:http://u:s3cr3t@h", "x-secret:"] },
+        },
+      },
+    },
+    {
+      plugin: {
+        name,
+        config: {
+          add: { headers: ["Authorization: ***", "a:b"] },
+          rename: { headers: ["authorization:x-authorization"] },
+          replace: { json: ["apikey:***"] },
+          append: { headers: ["from:http://***@h", "x-secret:"] },
+        },
+      },
+    },
+  ]),
   [
     { plugin: { name: "key-auth", config: { key_names: ["apikey"] } } },
     { plugin: { name: "key-auth", config: { key_names: ["apikey"] } } },
@@ -70,4 +105,19 @@ test.each([
   const resource = resourceOf(json);
   expect(resourceToJson(redact(resource))).toEqual(shown);
   expect(resourceToJson(resource)).toEqual(json);
+});
+
+test("what stands for a part of a text is found when it is put again", () => {
+  const config = {
+    http_endpoint: "https://u:s3cr3t@h/",
+    add: { headers: ["a:b", "authorization: s3cr3t"] },
+  };
+  for (const name of ["http-log", "request-transformer", "mine"]) {
+    const resource = resourceOf({ plugin: { name, config } });
+    expect(redactedFields(resource)).toEqual([]);
+    expect(redactedFields(redact(resource))).toEqual([
+      "config.http_endpoint",
+      "config.add.headers[1]",
+    ]);
+  }
 });
