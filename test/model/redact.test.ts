@@ -61,41 +61,6 @@ test.each([
       },
     },
   ],
-  ...["https://u:s3cr3t@h/?to=a@b", "https://s3cr3t:a@b c@h/?to=a@b"].map(
-    (url) => [
-      { plugin: { name: "http-log", config: { http_endpoint: url } } },
-      {
-        plugin: {
-          name: "http-log",
-          config: { http_endpoint: "https://***@h/?to=a@b" },
-        },
-      },
-    ],
-  ),
-  ...["request-transformer", "response-transformer", "mine"].map((name) => [
-    {
-      plugin: {
-        name,
-        config: {
-          add: { headers: ["Authorization: Bearer s3cr3t", "a:b"] },
-          rename: { headers: ["authorization:x-authorization"] },
-          replace: { json: ["apikey:s3cr3t"] },
-          append: { headers: ["from:http://u:s3cr3t@h", "x-secret:"] },
-        },
-      },
-    },
-    {
-      plugin: {
-        name,
-        config: {
-          add: { headers: ["Authorization: ***", "a:b"] },
-          rename: { headers: ["authorization:x-authorization"] },
-          replace: { json: ["apikey:***"] },
-          append: { headers: ["from:http://***@h", "x-secret:"] },
-        },
-      },
-    },
-  ]),
   [
     { plugin: { name: "key-auth", config: { key_names: ["apikey"] } } },
     { plugin: { name: "key-auth", config: { key_names: ["apikey"] } } },
@@ -121,3 +86,45 @@ test("what stands for a part of a text is found when it is put again", () => {
     ]);
   }
 });
+
+test.each(["https://u:s3cr3t@h/?to=a@b", "https://s3cr3t:a@b c@h/?to=a@b"])(
+  "people are shown %s without its user",
+  (url) => {
+    const resource = resourceOf({
+      plugin: { name: "http-log", config: { http_endpoint: url } },
+    });
+    expect(resourceToJson(redact(resource))).toEqual({
+      plugin: {
+        name: "http-log",
+        config: { http_endpoint: "https://***@h/?to=a@b" },
+      },
+    });
+  },
+);
+
+test.each(["request-transformer", "response-transformer", "mine"])(
+  "people are shown the headers that %s sets without what is secret",
+  (name) => {
+    const rename = { headers: ["authorization:x-authorization"] };
+    const resource = resourceOf({
+      plugin: {
+        name,
+        config: {
+          add: { headers: ["Authorization: Bearer s3cr3t", "a:b"] },
+          rename,
+          append: { headers: ["from:http://u:s3cr3t@h", "x-secret:"] },
+        },
+      },
+    });
+    expect(resourceToJson(redact(resource))).toEqual({
+      plugin: {
+        name,
+        config: {
+          add: { headers: ["Authorization: ***", "a:b"] },
+          rename,
+          append: { headers: ["from:http://***@h", "x-secret:"] },
+        },
+      },
+    });
+  },
+);
