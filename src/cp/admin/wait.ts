@@ -88,9 +88,12 @@ export async function* waitForRevision(
   }
 }
 
-/** How many of so many nodes a part of them is, in whole nodes. What only a double can be off by is not a node more. */
+/**
+ * How many of so many nodes a part of them is, in whole nodes: at least one where there is one. What only a double can be
+ * off by is not a node more.
+ */
 function neededOf(fraction: number, total: number): number {
-  return Math.min(total, Math.ceil(fraction * total - 1e-9));
+  return Math.min(total, Math.max(1, Math.ceil(fraction * total - 1e-9)));
 }
 
 function timeoutOf(timeout: Duration | undefined, form: RequestForm): number {

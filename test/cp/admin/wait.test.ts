@@ -141,6 +141,10 @@ test("a part of the nodes is enough when that was asked for, and those that refu
   expect(most.missing).toMatchObject([{ id: "d" }]);
   const all = await wait({ revision: 2n, fraction: 0.76 }).ended;
   expect(all).toMatchObject({ done: false, refused: true, needed: 4 });
+  // However small, a part of some nodes is a node.
+  expect(await wait({ revision: 2n, fraction: 1e-12 }).ended).toMatchObject({
+    needed: 1,
+  });
   await expect(wait({ fraction: 1.5 }).ended).rejects.toMatchObject({
     code: Code.InvalidArgument,
   });
