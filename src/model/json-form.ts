@@ -7,7 +7,12 @@ import {
   type JsonValue,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { StructSchema } from "@bufbuild/protobuf/wkt";
+import {
+  DurationSchema,
+  FieldMaskSchema,
+  StructSchema,
+  TimestampSchema,
+} from "@bufbuild/protobuf/wkt";
 import { join, show, type Problem } from "./problem.ts";
 
 /** How deep a Struct may nest. Many protobuf decoders give up at 100 messages, and each level of a Struct is three. */
@@ -62,6 +67,13 @@ function checkMessage(
   problems: Problem[],
 ): void {
   if (json === null) return;
+  if (
+    desc.typeName.startsWith("google.protobuf.") &&
+    desc.typeName !== StructSchema.typeName
+  ) {
+    checkWellKnown(desc, json, path, problems);
+    return;
+  }
   if (typeof json !== "object" || Array.isArray(json)) {
     problems.push({
       field: path,
@@ -99,6 +111,34 @@ function checkMessage(
     checkField(desc, field, value, at, problems);
   }
 }
+
+/** Lets protobuf judge a message that JSON spells in a way of its own, most often as a text. */
+function checkWellKnown(
+  desc: DescMessage,
+  json: JsonValue,
+  path: string,
+  problems: Problem[],
+): void {
+  try {
+    fromJson(desc, json);
+  } catch {
+    const words =
+      wellKnownWords.get(desc.typeName) ?? `a ${desc.typeName} as JSON has it`;
+    problems.push({
+      field: path,
+      reason: `must be ${words}, got ${show(json)}`,
+    });
+  }
+}
+
+const wellKnownWords = new Map<string, string>([
+  [DurationSchema.typeName, 'a duration in seconds such as "1.5s"'],
+  [TimestampSchema.typeName, 'a time such as "2026-01-31T12:00:00Z"'],
+  [
+    FieldMaskSchema.typeName,
+    'one text of paths in lowerCamelCase such as "host,connectTimeout"',
+  ],
+]);
 
 function checkField(
   desc: DescMessage,

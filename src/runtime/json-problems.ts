@@ -1,5 +1,11 @@
 import type { DescMethod, JsonValue } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type {
   UniversalHandler,
@@ -9,6 +15,15 @@ import type {
 import { BadRequestSchema } from "../gen/google/rpc/error_details_pb.js";
 import { readJson } from "../model/json-form.ts";
 import { ConfigError } from "../model/violation.ts";
+
+/** Whether the body of a call has become a message: whatever is refused from then on is not about its JSON. */
+const wasRead = createContextKey(false);
+
+/** Notes for {@link callExplainingJson} that the body of a call could be read. To stand before all others. */
+export const noteRead: Interceptor = (next) => (request) => {
+  request.contextValues.set(wasRead, true);
+  return next(request);
+};
 
 /**
  * Calls a method. When the body of the call is JSON that its message cannot be read from, the answer names everything that
@@ -21,11 +36,14 @@ export async function callExplainingJson(
 ): Promise<UniversalServerResponse> {
   if (!isUnaryJson(handler.method, call)) return handler(call);
   const read: Uint8Array[] = [];
+  const contextValues = call.contextValues ?? createContextValues();
   const answer = await handler({
     ...call,
+    contextValues,
     body: recorded(call.body, read, maxBytes),
   });
-  if (answer.status !== BAD_REQUEST) return answer;
+  if (answer.status !== BAD_REQUEST || contextValues.get(wasRead))
+    return answer;
   const error = explain(handler.method, Buffer.concat(read));
   if (error === undefined) return answer;
   return {

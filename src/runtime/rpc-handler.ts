@@ -27,7 +27,7 @@ import type {
   HttpRequest,
   HttpResponse,
 } from "./http-listener.ts";
-import { callExplainingJson } from "./json-problems.ts";
+import { callExplainingJson, noteRead } from "./json-problems.ts";
 import type { Logger } from "./logger.ts";
 import { refuseUnknownMethod } from "./rpc-refusal.ts";
 
@@ -73,7 +73,7 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
   // Not connectNodeAdapter: that writes to the console, and a request without a usable Host ends the process.
   const router = createConnectRouter({
     shutdownSignal: options.shutdown,
-    interceptors: options.interceptors,
+    interceptors: [noteRead, ...options.interceptors],
     readMaxBytes: MAX_MESSAGE_BYTES,
     writeMaxBytes: MAX_MESSAGE_BYTES,
     maxTimeoutMs: MAX_TIMEOUT_MS,

@@ -247,3 +247,24 @@ describe("the pages of the port", () => {
     );
   });
 });
+
+test("a mask is not blamed when its request is refused for something else", async () => {
+  const host = 'service "a": host';
+  const wrong = { service: { name: "a", host: "" } };
+  const refused = await post("Put", { resource: wrong });
+  expect(fieldsOf(refused)).toEqual([host]);
+  await post("Put", {
+    resource: { service: { name: "a", host: "h.example" } },
+  });
+  const masked = await post("Put", { resource: wrong, updateMask: "host" });
+  expect([masked.status, fieldsOf(masked)]).toEqual([400, [host]]);
+});
+
+test("a mask that is none is refused with what it must be", async () => {
+  const refused = await post("Put", {
+    resource: { service: { nmae: "a" } },
+    update_mask: "connect_timeout",
+  });
+  expect(fieldsOf(refused)).toEqual(["resource.service.nmae", "update_mask"]);
+  expect(refused.body.message).toContain("paths in lowerCamelCase");
+});
