@@ -39,6 +39,11 @@ beforeAll(async () => {
         name: "rate-limiting",
         config: { minute: 5, hour: 50 },
       }),
+      resource("plugin", {
+        id: id(5),
+        name: "of-our-own",
+        config: { clientID: "a", old: { key: 1, kept: 1 } },
+      }),
     ].map(putting),
   });
 });
@@ -112,6 +117,49 @@ describe("a Put with a mask", () => {
         ["config.minute", "config.hour"],
       ),
     ).toMatchObject({ config: { minute: 6, policy: "local" } });
+  });
+
+  test("reaches into a configuration by its field names in either spelling", async () => {
+    expect(
+      await put(
+        resource("plugin", {
+          id: id(4),
+          name: "rate-limiting",
+          config: { hideClientHeaders: true },
+        }),
+        ["config.hide_client_headers"],
+      ),
+    ).toMatchObject({ config: { minute: 6, hide_client_headers: true } });
+  });
+
+  test("is refused for a path to nothing in a configuration", async () => {
+    const { head } = server.catalog;
+    expect(
+      await refused(
+        put(
+          resource("plugin", {
+            id: id(4),
+            name: "rate-limiting",
+            config: { minuet: 1 },
+          }),
+          ["config.minuet", "config.minute.x"],
+        ),
+      ),
+    ).toMatch(
+      /"config.minuet" names no field of the configuration.*"config.minute.x" names no field of the configuration/s,
+    );
+    const change = resource("plugin", {
+      id: id(5),
+      name: "of-our-own",
+      config: { clientID: "b" },
+    });
+    expect(await refused(put(change, ["config.client_i_d"]))).toContain(
+      '"config.client_i_d" names no field of the configuration',
+    );
+    expect(server.catalog.head).toBe(head);
+    expect(
+      await put(change, ["config.clientID", "config.old.key"]),
+    ).toMatchObject({ config: { clientID: "b", old: { kept: 1 } } });
   });
 
   test("changes a reference as a whole", async () => {

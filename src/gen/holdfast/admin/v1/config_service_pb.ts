@@ -154,7 +154,9 @@ export type PutRequest = Message<"holdfast.admin.v1.PutRequest"> & {
    * The fields to change, relative to the resource's kind: "host", "healthchecks.active.timeout", a plugin's
    * "config.minute". They get the value they have in resource, and their default when they have none there; all others
    * stay. Lists, maps and references are changed as a whole. The resource must be there. Absent or "*": the whole
-   * resource is replaced. JSON writes a mask as one text in lowerCamelCase: "host,connectTimeout".
+   * resource is replaced. A path into a configuration that names nothing, neither what is there nor what is given nor what
+   * the plugin knows, is refused. JSON writes a mask as one text in lowerCamelCase: "host,connectTimeout". That has no form
+   * for a configuration key with a capital, "config.clientID": use gRPC for it, or name the whole "config".
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 3;
    */
