@@ -9,7 +9,7 @@ import type { ReflectMessage } from "@bufbuild/protobuf/reflect";
 import { output_only } from "../gen/holdfast/config/v1/options_pb.js";
 import { PluginSchema } from "../gen/holdfast/config/v1/plugin_pb.js";
 import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
-import { kindOfResource } from "./kinds.ts";
+import { kindOfResource, type Kind } from "./kinds.ts";
 import { copyOf, reflectKind } from "./messages.ts";
 import { knownPlugin } from "./plugins.ts";
 
@@ -22,6 +22,19 @@ export interface Masked {
 /** Whether a mask changes only some fields: no paths, or "*", stand for all. */
 export function isPartial(paths: readonly string[] | undefined): boolean {
   return paths !== undefined && paths.length > 0 && !paths.includes("*");
+}
+
+/** Whether a mask changes only some fields, and this one of its kind among them. */
+export function masksField(
+  paths: readonly string[] | undefined,
+  kind: Kind,
+  field: string,
+): boolean {
+  return (
+    paths !== undefined &&
+    isPartial(paths) &&
+    paths.some((path) => path === field || path === `${kind}.${field}`)
+  );
 }
 
 /**

@@ -22,6 +22,7 @@ import {
 import { REDACTED, redactedFields } from "../../model/redact.ts";
 import { checkResource } from "../../model/rules.ts";
 import { naturalKey, nameOf } from "../../model/unique.ts";
+import { masksField } from "../../model/update-mask.ts";
 import type { Violation } from "../../model/violation.ts";
 import { warningsOf } from "../../model/warnings.ts";
 import { withGeneratedSecrets } from "./generated-secrets.ts";
@@ -212,10 +213,18 @@ export class Put {
       });
   }
 
-  /** The list of names in a certificate stands for SNI resources: those listed are made, its others go. */
+  /**
+   * The list of names in a certificate stands for SNI resources: those listed are made, its others go. An empty list is as
+   * good as none, and leaves them, unless a mask asks for the list.
+   */
   #putSnis(certificate: Resource, operation: PutOperation): string[] {
     const { kind } = certificate;
-    if (kind.case !== "certificate" || kind.value.snis.length === 0) return [];
+    if (kind.case !== "certificate") return [];
+    if (
+      kind.value.snis.length === 0 &&
+      !masksField(operation.mask, "certificate", "snis")
+    )
+      return [];
     const { layer, refusals } = this.#context;
     const names = [...new Set(kind.value.snis.map((sni) => sni.toLowerCase()))];
     const own = keyOf("certificate", kind.value.id);

@@ -657,6 +657,18 @@ describe("the names listed in a certificate", () => {
     expect((await catalog.transact([certificate(1)])).changes).toEqual([]);
   });
 
+  test("all go when a mask asks for the list and it is empty", async () => {
+    const { catalog } = await openCatalog();
+    await catalog.transact([certificate(1, "a.example", "b.example")]);
+    const masked = (mask: string[]) =>
+      catalog.transact([put(resource("certificate", { id: id(1) }), { mask })]);
+    expect((await masked(["tags"])).changes).toEqual([]);
+    const { changes } = await masked(["snis"]);
+    expect(
+      changes.map(({ name, action }) => `${action} ${name}`).sort(),
+    ).toEqual(["delete a.example", "delete b.example"]);
+  });
+
   test("cannot be taken from another certificate by being listed", async () => {
     const { catalog } = await openCatalog();
     await catalog.transact([certificate(1, "a.example")]);
