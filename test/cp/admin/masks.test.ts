@@ -40,7 +40,7 @@ beforeAll(async () => {
         config: { minute: 5, hour: 50 },
       }),
       resource("plugin", {
-        id: id(5),
+        id: id(50),
         name: "of-our-own",
         config: { clientID: "a", old: { key: 1, kept: 1 } },
       }),
@@ -149,7 +149,7 @@ describe("a Put with a mask", () => {
       /"config.minuet" names no field of the configuration.*"config.minute.x" names no field of the configuration/s,
     );
     const change = resource("plugin", {
-      id: id(5),
+      id: id(50),
       name: "of-our-own",
       config: { clientID: "b" },
     });
