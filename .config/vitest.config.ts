@@ -40,7 +40,8 @@ export default defineConfig({
         test: {
           name: "simulation",
           include: [simulation],
-          testTimeout: 120_000,
+          // Against hanging, as above.
+          testTimeout: 300_000,
           sequence: { groupOrder: 1 },
         },
       },
