@@ -14,7 +14,7 @@ const VALUES = {
   DECK_PEM: PEM,
   DECK_NASTY: 'a: "b" # \\ \' ${{ env "DECK_HOST" }} {[',
   DECK_EMPTY: "",
-  HOME: "/root",
+  HOME: "/home/ann",
 };
 
 function fill(content: string, shell = false) {
@@ -112,8 +112,8 @@ test("$NAME is a placeholder on request only", () => {
   const content = "a: $HOME\nb: ${HOME}/x\nc: $(headers.x) $1 $\nd: $$HOME";
   expect(filled(content)).toMatchObject({ a: "$HOME", d: "$$HOME" });
   expect(filled(content, true)).toEqual({
-    a: "/root",
-    b: "/root/x",
+    a: "/home/ann",
+    b: "/home/ann/x",
     c: "$(headers.x) $1 $",
     d: "$HOME",
   });
