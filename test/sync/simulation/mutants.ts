@@ -12,7 +12,9 @@ import {
   type SessionEvent,
   type SessionStep,
 } from "../../../src/sync/session.ts";
+import type { Link } from "./control-plane-model.ts";
 import type { Fault } from "./faults.ts";
+import type { Steer } from "./schedule.ts";
 import type { Machines } from "./surroundings.ts";
 
 /** A mistake that somebody could make in a machine. The simulation must find it. */
@@ -23,6 +25,8 @@ export interface Mutant {
   readonly machines: Machines;
   /** What must go wrong for it to matter, where that seldom happens. */
   readonly faults?: readonly Fault[];
+  /** Brings about the moment in which it matters, where chance brings it about in one of ten thousand schedules. */
+  readonly steer?: Steer;
 }
 
 /** The machines as they are. */
@@ -39,16 +43,25 @@ type ReplicaBug = (
   step: Machines["stepReplica"],
 ) => ReplicaStep;
 
+/** Whether a node's state was looked for and not found, and nobody has said so yet, in the epoch that is still the head's. */
+function isForking({ looking, session }: Link): boolean {
+  return (
+    looking?.forked === true && looking.hello.have?.epoch === session.head.epoch
+  );
+}
+
 function inSession(
   name: string,
   mistake: string,
   bug: SessionBug,
   faults: readonly Fault[] = [],
+  steer?: Steer,
 ): Mutant {
   return {
     name,
     mistake,
     faults,
+    ...(steer === undefined ? {} : { steer }),
     machines: {
       stepSession: (session, event) => bug(session, event, stepSession),
       stepReplica,
@@ -375,6 +388,10 @@ export const MUTANTS: readonly Mutant[] = [
         : result;
     },
     ["backup"],
+    ({ controlPlanes }) => {
+      const at = controlPlanes.findIndex(({ links }) => links.some(isForking));
+      return at === -1 ? undefined : ["adopt", at, 0];
+    },
   ),
   inSession(
     "count wrong roots though a right one came between",

@@ -16,6 +16,9 @@ const LEAST_DECISIONS = 120;
 const MOST_DECISIONS = 4_000;
 const PATIENCE = 1_000;
 
+/** What happens next, where somebody knows; undefined: chance decides. */
+export type Steer = (world: World) => Decision | undefined;
+
 /** What came of a schedule. */
 export interface Outcome {
   readonly setup: Setup;
@@ -31,13 +34,14 @@ export interface Outcome {
 
 /**
  * Draws the world and what happens in it from a seed, until enough has happened; then lets it settle. `wanted` are faults
- * that it must have.
+ * that it must have; `steer` may take a decision out of chance's hands, for what chance alone brings about too seldom.
  */
 export function runSchedule(
   seed: number,
   machines: Machines,
   recording: Recording = {},
   wanted: readonly Fault[] = [],
+  steer?: Steer,
 ): Outcome {
   const random = new SeededRandom(seed);
   const setup = drawSetup(random, wanted);
@@ -47,12 +51,13 @@ export function runSchedule(
   const error = attempt(() => {
     while (decisions.length < MOST_DECISIONS && !hasEnough(world, decisions)) {
       const decision: Decision =
+        steer?.(world) ??
         // Some faults need luck to strike. A torn connection does not.
-        decisions.length > PATIENCE &&
+        (decisions.length > PATIENCE &&
         world.struck.size < LEAST.faults &&
         random.below(4) === 0
           ? ["cut", random.below(setup.nodes.length), 0]
-          : scheduler.next();
+          : scheduler.next());
       decisions.push(decision);
       if (!world.act(decision)) decisions.pop();
     }
