@@ -40,6 +40,13 @@ export interface Command extends CommandInfo {
   ): Promise<ExitCode | undefined>;
 }
 
+/** A command that need not be loaded yet. */
+export interface CommandEntry {
+  /** The command's own. */
+  readonly name: string;
+  readonly load: () => Promise<Command>;
+}
+
 /** Makes a command of what it says about itself and of what it does with the values of its flags. */
 export function command<F extends FlagTable>(
   definition: Omit<CommandInfo, "flags" | "hidden"> & {

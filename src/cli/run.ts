@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { Command, Context } from "./command.ts";
+import type { Command, CommandEntry, Context } from "./command.ts";
 import { commandHelp, programHelp } from "./help.ts";
 import { EXIT, Failure, UsageError, type ExitCode, type Io } from "./io.ts";
 import { didYouMean } from "./nearest.ts";
@@ -7,7 +7,7 @@ import type { Env } from "./parse-flags.ts";
 
 /** Does what the arguments say, and answers what the process shall end with. Never rejects for bad input. */
 export async function run(
-  commands: readonly Command[],
+  commands: readonly CommandEntry[],
   argv: readonly string[],
   env: Env,
   io: Io,
@@ -15,14 +15,14 @@ export async function run(
   const [first, ...rest] = argv;
   switch (first) {
     case undefined:
-      io.stderr.write(programHelp(commands, io.stderr));
+      io.stderr.write(programHelp(await loadAll(commands), io.stderr));
       return EXIT.usage;
     case "--version":
       io.stdout.write(`holdfast ${version()}\n`);
       return EXIT.done;
     case "--help":
     case "-h":
-      io.stdout.write(programHelp(commands, io.stdout));
+      io.stdout.write(programHelp(await loadAll(commands), io.stdout));
       return EXIT.done;
     case "help":
       return help(commands, rest, io);
@@ -32,7 +32,7 @@ export async function run(
 }
 
 async function runCommand(
-  commands: readonly Command[],
+  commands: readonly CommandEntry[],
   name: string,
   argv: readonly string[],
   context: Context,
@@ -42,9 +42,10 @@ async function runCommand(
   const longer = `${name} ${next ?? ""}`;
   if (commands.some((candidate) => candidate.name === longer))
     return runCommand(commands, longer, others, context);
-  const command = commands.find((candidate) => candidate.name === name);
-  if (command === undefined) return unknown(commands, name, io);
+  const entry = commands.find((candidate) => candidate.name === name);
+  if (entry === undefined) return unknown(commands, name, io);
   try {
+    const command = await entry.load();
     const code = await command.execute(context, argv);
     if (code === undefined) io.stdout.write(commandHelp(command, io.stdout));
     return code ?? EXIT.done;
@@ -72,25 +73,33 @@ async function runCommand(
   }
 }
 
-function help(
-  commands: readonly Command[],
+function loadAll(commands: readonly CommandEntry[]): Promise<Command[]> {
+  return Promise.all(commands.map((entry) => entry.load()));
+}
+
+async function help(
+  commands: readonly CommandEntry[],
   words: readonly string[],
   io: Io,
-): ExitCode {
+): Promise<ExitCode> {
   const name = words.length === 0 ? undefined : words.join(" ");
-  const command = commands.find((candidate) => candidate.name === name);
-  if (name !== undefined && command === undefined)
+  const entry = commands.find((candidate) => candidate.name === name);
+  if (name !== undefined && entry === undefined)
     return unknown(commands, name, io);
   io.stdout.write(
-    command === undefined
-      ? programHelp(commands, io.stdout)
-      : commandHelp(command, io.stdout),
+    entry === undefined
+      ? programHelp(await loadAll(commands), io.stdout)
+      : commandHelp(await entry.load(), io.stdout),
   );
   return EXIT.done;
 }
 
-function unknown(commands: readonly Command[], name: string, io: Io): ExitCode {
-  const names = commands
+async function unknown(
+  commands: readonly CommandEntry[],
+  name: string,
+  io: Io,
+): Promise<ExitCode> {
+  const names = (await loadAll(commands))
     .filter(({ hidden }) => !hidden)
     .map((candidate) => candidate.name);
   const problem = name.startsWith("-")

@@ -3,7 +3,8 @@ import { COMMANDS } from "../../src/cli/commands.ts";
 import { dashed, envName } from "../../src/cli/flags.ts";
 import { runCli } from "../support/cli.ts";
 
-const listed = COMMANDS.filter(({ hidden }) => !hidden);
+const commands = await Promise.all(COMMANDS.map((entry) => entry.load()));
+const listed = commands.filter(({ hidden }) => !hidden);
 
 describe("the program itself", () => {
   test.each([
@@ -26,6 +27,12 @@ describe("the program itself", () => {
       expect(stderr).not.toMatch(/s3/);
     },
   );
+
+  test("a command is found by the name that it has itself", () => {
+    expect(COMMANDS.map(({ name }) => name)).toEqual(
+      commands.map(({ name }) => name),
+    );
+  });
 
   test("--version prints one line with the version", async () => {
     const { code, stdout } = await runCli(["--version"]);
