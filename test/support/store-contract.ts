@@ -374,7 +374,7 @@ export function testStore(
         store.compact(WORKSPACE, {
           before,
           limit,
-          ...(keepFrom === undefined ? {} : { keepFrom }),
+          ...(keepFrom === undefined ? {} : { keepFrom: () => keepFrom }),
           ...(beforeMs === undefined ? {} : { beforeMs }),
         });
       expect(await store.oldest(WORKSPACE)).toBe(1n);
@@ -420,6 +420,14 @@ export function testStore(
     test("pins and a pause are kept, replaced and removed, each workspace's its own", async () => {
       const { store, place, empty } = await opened();
       await store.load("other");
+      let state = empty;
+      for (let i = 1; i <= 5; i++) {
+        const { commit, next } = commitOf(state, [
+          { key: key(i), after: bytes("a") },
+        ]);
+        await store.commit(WORKSPACE, [commit]);
+        state = next;
+      }
       const at = (revision: bigint) => ({
         cursor: cursorOf(empty.cursor.epoch, revision, empty.cursor.root),
         timeMs: 1000 + Number(revision),
@@ -430,7 +438,7 @@ export function testStore(
         [{ node: "a", ...at(1n) }, { node: "b/c", ...at(2n) }, at(3n)],
         [],
       );
-      await store.saveHolds("other", [{ node: "a", ...at(9n) }], []);
+      await store.saveHolds("other", [{ node: "a", ...at(0n) }], []);
       await store.saveHolds(WORKSPACE, [{ node: "a", ...at(4n) }], ["unknown"]);
       await store[Symbol.asyncDispose]();
       await using again = await place.open();
@@ -444,8 +452,22 @@ export function testStore(
         { node: "a", ...at(4n) },
       ]);
       expect(await again.loadHolds("other")).toEqual([
-        { node: "a", ...at(9n) },
+        { node: "a", ...at(0n) },
       ]);
+      // What the history does not lead back to can be kept by nobody.
+      await again.load(WORKSPACE);
+      await again.compact(WORKSPACE, { before: 3n, limit: 10 });
+      for (const revision of [0n, 2n])
+        await expect(
+          again.saveHolds(
+            WORKSPACE,
+            [at(3n), { node: "b", ...at(revision) }],
+            [],
+          ),
+        ).rejects.toMatchObject({ code: "out_of_range" });
+      expect(await again.loadHolds(WORKSPACE)).toHaveLength(1);
+      await again.saveHolds(WORKSPACE, [at(3n), { node: "b", ...at(5n) }], []);
+      expect(await again.loadHolds(WORKSPACE)).toHaveLength(3);
     });
 
     test("workspaces do not see each other, whatever their names", async () => {

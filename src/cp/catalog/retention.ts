@@ -29,7 +29,7 @@ export interface RetentionOptions {
   readonly keep: KeepHistory;
   /**
    * The lowest revision that nodes are kept at. A control plane that starts again rebuilds that state from the head
-   * back: the records from there on stay as long as it is said.
+   * back: the records from there on stay as long as it is said. The store asks for it in the turn in which records go.
    */
   readonly heldFrom: () => bigint | undefined;
 }
@@ -110,14 +110,12 @@ export class Retention implements AsyncDisposable {
     let forgotten = 0;
     try {
       while (!this.#closed) {
-        // Asked before each step: nodes may have been pinned since the last one.
-        const keepFrom = heldFrom();
         const step = await store.compact(workspace, {
           before: before < 0n ? 0n : before,
           ...(keep.ageMs === undefined
             ? {}
             : { beforeMs: clock.now() - keep.ageMs }),
-          ...(keepFrom === undefined ? {} : { keepFrom }),
+          keepFrom: heldFrom,
           limit: STEP_RECORDS,
         });
         if (step === 0) break;

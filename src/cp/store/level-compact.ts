@@ -11,7 +11,8 @@ export async function superfluousRecords(
   { before, beforeMs, keepFrom, limit }: Superfluous,
   { from, head }: { readonly from: bigint; readonly head: bigint },
 ): Promise<readonly string[]> {
-  const stays = keepFrom !== undefined && keepFrom < head ? keepFrom : head;
+  const kept = keepFrom?.();
+  const stays = kept !== undefined && kept < head ? kept : head;
   if (from >= stays) return [];
   const end = before < stays ? before : stays;
   const found =
@@ -41,6 +42,18 @@ export async function superfluousRecords(
     await iterator.close();
   }
   return old;
+}
+
+/** Those of the records that may still go, now that it is their turn. */
+export function stillSuperfluous(
+  old: readonly string[],
+  keys: LevelKeys,
+  { keepFrom }: Superfluous,
+): readonly string[] {
+  const kept = keepFrom?.();
+  if (kept === undefined) return old;
+  const end = keys.log(kept);
+  return old.filter((key) => key < end);
 }
 
 /** The revision of the oldest record from `from` on. */

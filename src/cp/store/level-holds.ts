@@ -1,4 +1,6 @@
 import { cursorOf } from "../../model/cursor.ts";
+import { ConfigError } from "../../model/violation.ts";
+import { oldestRecord } from "./level-compact.ts";
 import { getValue, type LevelDatabase } from "./level-database.ts";
 import type { LevelKeys } from "./level-keys.ts";
 import { DamagedError } from "./level-load.ts";
@@ -17,6 +19,34 @@ export async function readHolds(
   const pause = await getValue(database, keys.hold(undefined));
   if (pause !== undefined) holds.push(decodeHold(keys.hold(undefined), pause));
   return holds;
+}
+
+/**
+ * Refuses to keep nodes at a state that could not be rebuilt from the head: its own record is needed, and all after it.
+ * The oldest go first, so that its own says enough; of the empty state, the first one's does.
+ *
+ * @throws ConfigError `out_of_range`
+ */
+export async function refuseForgotten(
+  database: LevelDatabase,
+  keys: LevelKeys,
+  holds: readonly HoldRecord[],
+  head: bigint,
+): Promise<void> {
+  for (const revision of new Set(holds.map(({ cursor }) => cursor.revision))) {
+    if (revision === head) continue;
+    const own = revision === 0n ? 1n : revision;
+    if ((await oldestRecord(database, keys, own)) === own) continue;
+    const oldest = (await oldestRecord(database, keys, 0n)) ?? head;
+    throw ConfigError.of("out_of_range", [
+      {
+        kind: "",
+        name: "",
+        field: "revision",
+        reason: `revision ${revision} is not kept any more: the oldest that is kept is revision ${oldest}, and the head is revision ${head}`,
+      },
+    ]);
+  }
 }
 
 /** Puts some and removes some, in one synced batch. */

@@ -21,8 +21,12 @@ import {
 import { damaged, storeError, type StoreAction } from "./level-errors.ts";
 import { checkFormat } from "./level-format.ts";
 import { encodeHead } from "./level-head.ts";
-import { readHolds, writeHolds } from "./level-holds.ts";
-import { oldestRecord, superfluousRecords } from "./level-compact.ts";
+import { readHolds, refuseForgotten, writeHolds } from "./level-holds.ts";
+import {
+  oldestRecord,
+  stillSuperfluous,
+  superfluousRecords,
+} from "./level-compact.ts";
 import { decodeAnswer, expiredAnswers } from "./level-idempotency.ts";
 import { LevelKeys } from "./level-keys.ts";
 import {
@@ -293,13 +297,15 @@ export class LevelStore implements Store {
       }),
     );
     if (old.length === 0) return 0;
-    await this.#serially(async () => {
+    return this.#serially(async () => {
       await this.#reopen();
-      await this.#write(() =>
-        this.#database.batch(old.map((key) => ({ type: "del", key }))),
-      );
+      const going = stillSuperfluous(old, keys, superfluous);
+      if (going.length > 0)
+        await this.#write(() =>
+          this.#database.batch(going.map((key) => ({ type: "del", key }))),
+        );
+      return going.length;
     });
-    return old.length;
   }
 
   times(
@@ -357,11 +363,17 @@ export class LevelStore implements Store {
     put: readonly HoldRecord[],
     remove: readonly (string | undefined)[],
   ): Promise<void> {
+    const keys = new LevelKeys(workspace);
     await this.#serially(async () => {
       await this.#reopen();
-      await this.#write(() =>
-        writeHolds(this.#database, new LevelKeys(workspace), put, remove),
-      );
+      if (put.length > 0) {
+        const { cursor } = await this.#head(workspace);
+        // In the same turn: what leads back to a state may have been forgotten since somebody looked.
+        await this.#attempt("read", () =>
+          refuseForgotten(this.#database, keys, put, cursor.revision),
+        );
+      }
+      await this.#write(() => writeHolds(this.#database, keys, put, remove));
     });
   }
 

@@ -152,7 +152,10 @@ export interface Store extends AsyncDisposable {
   ): Promise<void>;
   /** The pins of a workspace, by ascending node, and its pause. */
   loadHolds(workspace: string): Promise<readonly HoldRecord[]>;
-  /** Puts pins and the pause, and removes some, in one durable step. `undefined` among what is removed is the pause. */
+  /**
+   * Puts pins and the pause, and removes some, in one durable step. `undefined` among what is removed is the pause.
+   * Refused with `out_of_range` when the history does not lead back any more to a state that is put.
+   */
   saveHolds(
     workspace: string,
     put: readonly HoldRecord[],
@@ -166,8 +169,11 @@ export interface Superfluous {
   readonly before: bigint;
   /** And the oldest, as long as they were made before this time: milliseconds since the Unix epoch. Default: none. */
   readonly beforeMs?: number;
-  /** But none from this revision on, however old. Default: only the head's stays. */
-  readonly keepFrom?: bigint;
+  /**
+   * But none from this revision on, however old. Asked again when nothing else can be written any more before they go:
+   * what was said to be kept meanwhile is. Default: only the head's stays.
+   */
+  readonly keepFrom?: () => bigint | undefined;
   /** So many in one step, at most. */
   readonly limit: number;
 }

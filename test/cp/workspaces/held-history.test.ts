@@ -1,5 +1,7 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import type { HoldRecord, Superfluous } from "../../../src/cp/store/store.ts";
 import { eventually } from "../../support/eventually.ts";
+import { FailingStore } from "../../support/failing-store.ts";
 import { service } from "../../support/link-harness.ts";
 import {
   openWorkspaces,
@@ -60,4 +62,92 @@ test("what nodes are kept at is sent to an empty one after a restart, however li
   await present.unpin("default", ["other"]);
   await write(again, 5);
   await begins(again, 95n);
+});
+
+/** A store during whose steps something else happens, once. */
+class OrderedStore extends FailingStore {
+  /** Once it was said that the first record may go, and before it is removed. */
+  beforeForgetting: (() => void) | undefined;
+  /** After the state of a pin was read, and before the pin is written. */
+  beforeHolding: (() => Promise<unknown>) | undefined;
+
+  override compact(
+    workspace: string,
+    superfluous: Superfluous,
+  ): Promise<number> {
+    return super.compact(workspace, {
+      ...superfluous,
+      keepFrom: () => {
+        const kept = superfluous.keepFrom?.();
+        if (superfluous.before > 1n) {
+          const first = this.beforeForgetting;
+          this.beforeForgetting = undefined;
+          first?.();
+        }
+        return kept;
+      },
+    });
+  }
+
+  override async saveHolds(
+    workspace: string,
+    put: readonly HoldRecord[],
+    remove: readonly (string | undefined)[],
+  ): Promise<void> {
+    const first = this.beforeHolding;
+    this.beforeHolding = undefined;
+    await first?.();
+    await super.saveHolds(workspace, put, remove);
+  }
+}
+
+async function openOrdered(): Promise<
+  OpenedWorkspaces & { readonly store: OrderedStore }
+> {
+  const made: { store?: OrderedStore } = {};
+  const opened = await openWorkspaces({
+    keep,
+    wrap: (store) => (made.store = new OrderedStore(store)),
+  });
+  const { store } = made;
+  if (store === undefined) throw new Error("no store was wrapped");
+  return { ...opened, store };
+}
+
+describe("a pin that begins while history is being forgotten", () => {
+  test("keeps what it needs from a step that is under way", async () => {
+    const opened = await openOrdered();
+    await write(opened, 4);
+    const { nodes } = opened.workspaces.get("default");
+    const pinned = new Promise<void>((resolve, reject) => {
+      opened.store.beforeForgetting = () => {
+        nodes.pin("default", ["n"], 1n).then(resolve, reject);
+      };
+    });
+    await write(opened, 3);
+    await pinned;
+    await write(opened, 3);
+    await begins(opened, 1n);
+    await opened.close();
+    const { directory } = opened;
+    const again = await openWorkspaces({ directory, keep });
+    using node = new PuppetNode(again.sync).greet("n");
+    expect((await node.heard("manifest")).cursor?.revision).toBe(1n);
+  });
+
+  test("is refused, and not written, when what it needs went before it was written", async () => {
+    const opened = await openOrdered();
+    await write(opened, 4);
+    const { nodes } = opened.workspaces.get("default");
+    opened.store.beforeHolding = () =>
+      opened.store.compact("default", { before: 3n, limit: 10 });
+    await expect(nodes.pin("default", ["n"], 1n)).rejects.toMatchObject({
+      code: "out_of_range",
+      message: expect.stringContaining(
+        "revision 1 is not kept any more: the oldest that is kept is revision 3",
+      ) as string,
+    });
+    expect(await opened.store.loadHolds("default")).toEqual([]);
+    expect(nodes.isPinned("default", "n")).toBe(false);
+  });
 });
