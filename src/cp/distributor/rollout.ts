@@ -47,7 +47,8 @@ interface HeldState {
 
 /**
  * Which nodes of a workspace do not follow the head since somebody has said so: the pins of single nodes, and the pause of
- * all others. It is durable before it takes effect.
+ * all others. It is durable before it takes effect. What the store has of it is read once: a store has one control plane
+ * at a time (LevelDB lets no second one in), so nobody else changes it.
  */
 export class Rollout implements AsyncDisposable {
   readonly #options: RolloutOptions;

@@ -64,6 +64,23 @@ test("what nodes are kept at is sent to an empty one after a restart, however li
   await begins(again, 95n);
 });
 
+test("a store has one control plane at a time, so nobody changes a pin or a pause behind another's back; who takes over holds both", async () => {
+  const first = await openWorkspaces();
+  await write(first, 1);
+  const { directory } = first;
+  await expect(openWorkspaces({ directory })).rejects.toThrow(
+    "in use by another process",
+  );
+  const { nodes } = first.workspaces.get("default");
+  await nodes.pin("default", ["n"], 1n);
+  await nodes.pause("default");
+  await first.close();
+  const second = await openWorkspaces({ directory });
+  const { nodes: held } = second.workspaces.get("default");
+  expect(held.isPinned("default", "n")).toBe(true);
+  expect(held.pausedAt("default")).toBe(1n);
+});
+
 /** A store during whose steps something else happens, once. */
 class OrderedStore extends FailingStore {
   /** Once it was said that the first record may go, and before it is removed. */
