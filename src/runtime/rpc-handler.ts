@@ -20,6 +20,7 @@ import type {
   UniversalServerRequest,
   UniversalServerResponse,
 } from "@connectrpc/connect/protocol";
+import { setMaxListeners } from "node:events";
 import { constants } from "node:http2";
 import type { Clock } from "./clock.ts";
 import type {
@@ -71,6 +72,8 @@ export interface RpcHandlerOptions {
 /** Serves RPCs as gRPC, gRPC-Web and Connect over any HTTP version, and hands on what is no RPC. */
 export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
   // Not connectNodeAdapter: that writes to the console, and a request without a usable Host ends the process.
+  // Every call that is under way listens: no leak, which Node would warn of from the eleventh on.
+  setMaxListeners(0, options.shutdown);
   const router = createConnectRouter({
     shutdownSignal: options.shutdown,
     interceptors: [noteRead, ...options.interceptors],

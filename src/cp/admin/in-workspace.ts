@@ -1,4 +1,5 @@
 import type { HandlerContext } from "@connectrpc/connect";
+import { setMaxListeners } from "node:events";
 import { ConfigError } from "../../model/violation.ts";
 import type { AdminContext, AdminDeps } from "./deps.ts";
 
@@ -70,6 +71,8 @@ function eitherOf(call: AbortSignal, deleted: AbortSignal): AbortSignal {
   if (call.aborted) either.abort(call.reason);
   else if (deleted.aborted) either.abort(deleted.reason);
   else {
+    // As many listen as there are streams: that is no leak, which Node would warn of.
+    setMaxListeners(0, deleted);
     deleted.addEventListener("abort", onDeleted, { once: true });
     call.addEventListener("abort", onEnded, { once: true });
   }

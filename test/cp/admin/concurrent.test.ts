@@ -131,3 +131,24 @@ test("writers that do not say what they have read each get a revision of their o
     Array.from({ length: WRITERS * ADDITIONS }, (_, i) => BigInt(i + 1)),
   );
 });
+
+test("many streams of one workspace at a time are no leak that Node warns of", async () => {
+  const warnings: Error[] = [];
+  const note = (warning: Error) => void warnings.push(warning);
+  process.on("warning", note);
+  stack.defer(() => void process.off("warning", note));
+  const streams = await Promise.all(
+    Array.from({ length: 11 }, async () => {
+      const stop = new AbortController();
+      const stream = server.config.watch({}, { signal: stop.signal });
+      const messages = stream[Symbol.asyncIterator]();
+      await messages.next();
+      return { stop, messages };
+    }),
+  );
+  for (const { stop } of streams) stop.abort();
+  await Promise.allSettled(streams.map(({ messages }) => messages.next()));
+  // Warnings are told a turn later.
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(warnings).toEqual([]);
+});
