@@ -31,12 +31,18 @@ interface Sample {
   readonly perCpuSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** How many times as many requests per CPU second as the first, which had its turn just before. */
+  readonly ratio: number;
 }
 
 /** A gateway that takes part, but for its upstream. */
 export type Plan = Omit<GatewayPlan, "upstreamPort">;
 
-/** Proxies to one upstream, measured in turn. The first is the one that all are compared with. */
+/**
+ * Proxies to one upstream. The first is the one that all are compared with: it has a turn before each of the others, so
+ * that what changes on the machine meanwhile is the same for both, and neither was idle for long. After most of a minute
+ * without a request V8 has made its space for new objects small, and what is measured is how it grows again.
+ */
 export class Contenders {
   readonly #stack: CloseStack;
   readonly #built: string;
@@ -86,15 +92,21 @@ export class Contenders {
     }
   }
 
-  /** One round: each in turn. */
+  /** One round: each in turn, after the one that it is compared with. */
   async measure(
     load: Child<ProxyLoad>,
     durationMs: number,
     keep: boolean,
   ): Promise<void> {
-    for (const contender of this.#all) {
+    const [bare, ...others] = this.#all;
+    if (bare === undefined) throw new Error("there is nothing to compare with");
+    for (const contender of others) {
+      const reference = await this.#sample(load, bare, durationMs);
       const sample = await this.#sample(load, contender, durationMs);
-      if (keep) contender.samples.push(sample);
+      if (!keep) continue;
+      bare.samples.push({ ...reference, ratio: 1 });
+      const ratio = sample.perCpuSecond / reference.perCpuSecond;
+      contender.samples.push({ ...sample, ratio });
     }
   }
 
@@ -122,7 +134,7 @@ export class Contenders {
     load: Child<ProxyLoad>,
     { name, pid, port, secure, requests }: Contender,
     durationMs: number,
-  ): Promise<Sample> {
+  ): Promise<Omit<Sample, "ratio">> {
     const plan = {
       port,
       secure,
@@ -131,7 +143,7 @@ export class Contenders {
       bodyBytes: this.#upstream.bodyBytes,
       rate: 0,
     };
-    // Since its last turn it was idle for long enough to be cold.
+    // Since its last turn it was idle for some seconds.
     await load.call("run", { ...plan, durationMs: WARM_UP_SHARE * durationMs });
     const cpuBefore = cpuUs(pid);
     const result = await load.call("run", { ...plan, durationMs });
@@ -152,7 +164,6 @@ function nameOf({ routes, plugins, forwarder }: Plan): string {
 }
 
 function tableOf(contenders: readonly Contender[]): string {
-  const [bare] = contenders;
   return table(
     [
       "proxy",
@@ -162,10 +173,7 @@ function tableOf(contenders: readonly Contender[]): string {
       "memory, MB",
     ],
     contenders.map(({ name, samples, pid }) => {
-      const ratios = samples.map(
-        ({ perCpuSecond }, i) =>
-          perCpuSecond / (bare?.samples[i]?.perCpuSecond ?? NaN),
-      );
+      const ratios = samples.map(({ ratio }) => ratio);
       const rates = samples.map(({ perCpuSecond }) => perCpuSecond);
       return [
         name,
