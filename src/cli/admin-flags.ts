@@ -3,7 +3,7 @@ import {
   isLoopback,
   type HostPort,
 } from "../runtime/host-port.ts";
-import type { ListenerTlsFiles } from "../runtime/tls/listener-tls.ts";
+import type { ListenerTlsFiles } from "../runtime/tls/listener-material.ts";
 import { optional, type Values } from "./flags.ts";
 import { UsageError } from "./io.ts";
 import { text } from "./value-types.ts";

@@ -10,10 +10,8 @@ import {
 } from "../../runtime/host-port.ts";
 import { LineFile } from "../../runtime/line-file.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import {
-  ListenerTls,
-  type ListenerTlsFiles,
-} from "../../runtime/tls/listener-tls.ts";
+import type { ListenerTlsFiles } from "../../runtime/tls/listener-material.ts";
+import { ListenerTls } from "../../runtime/tls/listener-tls.ts";
 import { AuditTrail } from "../audit/audit-trail.ts";
 import { AUDIT_DIRECTORY } from "../control-plane-files.ts";
 import { AccessControl } from "./access-control.ts";

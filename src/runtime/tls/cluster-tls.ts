@@ -9,8 +9,9 @@ import {
   type TLSSocket,
 } from "node:tls";
 import { ConfigError } from "../../model/violation.ts";
-import type { Clock, Timer } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import type { Gatekeeper, GivenUp } from "../connection-listener.ts";
+import { FollowedFiles } from "../followed-files.ts";
 import { formatHostPort, type HostPort } from "../host-port.ts";
 import type { Connector } from "../link.ts";
 import type { Logger } from "../logger.ts";
@@ -26,6 +27,7 @@ import {
   readRaw,
   type ClusterTlsFiles,
   type Material,
+  type RawMaterial,
 } from "./material.ts";
 import { Notices } from "./notices.ts";
 import { checkPeer, type CheckedPeer } from "./peer-check.ts";
@@ -65,24 +67,23 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     string,
     { readonly ticket: Buffer; readonly chain: readonly X509Certificate[] }
   >();
-  #material: Material;
+  readonly #files: FollowedFiles<RawMaterial, Material>;
   #context: SecureContext;
   #server: HandshakeServer | undefined;
-  /** The last state of the files that was not usable, so that it is said once. */
-  #unusable: string | undefined;
-  #polling: Timer | undefined;
-  #reloading: Promise<void> | undefined;
-  #closed = false;
 
-  private constructor(options: ClusterTlsOptions, material: Material) {
+  private constructor(
+    options: ClusterTlsOptions,
+    files: FollowedFiles<RawMaterial, Material>,
+  ) {
+    const material = files.current;
     this.#options = options;
-    this.#material = material;
+    this.#files = files;
     this.mode = material.pins === undefined ? "pki" : "shared";
     this.#chains.use(material.authorities, material.others);
     this.#context = createSecureContext(material.context);
     this.#report = new HandshakeReport(options);
     this.#notices = new Notices(options);
-    const expires = (): number => this.#material.own.expiresAtMs;
+    const expires = (): number => files.current.own.expiresAtMs;
     new Gauge({
       name: "holdfast_cluster_certificate_expires_timestamp_seconds",
       help: "When the certificate of the link between control plane and data planes expires, in seconds since 1970.",
@@ -112,10 +113,15 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
         "failed_precondition",
         `--cluster-allowed-names: ${wrong}`,
       );
-    const material = await checkMaterial(options, await readRaw(options));
+    const files = await FollowedFiles.open({
+      read: () => readRaw(options),
+      check: (raw) => checkMaterial(options, raw),
+      clock: options.clock,
+      pollMs: options.pollMs ?? POLL_MS,
+    });
     let tls;
     try {
-      tls = new ClusterTls(options, material);
+      tls = new ClusterTls(options, files);
     } catch (cause) {
       // OpenSSL's own rules, such as too short a key.
       throw new ConfigError(
@@ -124,8 +130,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
         { cause },
       );
     }
-    tls.#notices.inUse(material);
-    tls.#poll();
+    tls.#follow();
     return tls;
   }
 
@@ -211,16 +216,11 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
 
   /** Looks at the files now. Concurrent callers wait for the same look. */
   reload(): Promise<void> {
-    this.#reloading ??= this.#reload().finally(() => {
-      this.#reloading = undefined;
-    });
-    return this.#reloading;
+    return this.#files.reload();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    this.#polling?.cancel();
-    await this.#reloading;
+    await this.#files[Symbol.asyncDispose]();
     this.#server?.close();
   }
 
@@ -267,47 +267,30 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     return new Map([...pins, ...this.#previous]);
   }
 
-  #poll(): void {
-    if (this.#closed) return;
-    const { clock, pollMs = POLL_MS } = this.#options;
-    this.#polling = clock.setTimer(pollMs, () => {
-      void this.reload().finally(() => {
-        this.#poll();
-      });
+  #follow(): void {
+    this.#notices.inUse(this.#material);
+    this.#files.follow({
+      onChange: (next, before) => {
+        this.#use(next, before);
+      },
+      onUnusable: (reason) => {
+        this.#options.logger.error("tls.reload_failed", {
+          reason,
+          consequence: "the certificate of before stays in use",
+        });
+      },
+      onLook: () => {
+        this.#notices.look(this.#material);
+      },
     });
   }
 
-  async #reload(): Promise<void> {
-    const { logger } = this.#options;
-    let digest: string | undefined;
-    try {
-      const raw = await readRaw(this.#options);
-      digest = raw.digest;
-      if (digest === this.#material.digest) {
-        this.#unusable = undefined;
-        this.#notices.look(this.#material);
-        return;
-      }
-      if (digest === this.#unusable) return;
-      this.#use(await checkMaterial(this.#options, raw));
-      this.#unusable = undefined;
-    } catch (error) {
-      const state = digest ?? String(error);
-      // Half written, perhaps: the next look may find it whole.
-      if (state !== this.#unusable)
-        logger.error("tls.reload_failed", {
-          reason: error instanceof Error ? error.message : String(error),
-          consequence: "the certificate of before stays in use",
-        });
-      this.#unusable = state;
-      this.#notices.look(this.#material);
-    }
+  get #material(): Material {
+    return this.#files.current;
   }
 
-  #use(material: Material): void {
-    const before = this.#material;
+  #use(material: Material, before: Material): void {
     const context = createSecureContext(material.context);
-    this.#material = material;
     this.#chains.use(material.authorities, material.others);
     this.#context = context;
     this.#sessions.clear();
@@ -327,7 +310,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
       expires: new Date(material.own.expiresAtMs).toISOString(),
       ...(revoked === 0 ? {} : { revoked_connections_cut: revoked }),
     });
-    this.#notices.inUse(this.#material);
+    this.#notices.inUse(material);
   }
 }
 

@@ -1,19 +1,15 @@
-import { createHash, randomBytes, type X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { createSecureContext, type SecureContextOptions } from "node:tls";
-import { parseCertificates, parsePrivateKey } from "../../model/pem.ts";
-import { ConfigError } from "../../model/violation.ts";
-import type { Clock, Timer } from "../clock.ts";
+import { randomBytes } from "node:crypto";
+import type { SecureContextOptions } from "node:tls";
+import type { Clock } from "../clock.ts";
+import { FollowedFiles } from "../followed-files.ts";
 import type { Logger } from "../logger.ts";
-
-/** The files that a listener of our own is secured with. */
-export interface ListenerTlsFiles {
-  /** The certificate, followed by those between it and its authority. */
-  readonly certFile: string;
-  readonly keyFile: string;
-  /** The authorities that client certificates must be by. Absent: none is asked for. */
-  readonly clientCaFile?: string | undefined;
-}
+import {
+  checkListenerMaterial,
+  readListenerFiles,
+  type ListenerMaterial,
+  type ListenerTlsFiles,
+  type RawListenerMaterial,
+} from "./listener-material.ts";
 
 export interface ListenerTlsOptions extends ListenerTlsFiles {
   /** What the flags are called, for messages: "--admin" for --admin-cert, --admin-key and --admin-client-ca. */
@@ -36,26 +32,44 @@ const POLL_MS = 5_000;
 /** A listener's certificate and whom it trusts. The files are followed; what cannot be used changes nothing. */
 export class ListenerTls implements AsyncDisposable {
   readonly #options: ListenerTlsOptions;
-  #material: Material;
   #current: ListenerContext;
-  #unusable: string | undefined;
+  readonly #files: FollowedFiles<RawListenerMaterial, ListenerMaterial>;
   #listener:
     ((next: ListenerContext, othersTrusted: boolean) => void) | undefined;
-  #polling: Timer | undefined;
-  #reloading: Promise<void> | undefined;
-  #closed = false;
 
-  private constructor(options: ListenerTlsOptions, material: Material) {
+  private constructor(
+    options: ListenerTlsOptions,
+    files: FollowedFiles<RawListenerMaterial, ListenerMaterial>,
+  ) {
+    const { flags, logger } = options;
     this.#options = options;
-    this.#material = material;
-    this.#current = contextOf(material);
+    this.#files = files;
+    this.#current = contextOf(files.current);
+    files.follow({
+      onChange: (next, before) => {
+        this.#current = contextOf(next);
+        logger.info("listener_tls.reloaded", { of: flags });
+        this.#listener?.(this.#current, next.clientCa !== before.clientCa);
+      },
+      onUnusable: (reason) => {
+        logger.error("listener_tls.reload_failed", {
+          reason,
+          consequence: "the files of before stay in use",
+        });
+      },
+    });
   }
 
   /** @throws ConfigError that names the flag and the file. */
   static async open(options: ListenerTlsOptions): Promise<ListenerTls> {
-    const tls = new ListenerTls(options, await readMaterial(options));
-    tls.#poll();
-    return tls;
+    const { clock, pollMs = POLL_MS } = options;
+    const files = await FollowedFiles.open({
+      read: () => readListenerFiles(options),
+      check: (raw) => checkListenerMaterial(options, raw),
+      clock,
+      pollMs,
+    });
+    return new ListenerTls(options, files);
   }
 
   get current(): ListenerContext {
@@ -76,130 +90,14 @@ export class ListenerTls implements AsyncDisposable {
 
   /** Looks at the files now. Concurrent callers wait for the same look. */
   reload(): Promise<void> {
-    this.#reloading ??= this.#reload().finally(() => {
-      this.#reloading = undefined;
-    });
-    return this.#reloading;
+    return this.#files.reload();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    this.#polling?.cancel();
-    await this.#reloading;
-  }
-
-  #poll(): void {
-    if (this.#closed) return;
-    const { clock, pollMs = POLL_MS } = this.#options;
-    this.#polling = clock.setTimer(pollMs, () => {
-      void this.reload().finally(() => {
-        this.#poll();
-      });
-    });
-  }
-
-  async #reload(): Promise<void> {
-    const { logger } = this.#options;
-    try {
-      const next = await readMaterial(this.#options);
-      this.#unusable = undefined;
-      const before = this.#material;
-      if (next.digest === before.digest) return;
-      this.#material = next;
-      this.#current = contextOf(next);
-      logger.info("listener_tls.reloaded", { of: this.#options.flags });
-      this.#listener?.(this.#current, next.clientCa !== before.clientCa);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      // Half written, perhaps: the next look may find it whole.
-      if (reason !== this.#unusable)
-        logger.error("listener_tls.reload_failed", {
-          reason,
-          consequence: "the files of before stay in use",
-        });
-      this.#unusable = reason;
-    }
+    await this.#files[Symbol.asyncDispose]();
   }
 }
 
-interface Material {
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCa: string | undefined;
-  /** Changes when any of the files does. */
-  readonly digest: string;
-}
-
-function contextOf({ cert, key, clientCa }: Material): ListenerContext {
-  return {
-    context: {
-      cert,
-      key,
-      ...(clientCa === undefined ? {} : { ca: clientCa }),
-      minVersion: "TLSv1.2",
-    },
-    ticketKeys: randomBytes(48),
-  };
-}
-
-async function readMaterial(options: ListenerTlsOptions): Promise<Material> {
-  const { certFile, keyFile, clientCaFile, flags } = options;
-  const problem = (flag: string, file: string, why: string, cause?: unknown) =>
-    new ConfigError("failed_precondition", `${flags}-${flag} ${file}: ${why}`, {
-      cause,
-    });
-  const read = async (flag: string, file: string): Promise<string> => {
-    try {
-      return await readFile(file, "utf8");
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw problem(flag, file, `cannot be read: ${why}`, cause);
-    }
-  };
-  const cert = await read("cert", certFile);
-  const key = await read("key", keyFile);
-  const clientCa =
-    clientCaFile === undefined
-      ? undefined
-      : await read("client-ca", clientCaFile);
-
-  const certificates = parseCertificates(cert);
-  if (!certificates.ok) throw problem("cert", certFile, certificates.reason);
-  const parsedKey = parsePrivateKey(key);
-  if (!parsedKey.ok) throw problem("key", keyFile, parsedKey.reason);
-  const [own] = certificates.value as [X509Certificate, ...X509Certificate[]];
-  if (!own.checkPrivateKey(parsedKey.value))
-    throw problem(
-      "key",
-      keyFile,
-      `is not the key of the certificate in ${certFile}`,
-    );
-  if (clientCa !== undefined) {
-    const authorities = parseCertificates(clientCa);
-    if (!authorities.ok)
-      throw problem("client-ca", clientCaFile ?? "", authorities.reason);
-    // One that is no authority would let in its own holder, and nobody who was meant.
-    if (authorities.value.some((certificate) => !certificate.ca))
-      throw problem(
-        "client-ca",
-        clientCaFile ?? "",
-        "holds a certificate that is no authority's",
-      );
-  }
-  const material = {
-    cert,
-    key,
-    clientCa,
-    digest: createHash("sha256")
-      .update(JSON.stringify([cert, key, clientCa ?? null]))
-      .digest("hex"),
-  };
-  try {
-    createSecureContext(contextOf(material).context);
-  } catch (cause) {
-    // OpenSSL's own rules, such as too short a key.
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw problem("cert", certFile, `cannot be used: ${why}`, cause);
-  }
-  return material;
+function contextOf({ context }: ListenerMaterial): ListenerContext {
+  return { context, ticketKeys: randomBytes(48) };
 }

@@ -10,10 +10,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { ConfigService } from "../../../src/gen/holdfast/admin/v1/config_service_pb.js";
 import { CloseStack } from "../../../src/runtime/close-stack.ts";
 import { silentLogger } from "../../../src/runtime/logger.ts";
-import {
-  ListenerTls,
-  type ListenerTlsFiles,
-} from "../../../src/runtime/tls/listener-tls.ts";
+import type { ListenerTlsFiles } from "../../../src/runtime/tls/listener-material.ts";
+import { ListenerTls } from "../../../src/runtime/tls/listener-tls.ts";
 import { bearing, TokenFile } from "../../support/admin-callers.ts";
 import { startAdminServer } from "../../support/admin-server.ts";
 import {
