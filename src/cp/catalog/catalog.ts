@@ -130,12 +130,13 @@ export class Catalog implements AsyncDisposable {
 
   /**
    * Does operations as one revision, or none of them. They may be decided when their turn comes, from the state that
-   * they will be done on. Turns come in the order of the calls, except that clear passwords are hashed before.
+   * they will be done on. Turns come in the order of the calls, except that clear passwords are hashed before, and that
+   * writes do not wait for dry runs.
    *
    * @throws ConfigError with everything that is wrong.
    */
   async transact(
-    operations: readonly Operation[] | ((view: View) => readonly Operation[]),
+    operations: readonly Operation[] | ((view: View) => Iterable<Operation>),
     options: TransactOptions = {},
   ): Promise<TransactResult> {
     if (typeof operations === "function")

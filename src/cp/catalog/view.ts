@@ -3,6 +3,7 @@ import { SLICE_ENTRIES } from "../../model/slices.ts";
 import { Snapshot } from "../../model/snapshot.ts";
 import { factsOfValue } from "./fact-scanner.ts";
 import { PackedIndex } from "./packed-index.ts";
+import { PinnedView } from "./pinned-view.ts";
 import { decodeResource, factsOf, type Facts } from "./resource.ts";
 import { SortedKeys } from "./sorted-keys.ts";
 
@@ -26,6 +27,7 @@ export class CommittedView implements View {
   #keys: SortedKeys;
   readonly #owners: PackedIndex;
   readonly #referrers: PackedIndex;
+  readonly #pins = new Set<PinnedView>();
 
   private constructor(
     snapshot: Snapshot,
@@ -94,6 +96,16 @@ export class CommittedView implements View {
     return this.#keys;
   }
 
+  /** What it answers now, and goes on answering whatever is absorbed. Not while something is. */
+  pin(): PinnedView {
+    const state = { snapshot: this.#snapshot, keys: this.#keys };
+    const pinned: PinnedView = new PinnedView(this, state, () =>
+      this.#pins.delete(pinned),
+    );
+    this.#pins.add(pinned);
+    return pinned;
+  }
+
   /**
    * Takes in what a layer on top of this view changed. Readers use the layer until this is done: the layer's answers
    * hide what is half done here.
@@ -106,12 +118,14 @@ export class CommittedView implements View {
     let handled = 0;
     for (const [unique, owner] of layer.owners) {
       const before = this.#owners.first(unique);
+      for (const pinned of this.#pins) pinned.keepOwner(unique);
       if (owner !== undefined) this.#owners.set(unique, owner);
       else if (before !== undefined) this.#owners.delete(unique, before);
       if (++handled % SLICE_ENTRIES === 0) yield SLICE_ENTRIES;
     }
     for (const [key, referrers] of layer.references)
       for (const [referrer, present] of referrers) {
+        for (const pinned of this.#pins) pinned.keepReferrers(key);
         if (present) this.#referrers.add(key, referrer);
         else this.#referrers.delete(key, referrer);
         if (++handled % SLICE_ENTRIES === 0) yield SLICE_ENTRIES;

@@ -48,8 +48,8 @@ export class Writer {
   readonly #listeners = new Set<CommitListener>();
   #waiting: (Waiting | WaitingAlone)[] = [];
   #running: Promise<void> | undefined;
-  /** Whether a dry run has its turn before the next write. */
-  #dryRunDue = false;
+  /** The dry run that is being planned, beside the writes. */
+  #trial: Promise<void> | undefined;
   /** Whether a commit failed in a way that may have left it on disk. */
   #uncertain = false;
   /** Why nothing is taken any more. */
@@ -100,7 +100,10 @@ export class Writer {
     };
   }
 
-  /** Does a job when its turn comes. */
+  /**
+   * Does a job when its turn comes. Dry runs are planned one at a time, on the state of when they begin: no write waits
+   * for one, nor changes what it is planned on.
+   */
   submit(job: Job): Promise<TransactResult> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     return new Promise((resolve, reject) => {
@@ -141,6 +144,7 @@ export class Writer {
   async close(): Promise<void> {
     this.#refuseAll(closedError());
     await this.#running;
+    await this.#trial;
   }
 
   #refuseAll(reason: ConfigError): void {
@@ -152,40 +156,68 @@ export class Writer {
     // What is submitted in the same turn of the event loop shares a batch.
     await Promise.resolve();
     try {
-      while (this.#waiting.length > 0) {
-        const [first] = this.#waiting;
-        if (first !== undefined && "run" in first) {
-          this.#waiting.shift();
-          await first.run();
-        } else await this.#runBatch(this.#nextJobs());
+      for (;;) {
+        await this.#startTrial();
+        const next = this.#next();
+        if (next === undefined) {
+          // Only dry runs are left: each of them begins when the one before has ended.
+          if (this.#trial !== undefined || this.#waiting.length === 0) return;
+        } else if ("run" in next) await next.run();
+        else await this.#runBatch(next);
       }
     } finally {
       this.#running = undefined;
     }
   }
 
-  /**
-   * Takes those that share the next write, or one dry run. Dry runs change nothing and may be large: a write never waits
-   * for more than one of them, and shares its turn with none.
-   */
-  #nextJobs(): Waiting[] {
-    const jobs: Waiting[] = [];
-    let dryRun: Waiting | undefined;
+  /** Takes what has its turn: those that share the next write, or something alone. Dry runs keep nobody waiting. */
+  #next(): readonly Waiting[] | WaitingAlone | undefined {
+    const jobs = new Set<Waiting | WaitingAlone>();
+    const shared: Waiting[] = [];
     for (const waiting of this.#waiting) {
-      if ("run" in waiting || jobs.length === BATCH_JOBS) break;
-      if (waiting.job.options.dryRun !== true) jobs.push(waiting);
-      else dryRun ??= waiting;
+      if (isTrial(waiting)) continue;
+      if (shared.length === BATCH_JOBS) break;
+      if ("run" in waiting) {
+        if (shared.length > 0) break;
+        this.#waiting = this.#waiting.filter((other) => other !== waiting);
+        return waiting;
+      }
+      jobs.add(waiting);
+      shared.push(waiting);
     }
-    const taken =
-      dryRun !== undefined && (this.#dryRunDue || jobs.length === 0)
-        ? [dryRun]
-        : jobs;
-    // In turn, so that writes without end do not keep dry runs waiting either.
-    this.#dryRunDue = taken === jobs;
-    this.#waiting = this.#waiting.filter(
-      (waiting) => "run" in waiting || !taken.includes(waiting),
-    );
-    return taken;
+    if (shared.length === 0) return undefined;
+    this.#waiting = this.#waiting.filter((waiting) => !jobs.has(waiting));
+    return shared;
+  }
+
+  /** Begins a dry run that nothing is before, when none is under way. The indexes must be whole: between two batches. */
+  async #startTrial(): Promise<void> {
+    const [first] = this.#waiting;
+    if (this.#trial !== undefined || first === undefined || !isTrial(first))
+      return;
+    this.#waiting.shift();
+    try {
+      await this.#catchUp();
+    } catch (error) {
+      first.reject(error);
+      return;
+    }
+    this.#trial = this.#try(first).finally(() => {
+      this.#trial = undefined;
+      if (this.#waiting.length > 0) this.#running ??= this.#run();
+    });
+  }
+
+  async #try({ job, resolve, reject }: Waiting): Promise<void> {
+    const view = this.#committed.pin();
+    try {
+      const batch = new Batch(this.#context, { ...this.#state, view });
+      const outcome = await batch.add(job);
+      if (outcome.type === "result") resolve(outcome.result);
+      else reject(outcome.error);
+    } finally {
+      view.release();
+    }
   }
 
   async #adopt(epoch: string | undefined): Promise<Head> {
@@ -362,6 +394,10 @@ function* nextKeysSlices(
     yield* sortSlices(added),
     yield* sortSlices(removed),
   );
+}
+
+function isTrial(waiting: Waiting | WaitingAlone): waiting is Waiting {
+  return "job" in waiting && waiting.job.options.dryRun === true;
 }
 
 function closedError(): ConfigError {

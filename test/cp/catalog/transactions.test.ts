@@ -137,32 +137,92 @@ test("a dry run answers the whole plan and changes nothing", async () => {
   });
 });
 
-test("a write waits for one dry run at most, and writes without end let dry runs through", async () => {
-  const { catalog } = await openCatalog();
-  const order: string[] = [];
-  const told = async (name: string, done: Promise<unknown>): Promise<void> => {
-    await done;
-    order.push(name);
-  };
-  const dry = (n: number) =>
-    told(`dry ${n}`, catalog.transact([service(n)], { dryRun: true }));
-  const write = (n: number) =>
-    told(`write ${n}`, catalog.transact([service(n)]));
-  const late: Promise<void>[] = [];
-  catalog.onCommit(() => {
-    if (late.length < 2) late.push(write(10 + late.length));
+describe("a dry run beside writes", () => {
+  const upstream = put(resource("upstream", { id: id(1), name: "u" }));
+  const target = (n: number) =>
+    put(
+      resource("target", {
+        id: id(n),
+        upstream: { id: id(1) },
+        target: `t${n}.example:80`,
+      }),
+    );
+
+  test("keeps no write waiting, however long it takes, and is of the state that it began with", async () => {
+    const { catalog } = await openCatalog();
+    await catalog.transact([upstream, target(2), service(3)]);
+    let written = false;
+    let begin = (): void => {};
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    function* operations() {
+      begin();
+      while (!written) yield service(3, "b.example");
+      yield deleteNamed("upstream", "u");
+      yield put(resource("service", { name: "s4", host: "c.example" }));
+    }
+    const trial = catalog.transact(operations, { dryRun: true });
+    await begun;
+    const write = await catalog.transact([
+      target(5),
+      deleteNamed("service", "s3"),
+      service(4),
+    ]);
+    written = true;
+    expect(write.revision).toBe(2n);
+    const { changes, revision } = await trial;
+    expect(revision).toBe(2n);
+    expect(
+      changes.map(({ action, kind, name }) => [action, kind, name]),
+    ).toEqual([
+      ["update", "service", "s3"],
+      ["create", "service", "s4"],
+      ["delete", "target", "t2.example:80"],
+      ["delete", "upstream", "u"],
+    ]);
+    expect(catalog.head.cursor.revision).toBe(2n);
   });
-  await Promise.all([dry(1), dry(2), dry(3), write(4), write(5)]);
-  await Promise.all(late);
-  expect(order).toEqual([
-    "write 4",
-    "write 5",
-    "dry 1",
-    "write 10",
-    "dry 2",
-    "write 11",
-    "dry 3",
-  ]);
+
+  test("waits for the one before it, and for the writes before it", async () => {
+    const { catalog } = await openCatalog();
+    const order: string[] = [];
+    const told = async (
+      name: string,
+      done: Promise<{ revision: bigint }>,
+    ): Promise<void> => {
+      const { revision } = await done;
+      order.push(`${name}: ${revision}`);
+    };
+    const dry = (name: string, n: number) =>
+      told(name, catalog.transact([service(n)], { dryRun: true }));
+    const all = [
+      told("write", catalog.transact([service(1)])),
+      dry("first", 2),
+      dry("second", 1),
+    ];
+    await Promise.all(all);
+    expect(order).toEqual(["write: 1", "first: 2", "second: 1"]);
+  });
+
+  test("is refused with those before it when the control plane stops, and one under way is waited for", async () => {
+    const { catalog } = await openCatalog();
+    let closed = false;
+    let begin = (): void => {};
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    function* operations() {
+      begin();
+      for (let i = 0; !closed && i < 10_000; i++) yield service(1);
+    }
+    const first = catalog.transact(operations, { dryRun: true });
+    const second = catalog.transact([service(2)], { dryRun: true });
+    await begun;
+    const closing = catalog.close().then(() => "closed");
+    closed = true;
+    expect((await refusal(second)).code).toBe("unavailable");
+    expect(await Promise.race([first.then(() => "planned"), closing])).toBe(
+      "planned",
+    );
+    expect(await closing).toBe("closed");
+  });
 });
 
 describe("group commit", () => {
