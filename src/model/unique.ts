@@ -154,6 +154,11 @@ export function nameOf(resource: Resource): string {
   }
 }
 
+/** Whether the name that resources of a kind are found by is a secret: whoever finds one knows that it is right. */
+export function isNamedBySecret(kind: Kind): boolean {
+  return kind === "keyauth_credential";
+}
+
 /** The unique keys that a name may mean, the likeliest first: for reading, deleting and referring by name. */
 export function lookupKey(kind: Kind, name: string): string[] {
   switch (kind) {

@@ -6,7 +6,7 @@ import { secretsThat } from "./redact.ts";
 export function vaultReferencesOf(resource: Resource): string[] {
   const { kind } = resource;
   if (kind.case === "vault") return [];
-  if (kind.case !== "plugin") return secretsThat(resource, isReference);
+  if (kind.case !== "plugin") return secretsThat(resource, isVaultReference);
   const fields: string[] = [];
   find(kind.value.config ?? {}, "config", fields);
   return fields;
@@ -14,7 +14,7 @@ export function vaultReferencesOf(resource: Resource): string[] {
 
 function find(value: JsonValue, path: string, fields: string[]): void {
   if (typeof value === "string") {
-    if (isReference(value)) fields.push(path);
+    if (isVaultReference(value)) fields.push(path);
   } else if (Array.isArray(value))
     for (const [i, item] of value.entries())
       find(item, `${path}[${i}]`, fields);
@@ -23,6 +23,7 @@ function find(value: JsonValue, path: string, fields: string[]): void {
       find(item, `${path}.${key}`, fields);
 }
 
-function isReference(text: string): boolean {
+/** Whether a text stands for a secret kept elsewhere. */
+export function isVaultReference(text: string): boolean {
   return text.startsWith("{vault://") && text.endsWith("}");
 }

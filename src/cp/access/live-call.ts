@@ -64,12 +64,27 @@ export class LiveCall implements CallEntry {
     return suffices(roleIn(this.#identity.roles, workspace), role);
   }
 
+  mayAnywhere(role: Role): boolean {
+    return suffices(greatestOf(this.#identity.roles), role);
+  }
+
+  seeSecrets(request: object, why: string): void {
+    const { workspace } = needOf(this.#options.access, request);
+    const need = { role: "write", workspace } as const;
+    const error = this.#denied(need, `${why}, which needs`);
+    if (error !== undefined) {
+      this.#refused({ request, workspace }, error);
+      throw error;
+    }
+    this.#needs.push(need);
+  }
+
   /** Why it may not even be read what the call is about; undefined when it may. */
   turnedAway(): ConnectError | undefined {
     const { access } = this.#options;
     const least = leastRole(access);
     if (least === undefined) return undefined;
-    if (suffices(greatestOf(this.#identity.roles), least)) return undefined;
+    if (this.mayAnywhere(least)) return undefined;
     const error = permissionDenied(
       "authorization",
       `${this.#who()} has the role ${least} in no workspace, and ${this.#options.method.name} needs it`,
@@ -142,7 +157,10 @@ export class LiveCall implements CallEntry {
     return isWrite(method) && !isTrial;
   }
 
-  #denied({ role, workspace }: Need): ConnectError | undefined {
+  #denied(
+    { role, workspace }: Need,
+    what = `${this.#options.method.name} needs`,
+  ): ConnectError | undefined {
     if (this.may(role, workspace)) return undefined;
     const own = roleIn(this.#identity.roles, workspace);
     const where =
@@ -151,7 +169,7 @@ export class LiveCall implements CallEntry {
         : `workspace ${JSON.stringify(short(workspace))}`;
     return permissionDenied(
       "workspace",
-      `${this.#who()} has ${own === undefined ? "no role" : `the role ${own}`} in ${where}, and ${this.#options.method.name} needs ${role} there`,
+      `${this.#who()} has ${own === undefined ? "no role" : `the role ${own}`} in ${where}, and ${what} ${role} there`,
     );
   }
 

@@ -1,5 +1,6 @@
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import type { Role } from "../access/roles.ts";
+import type { UploadOwner } from "./upload-budget.ts";
 
 /** A call's way in: who makes it, and what they may. */
 export interface CallEntry {
@@ -7,6 +8,15 @@ export interface CallEntry {
   readonly caller: string;
   /** Whether the caller has a role in a workspace. */
   may(role: Role, workspace: string): boolean;
+  /** Whether the caller has a role in any workspace. */
+  mayAnywhere(role: Role): boolean;
+  /**
+   * Says that what a request is answered would tell about secrets, though it asks for none. `why` is told to those who
+   * may not see them.
+   *
+   * @throws ConnectError PERMISSION_DENIED
+   */
+  seeSecrets(request: object, why: string): void;
   /**
    * Says what the call is about: a request with the workspaces it names. Resolves when the caller may do that and it is
    * written down that it begins.
@@ -33,6 +43,21 @@ export function callerMay(
   workspace: string,
 ): boolean {
   return entryOf(call).may(role, workspace);
+}
+
+/** Who sends a request that comes in parts. */
+export function uploadOwnerOf(call: HandlerContext): UploadOwner {
+  const entry = entryOf(call);
+  return { caller: entry.caller, mayWrite: entry.mayAnywhere("write") };
+}
+
+/** See {@link CallEntry.seeSecrets}. */
+export function seeSecrets(
+  call: HandlerContext,
+  request: object,
+  why: string,
+): void {
+  entryOf(call).seeSecrets(request, why);
 }
 
 /**

@@ -12,6 +12,7 @@ import {
   listResources,
   listRevisions,
 } from "./reads.ts";
+import { UploadBudget } from "./upload-budget.ts";
 import { applyRequestOf, transactRequestOf } from "./uploads.ts";
 import { waitForRevision } from "./wait.ts";
 import { watch } from "./watch.ts";
@@ -28,21 +29,22 @@ export function configService(
   context: AdminContext,
 ): Required<ServiceImpl<typeof ConfigService>> {
   const parser = new FileParser();
+  const uploads = { clock: context.clock, budget: new UploadBudget() };
   const of = (request: { readonly workspace: string }) =>
     depsFor(context, request);
   return {
     put: (request, call) => putResource(of(request), request, call),
-    get: (request) => getResource(of(request), request),
+    get: (request, call) => getResource(of(request), request, call),
     list: (request, call) => listResources(of(request), request, call),
     delete: (request, call) => deleteResource(of(request), request, call),
     transact: (request, call) => transact(of(request), request, call),
     transactStream: async (parts, call) => {
-      const request = await transactRequestOf(parts, call);
+      const request = await transactRequestOf(parts, call, uploads);
       return transact(of(request), request, call);
     },
     apply: (request, call) => apply(of(request), parser, request, call),
     applyStream: async (parts, call) => {
-      const request = await applyRequestOf(parts, call);
+      const request = await applyRequestOf(parts, call, uploads);
       return apply(of(request), parser, request, call);
     },
     export: (request, call) => streamFor(context, request, call, exportAll),

@@ -28,6 +28,7 @@ import type { ChangeDetail } from "../catalog/history.ts";
 import { decodePageToken, encodePageToken } from "../catalog/pages.ts";
 import { mapped, resourceChangeOf, revisionOf } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
+import { guardLookup } from "./guesses.ts";
 import { RequestForm } from "./request-form.ts";
 import { Room } from "./room.ts";
 import { showing } from "./secrets.ts";
@@ -36,11 +37,13 @@ import { showing } from "./secrets.ts";
 export async function getResource(
   { catalog }: AdminDeps,
   request: GetRequest,
+  call: HandlerContext,
 ): Promise<MessageInitShape<typeof GetResponseSchema>> {
   const form = new RequestForm();
   const kind = form.kind(request.kind);
   const by = form.by(request.by);
   form.check();
+  guardLookup(call, request, kind, by);
   const { resource, revision } = await catalog.get(kind, by);
   return { resource: showing(request)(resource), revision };
 }
@@ -65,6 +68,8 @@ export async function listResources(
           ...form.by(request.refersTo.by, "refers_to"),
         };
   form.check();
+  if (refersTo !== undefined)
+    guardLookup(call, request, refersTo.kind, refersTo);
   const page = await catalog.list({
     kind,
     tags,

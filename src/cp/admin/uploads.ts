@@ -15,15 +15,17 @@ import {
 } from "../../gen/holdfast/admin/v1/config_service_pb.js";
 import type { Slices } from "../../model/slices.ts";
 import { ConfigError } from "../../model/violation.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import { paced } from "../../runtime/paced.ts";
 import { driveSlices } from "../../runtime/slices.ts";
-import { enterCall } from "./caller.ts";
+import { enterCall, uploadOwnerOf } from "./caller.ts";
+import type { UploadBudget } from "./upload-budget.ts";
 
 /** A request that comes in parts may have this many bytes in all. */
 const MAX_UPLOAD_BYTES = 256 << 20;
 
-/** What all requests that are coming in parts may have together: they are held until they are whole. */
-const UPLOADS_BYTES = 512 << 20;
-let uploadsBytes = 0;
+/** A request of which nothing has come for so long is given up. */
+const IDLE_MS = 30_000;
 
 /** Decoding one operation costs about as much as handling this many entries. */
 const OPERATION_WEIGHT = 16;
@@ -33,13 +35,22 @@ interface Part {
   readonly data: Uint8Array;
 }
 
+/** What receiving needs. */
+export interface UploadDeps {
+  readonly clock: Clock;
+  readonly budget: UploadBudget;
+}
+
 /** An ApplyRequest that came in parts. It is checked who may make it, as only now is known what it is about. */
 export async function applyRequestOf(
   parts: AsyncIterable<Part>,
   call: HandlerContext,
+  deps: UploadDeps,
 ): Promise<ApplyRequest> {
-  // Few fields, all of them text: that decodes fast.
-  const request = decoded(ApplyRequestSchema, await joined(parts));
+  const request = await received(parts, call, deps, (bytes) =>
+    // Few fields, all of them text: that decodes fast.
+    decoded(ApplyRequestSchema, bytes),
+  );
   await enterCall(call, request);
   return request;
 }
@@ -51,37 +62,44 @@ export async function applyRequestOf(
 export async function transactRequestOf(
   parts: AsyncIterable<Part>,
   call: HandlerContext,
+  deps: UploadDeps,
 ): Promise<TransactRequest> {
   const { signal } = call;
-  const request = await driveSlices(transactSlices(await joined(parts)), {
-    signal,
-  });
+  const request = await received(parts, call, deps, (bytes) =>
+    driveSlices(transactSlices(bytes), { signal }),
+  );
   await enterCall(call, request);
   return request;
 }
 
-async function joined(parts: AsyncIterable<Part>): Promise<Uint8Array> {
-  const all: Uint8Array[] = [];
-  let bytes = 0;
+/** Puts the parts together and reads them. However that ends, what they held is given back. */
+async function received<T>(
+  parts: AsyncIterable<Part>,
+  call: HandlerContext,
+  { clock, budget }: UploadDeps,
+  read: (bytes: Uint8Array) => T | Promise<T>,
+): Promise<T> {
+  const share = budget.share(uploadOwnerOf(call));
   try {
-    for await (const { data } of parts) {
-      bytes += data.length;
-      uploadsBytes += data.length;
-      if (bytes > MAX_UPLOAD_BYTES)
+    const all: Uint8Array[] = [];
+    const idle = (): ConfigError =>
+      new ConfigError(
+        "resource_exhausted",
+        `nothing more of this request has come for ${IDLE_MS / 1000} s, so the ${share.bytes} bytes that had come were given up, to have room for others: send it again, one part right after the other`,
+      );
+    const pace = { clock, idleMs: IDLE_MS, idle, signal: call.signal };
+    for await (const { data } of paced(parts, pace)) {
+      if (share.bytes + data.length > MAX_UPLOAD_BYTES)
         throw new ConfigError(
           "resource_exhausted",
           `a request in parts may have ${MAX_UPLOAD_BYTES} bytes in all; this one has more`,
         );
-      if (uploadsBytes > UPLOADS_BYTES)
-        throw new ConfigError(
-          "resource_exhausted",
-          "too many large requests are coming in at the same time: try again later",
-        );
+      share.take(data.length);
       all.push(data);
     }
-    return Buffer.concat(all);
+    return await read(Buffer.concat(all));
   } finally {
-    uploadsBytes -= bytes;
+    share.release();
   }
 }
 

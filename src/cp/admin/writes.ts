@@ -16,9 +16,10 @@ import type {
   TransactResult,
 } from "../catalog/operation.ts";
 import { decodeResource } from "../catalog/resource.ts";
-import { writeAnswer, type WriteAnswer } from "./answers.ts";
+import { mapped, writeAnswer, type WriteAnswer } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import { digestOf } from "./digest.ts";
+import { guardLookup, guardTrial } from "./guesses.ts";
 import type { FileParser } from "./parse-files.ts";
 import { RequestForm } from "./request-form.ts";
 import { showing } from "./secrets.ts";
@@ -32,6 +33,7 @@ export async function putResource(
   const form = new RequestForm();
   const operation = put(request, "resource", form);
   const options = await writeOptions(request, form, call);
+  await guardTrial(call, request, resourcesOf([operation]));
   const result = await catalog.transact([operation], options);
   const resource = await stored(catalog, result);
   // What was made up is told this once.
@@ -55,6 +57,7 @@ export async function deleteResource(
   const { allowMassDelete } = request;
   const options = await writeOptions(request, form, call);
   const operation = { type: "delete", kind, ...by } as const;
+  guardLookup(call, request, kind, by);
   const result = await catalog.transact([operation], {
     ...options,
     allowMassDelete,
@@ -89,6 +92,10 @@ export async function transact(
   });
   const { allowMassDelete } = request;
   const options = await writeOptions(request, form, call);
+  for (const operation of operations)
+    if (operation.type === "delete")
+      guardLookup(call, request, operation.kind, operation);
+  await guardTrial(call, request, resourcesOf(operations));
   const result = await catalog.transact(operations, {
     ...options,
     allowMassDelete,
@@ -114,6 +121,11 @@ export async function apply(
     call.signal,
   );
   call.signal.throwIfAborted();
+  await guardTrial(
+    call,
+    request,
+    mapped(parsed.entities, ({ resource }) => resource),
+  );
   const result = await catalog.apply(parsed, {
     ...options,
     prune,
@@ -162,6 +174,11 @@ async function writeOptions(
       : { idempotencyKey, requestDigest: await digestOf(request, signal) }),
     dryRun,
   };
+}
+
+function* resourcesOf(operations: readonly Operation[]): Generator<Resource> {
+  for (const operation of operations)
+    if (operation.type === "put") yield operation.resource;
 }
 
 function put(

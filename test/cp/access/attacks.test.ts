@@ -1,83 +1,37 @@
-import { create, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createClient } from "@connectrpc/connect";
+import { once } from "node:events";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import * as http2 from "node:http2";
 import path from "node:path";
-import { once } from "node:events";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import {
-  ApplyRequestSchema,
-  ConfigService,
-  TransactRequestSchema,
-} from "../../../src/gen/holdfast/admin/v1/config_service_pb.js";
-import { accessTo } from "../../../src/cp/access/method-access.ts";
 import { NodeService } from "../../../src/gen/holdfast/admin/v1/node_service_pb.js";
 import { CloseStack } from "../../../src/runtime/close-stack.ts";
-import { bearing, TokenFile } from "../../support/admin-callers.ts";
+import { bearing, type TokenFile } from "../../support/admin-callers.ts";
+import { transportTo, type AdminServer } from "../../support/admin-server.ts";
 import {
-  startAdminServer,
-  transportTo,
-  type AdminServer,
-} from "../../support/admin-server.ts";
+  codeOf,
+  startGuardedServer,
+  type GuardedServer,
+} from "../../support/guarded-server.ts";
 import { RawConnection } from "../../support/raw-http.ts";
-import { RecordingLogger } from "../../support/recording-logger.ts";
-import { TempDir } from "../../support/temp-dir.ts";
-import { AccessControl } from "../../../src/cp/access/access-control.ts";
-import { AuditTrail } from "../../../src/cp/audit/audit-trail.ts";
-import { systemClock } from "../../../src/runtime/clock.ts";
-import { Registry } from "prom-client";
+import type { RecordingLogger } from "../../support/recording-logger.ts";
+import type { TempDir } from "../../support/temp-dir.ts";
 
 const CONFIG = "/holdfast.admin.v1.ConfigService";
-const SECRET = "s3cret-of-a-plugin";
 
 let stack: CloseStack;
 let dir: TempDir;
 let tokens: TokenFile;
 let server: AdminServer;
 let logger: RecordingLogger;
+let bearer: GuardedServer["bearer"];
+let configOf: GuardedServer["configOf"];
 beforeEach(async () => {
   stack = new CloseStack();
-  dir = stack.use(await TempDir.make());
-  logger = new RecordingLogger();
-  tokens = await TokenFile.make(dir.join("tokens.yml"), {
-    reader: { roles: { default: "read" } },
-    writer: { roles: { default: "write" } },
-    chief: { roles: { "*": "admin" } },
-    guest: { roles: { other: "admin" } },
-  });
-  const options = { clock: systemClock, logger, metrics: new Registry() };
-  const trail = stack.use(
-    await AuditTrail.open({ ...options, directory: dir.join("audit") }),
-  );
-  const access = stack.use(
-    await AccessControl.open({
-      ...options,
-      trail,
-      tokenFile: tokens.file,
-      clientCertificates: false,
-    }),
-  );
-  server = await startAdminServer(stack, { logger, trail, access });
+  ({ server, dir, tokens, logger, bearer, configOf } =
+    await startGuardedServer(stack));
 });
 afterEach(() => stack.close());
-
-const bearer = (caller: string) => ({
-  authorization: `Bearer ${tokens.tokenOf(caller)}`,
-});
-const configOf = (caller: string, protocol: "grpc" | "connect-1.1" = "grpc") =>
-  createClient(
-    ConfigService,
-    transportTo(server.url, protocol, bearing(tokens.tokenOf(caller))),
-  );
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "Ok";
-  } catch (error) {
-    return Code[ConnectError.from(error).code];
-  }
-}
 
 describe("a call without a token", () => {
   test("is refused before any of its body is there", async () => {
@@ -269,91 +223,6 @@ describe("a token that is not valid any more", () => {
   });
 });
 
-describe("a reader", () => {
-  test("may try a change, and not make it", async () => {
-    const resource = {
-      kind: { case: "consumer", value: { username: "u" } },
-    } as const;
-    await configOf("writer").put({ resource });
-    const files = [
-      { name: "kong.yml", content: "_format_version: '3.0'\nconsumers: []" },
-    ];
-    const operations = [deletionOf("consumer", "u")];
-    const before = server.catalog.head.cursor.revision;
-    const reader = configOf("reader");
-    const trial = { dryRun: true, allowMassDelete: true };
-    const parts = (data: Uint8Array) => one({ data });
-    const calls: Record<string, (options: object) => Promise<unknown>> = {
-      put: (options) => reader.put({ resource, ...options }),
-      delete: (options) =>
-        reader.delete({ ...byName("consumer", "u"), ...options }),
-      transact: (options) => reader.transact({ operations, ...options }),
-      transactStream: (options) =>
-        reader.transactStream(
-          parts(
-            toBinary(
-              TransactRequestSchema,
-              create(TransactRequestSchema, { operations, ...options }),
-            ),
-          ),
-        ),
-      apply: (options) => reader.apply({ files, prune: true, ...options }),
-      applyStream: (options) =>
-        reader.applyStream(
-          parts(
-            toBinary(
-              ApplyRequestSchema,
-              create(ApplyRequestSchema, { files, prune: true, ...options }),
-            ),
-          ),
-        ),
-      rollback: (options) => reader.rollback({ revision: 0n, ...options }),
-    };
-    for (const { localName, name } of ConfigService.methods) {
-      const call = calls[localName];
-      if (accessTo(ConfigService.method[localName as "put"]).dryRun === true) {
-        expect(await codeOf(call?.(trial) ?? Promise.resolve()), name).toBe(
-          "Ok",
-        );
-      } else if (call === undefined) continue;
-      else expect(await codeOf(call(trial)), name).toBe("PermissionDenied");
-      expect(await codeOf(call?.({}) ?? Promise.resolve()), name).toBe(
-        "PermissionDenied",
-      );
-    }
-    expect(server.catalog.head.cursor.revision).toBe(before);
-  });
-
-  test("sees no secrets, by trying a change neither", async () => {
-    await configOf("writer").put({
-      resource: { kind: { case: "consumer", value: { username: "u" } } },
-    });
-    await configOf("writer").put({
-      resource: {
-        kind: {
-          case: "keyauthCredential",
-          value: { consumer: { name: "u" }, key: SECRET },
-        },
-      },
-    });
-    const reader = configOf("reader");
-    const shown = await reader.list({ kind: "keyauth_credential" });
-    expect(JSON.stringify(shown, bigint)).not.toContain(SECRET);
-    const asking = { kind: "keyauth_credential", includeSecrets: true };
-    expect(await codeOf(reader.list(asking))).toBe("PermissionDenied");
-    expect(await codeOf(configOf("writer").list(asking))).toBe("Ok");
-    expect(
-      await codeOf(
-        reader.put({
-          resource: { kind: { case: "consumer", value: { username: "u" } } },
-          dryRun: true,
-          includeSecrets: true,
-        }),
-      ),
-    ).toBe("PermissionDenied");
-  });
-});
-
 test("the author of a change is its caller when it names none", async () => {
   await configOf("writer").put({
     resource: { kind: { case: "consumer", value: { username: "u" } } },
@@ -392,20 +261,6 @@ test("no token is in the log, in the audit log, or in what a refused caller is t
     expect(said.join("\n")).not.toContain(token.slice(3));
   }
 });
-
-function byName(kind: string, name: string) {
-  return { kind, by: { case: "name", value: name } } as const;
-}
-
-function deletionOf(kind: string, name: string) {
-  return {
-    operation: { case: "delete", value: byName(kind, name) },
-  } as const;
-}
-
-async function* one<T>(message: T): AsyncGenerator<T> {
-  yield message;
-}
 
 function bigint(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? String(value) : value;
