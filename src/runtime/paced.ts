@@ -31,13 +31,13 @@ function inTime<T>(work: Promise<T>, options: PaceOptions): Promise<T> {
       signal.removeEventListener("abort", aborted);
       outcome();
     };
-    const fail = (error: unknown): void => {
+    const fail = (error: Error): void => {
       settle(() => {
-        reject(error as Error);
+        reject(error);
       });
     };
     const aborted = (): void => {
-      fail(signal.reason);
+      fail(signal.reason as Error);
     };
     const timer = clock.setTimer(idleMs, () => {
       fail(idle());

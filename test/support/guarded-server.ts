@@ -26,11 +26,11 @@ export interface GuardedServer {
   readonly tokens: TokenFile;
   readonly logger: RecordingLogger;
   /** A caller's header. */
-  bearer(caller: string): { readonly authorization: string };
-  configOf(
+  readonly bearer: (caller: string) => { readonly authorization: string };
+  readonly configOf: (
     caller: string,
     protocol?: "grpc" | "connect-1.1",
-  ): Client<typeof ConfigService>;
+  ) => Client<typeof ConfigService>;
 }
 
 /** Starts them; the stack ends them and removes the directory. The audit log is in its `audit`. */
