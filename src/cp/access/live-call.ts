@@ -6,7 +6,7 @@ import { doneBy, requestedBy, short } from "./audited.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Identity } from "./identities.ts";
 import { isWrite, type MethodAccess } from "./method-access.ts";
-import { leastRole, needOf, type Need } from "./needs.ts";
+import { leastRole, needsOf, type Need } from "./needs.ts";
 import { permissionDenied } from "./refusals.ts";
 import {
   EVERY_WORKSPACE,
@@ -69,8 +69,8 @@ export class LiveCall implements CallEntry {
   }
 
   seeSecrets(request: object, why: string): void {
-    const { workspace } = needOf(this.#options.access, request);
-    const need = { role: "write", workspace } as const;
+    const [{ workspace, field }] = needsOf(this.#options.access, request);
+    const need = { role: "write", workspace, field } as const;
     const error = this.#denied(need, `${why}, which needs`);
     if (error !== undefined) {
       this.#refused({ request, workspace }, error);
@@ -96,14 +96,15 @@ export class LiveCall implements CallEntry {
   async enter(request: object): Promise<void> {
     this.#abort.signal.throwIfAborted();
     const { access, log } = this.#options;
-    const need = needOf(access, request);
-    const error = this.#denied(need);
-    const { workspace } = need;
-    if (error !== undefined) {
+    const needs = needsOf(access, request);
+    const [{ workspace }] = needs;
+    for (const need of needs) {
+      const error = this.#denied(need);
+      if (error === undefined) continue;
       this.#refused({ request, workspace }, error);
       throw error;
     }
-    this.#needs.push(need);
+    this.#needs.push(...needs);
     if (this.#begun !== undefined) return;
     const changes = this.#changes(request);
     // What a reader may do is not written down: it would push out what others have done.
@@ -158,7 +159,7 @@ export class LiveCall implements CallEntry {
   }
 
   #denied(
-    { role, workspace }: Need,
+    { role, workspace, field }: Need,
     what = `${this.#options.method.name} needs`,
   ): ConnectError | undefined {
     if (this.may(role, workspace)) return undefined;
@@ -168,7 +169,7 @@ export class LiveCall implements CallEntry {
         ? "all workspaces"
         : `workspace ${JSON.stringify(short(workspace))}`;
     return permissionDenied(
-      "workspace",
+      field,
       `${this.#who()} has ${own === undefined ? "no role" : `the role ${own}`} in ${where}, and ${what} ${role} there`,
     );
   }

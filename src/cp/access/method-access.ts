@@ -23,6 +23,8 @@ export interface MethodAccess {
   readonly workspace: "request" | "parts" | "none";
   /** It changes nothing when the request says `dry_run`, and then needs only the role read. */
   readonly dryRun?: boolean;
+  /** The role needed besides, in the workspace that the request's `to` names. Default: none. */
+  readonly to?: Role;
 }
 
 const read = { needs: "read", workspace: "request" } as const;
@@ -78,8 +80,8 @@ const WORKSPACES: Rows<typeof WorkspaceService> = {
   listWorkspaces: known,
   getWorkspace: read,
   deleteWorkspace: admin,
-  // The copy has the secrets, which read does not show; its handler wants admin in the new one besides.
-  copyWorkspace: write,
+  // The copy has the secrets, which read does not show, and makes another workspace.
+  copyWorkspace: { ...write, to: "admin" },
 };
 
 const AUDIT: Rows<typeof AuditService> = { listAuditRecords: admin };

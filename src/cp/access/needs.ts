@@ -5,13 +5,27 @@ import type { MethodAccess } from "./method-access.ts";
 export interface Need {
   readonly role: Role;
   readonly workspace: string;
+  /** The field that names it. */
+  readonly field: string;
 }
 
 /** What an empty workspace in a request means. */
 const DEFAULT_WORKSPACE = "default";
 
-/** What a request needs: its method's role, in the workspace that it names. */
-export function needOf(access: MethodAccess, request: object): Need {
+/** All that a request needs: its method's role in the workspace that it names, and what it needs in another one. */
+export function needsOf(
+  access: MethodAccess,
+  request: object,
+): readonly [Need, ...Need[]] {
+  const first = needOf(access, request);
+  const { to } = request as Readonly<Record<string, unknown>>;
+  // Without a name there is nothing to need a role in: its handler says so.
+  return access.to === undefined || to === ""
+    ? [first]
+    : [first, { role: access.to, workspace: String(to), field: "to" }];
+}
+
+function needOf(access: MethodAccess, request: object): Need {
   const fields = request as Readonly<Record<string, unknown>>;
   const { needs } = access;
   const role = needs === "anybody" || needs === "known" ? "read" : needs;
@@ -27,6 +41,7 @@ export function needOf(access: MethodAccess, request: object): Need {
         : workspace === ""
           ? DEFAULT_WORKSPACE
           : workspace,
+    field: "workspace",
   };
 }
 

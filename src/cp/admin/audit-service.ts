@@ -64,12 +64,23 @@ function matcherOf({
 }: ListAuditRecordsRequest): (record: KeptRecord) => boolean {
   const wanted = workspace === "" ? "default" : workspace;
   return (record) =>
-    (allWorkspaces || record.workspace === wanted) &&
+    (allWorkspaces || isAbout(record, wanted)) &&
     (method === "" ||
       record.method === method ||
       record.method.endsWith(`/${method}`) ||
       record.method.endsWith(`.${method}`)) &&
     (caller === "" || record.caller === caller);
+}
+
+/** Of a copy it is the one that is copied, and the one that is made. */
+function isAbout(
+  { workspace, resources }: KeptRecord,
+  wanted: string,
+): boolean {
+  return (
+    workspace === wanted ||
+    resources.some(({ kind, name }) => kind === "workspace" && name === wanted)
+  );
 }
 
 function messageOf(record: KeptRecord): AuditRecord {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { KeptRecord } from "../../../src/cp/audit/record.ts";
 import { AuditService } from "../../../src/gen/holdfast/admin/v1/audit_service_pb.js";
 import { ConfigService } from "../../../src/gen/holdfast/admin/v1/config_service_pb.js";
+import { WorkspaceService } from "../../../src/gen/holdfast/admin/v1/workspace_service_pb.js";
 import { CloseStack } from "../../../src/runtime/close-stack.ts";
 import { bearing, TokenFile } from "../../support/admin-callers.ts";
 import {
@@ -227,6 +228,27 @@ test("is listed for admins: of a workspace, or of all for those who are that eve
   await expect(auditOf("writer").listAuditRecords({})).rejects.toThrow(
     /role admin/,
   );
+});
+
+test("a copy is found under both of its workspaces, also one that was refused", async () => {
+  const copy = (caller: string) =>
+    createClient(WorkspaceService, transportOf(caller))
+      .copyWorkspace({ workspace: "default", to: "other" })
+      .catch((error: unknown) => String(error));
+  expect(await copy("writer")).toMatch(
+    /to: "writer" has no role in workspace "other", and CopyWorkspace needs admin there/,
+  );
+  await copy("all");
+  for (const workspace of ["default", "other"]) {
+    const { records: found } = await auditOf("all").listAuditRecords({
+      workspace,
+      method: "CopyWorkspace",
+    });
+    expect(found.map(({ caller }) => caller)).toEqual(["all", "writer"]);
+  }
+  expect(
+    (await auditOf("all").listAuditRecords({ workspace: "third" })).records,
+  ).toEqual([]);
 });
 
 test("a change that cannot be written down is not made", async () => {

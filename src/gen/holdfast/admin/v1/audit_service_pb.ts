@@ -20,7 +20,7 @@ export const file_holdfast_admin_v1_audit_service: GenFile = /*@__PURE__*/
  */
 export type ListAuditRecordsRequest = Message<"holdfast.admin.v1.ListAuditRecordsRequest"> & {
   /**
-   * Only records about this workspace. Needs the role admin there.
+   * Only records about this workspace; of a copy, about either. Needs the role admin there.
    *
    * @generated from field: string workspace = 1;
    */
