@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { writeSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -27,6 +28,52 @@ export function run(command, ...args) {
     stdio: "inherit",
   });
   if (status !== 0) fail(`${command} failed${error ? `: ${error}` : ""}`);
+}
+
+/** @type {Set<import("node:child_process").ChildProcess>} */
+const beside = new Set();
+process.on("exit", () => {
+  for (const child of beside) child.kill();
+});
+
+/**
+ * As {@link run}, while others run too: what it prints is shown in one piece
+ * when it has ended.
+ *
+ * @param {string} command
+ * @param {string[]} args
+ */
+export async function runBeside(command, ...args) {
+  const child = spawn(command, args, {
+    cwd: top,
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  beside.add(child);
+  /** @type {Buffer[]} */
+  const output = [];
+  /** @param {Buffer} part */
+  const keep = (part) => {
+    output.push(part);
+  };
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  /** @type {string | undefined} */
+  let problem;
+  await new Promise((resolve) => {
+    child.once("error", (error) => {
+      problem = `: ${error}`;
+      resolve(undefined);
+    });
+    child.once("close", (code) => {
+      if (code !== 0) problem = "";
+      resolve(undefined);
+    });
+  });
+  beside.delete(child);
+  console.log(`> ${[command, ...args].join(" ")}`);
+  writeSync(1, Buffer.concat(output));
+  if (problem !== undefined) fail(`${command} failed${problem}`);
 }
 
 /**

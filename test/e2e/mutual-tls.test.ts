@@ -1,6 +1,14 @@
-import { copyFile, mkdir } from "node:fs/promises";
+import { copyFile, cp as copy, mkdir } from "node:fs/promises";
 import { Registry } from "prom-client";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  test,
+} from "vitest";
 import {
   GoodbyeReason,
   SyncService,
@@ -229,10 +237,21 @@ describe("shared mode, with what holdfast cert makes", () => {
 });
 
 describe("PKI mode, with what holdfast cert makes", () => {
+  // Made once: each test has a copy, which it may revoke from.
+  let made: TempDir;
+  beforeAll(async () => {
+    made = await TempDir.make();
+    const out = ["--out", made.join("cluster")];
+    await cert("init", ...out);
+    await cert("issue", "--cp", "cp", "--host", "127.0.0.1", ...out);
+    for (const node of ["edge-1", "edge-2"])
+      await cert("issue", "--dp", node, ...out);
+  });
+  afterAll(async () => {
+    await made[Symbol.asyncDispose]();
+  });
   beforeEach(async () => {
-    await cert("init");
-    await cert("issue", "--cp", "cp", "--host", "127.0.0.1");
-    for (const node of ["edge-1", "edge-2"]) await cert("issue", "--dp", node);
+    await copy(made.join("cluster"), dir.join("cluster"), { recursive: true });
   });
 
   test("knows nodes by their certificates, shows when those expire, and lets none take another's id", async () => {

@@ -1,4 +1,11 @@
-import { setImmediate as turn } from "node:timers/promises";
+import {
+  setImmediate as turn,
+  setTimeout as delay,
+} from "node:timers/promises";
+
+/** What is a few turns of the event loop away is seen at once; who waits for longer leaves the processor to what is waited for. */
+const TURNS = 50;
+const MAX_PAUSE_MS = 20;
 
 /**
  * Waits until `read` returns something, or `check` no longer throws. Fails with the last error, or with `what`, when
@@ -11,7 +18,7 @@ export async function eventually<T>(
 ): Promise<T> {
   const endMs = performance.now() + timeoutMs;
   let last: unknown;
-  for (;;) {
+  for (let round = 0; ; round++) {
     try {
       const value = await read();
       if (value !== undefined && value !== false) return value;
@@ -22,6 +29,7 @@ export async function eventually<T>(
       throw new Error(`waited ${timeoutMs} ms in vain for: ${what}`, {
         cause: last,
       });
-    await turn();
+    if (round < TURNS) await turn();
+    else await delay(Math.min(1 + (round - TURNS), MAX_PAUSE_MS));
   }
 }
