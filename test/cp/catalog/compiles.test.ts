@@ -16,6 +16,7 @@ import {
   arbitraryResource,
 } from "../../support/arbitrary-resource.ts";
 import { compile } from "../../support/compiling.ts";
+import { NEARLY_VALID } from "../../support/nearly-valid.ts";
 import { openCatalog, put } from "../../support/open-catalog.ts";
 import { id, resource } from "../../support/resources.ts";
 
@@ -146,8 +147,55 @@ test("the gateway compiles whatever the catalog accepts", async () => {
         if (!strict.ok) expect(strict.class).toBe("UNSUPPORTED");
       },
     ),
-    { numRuns: 12 },
+    { numRuns: 12, endOnFailure: true },
   );
   expect([...accepted].sort()).toEqual([...KINDS].sort());
   expect(mutants).toBeGreaterThan(100);
 });
+
+/** Of each field as many texts as show both sides of its rule. */
+const nearlyValid = fc.tuple(
+  ...NEARLY_VALID.map(({ texts }) =>
+    fc.array(texts, { minLength: 40, maxLength: 40, size: "max" }),
+  ),
+);
+
+test("the gateway compiles what the catalog accepts of texts that only a parser can tell right from wrong", async () => {
+  await fc.assert(
+    fc.asyncProperty(nearlyValid, async (tried) => {
+      const { catalog } = await openCatalog();
+      const outcomes = await Promise.all(
+        NEARLY_VALID.map(async ({ field, holding }, kind) => {
+          const settled = await Promise.allSettled(
+            (tried[kind] ?? []).map((text, i) =>
+              catalog.transact(
+                holding(text, kind * 1000 + i).map((one) => put(one)),
+              ),
+            ),
+          );
+          return { field, reasons: settled.map(refusedFields) };
+        }),
+      );
+      const compiled = compile(catalog.head.snapshot);
+      expect(compiled.ok ? [] : compiled.violations).toEqual([]);
+      // A rule is looked at from both sides, and nothing else is what is wrong.
+      for (const { field, reasons } of outcomes) {
+        const refused = reasons.filter((fields) => fields.length > 0);
+        expect(refused.length, `refused for ${field}`).toBeGreaterThan(3);
+        expect(refused.length, `refused for ${field}`).toBeLessThan(37);
+        expect([...new Set(refused.flat())]).toEqual([field]);
+      }
+    }),
+    { numRuns: 1, endOnFailure: true },
+  );
+});
+
+/** Which fields an outcome complains about, without the places within them. */
+function refusedFields(outcome: PromiseSettledResult<unknown>): string[] {
+  if (outcome.status === "fulfilled") return [];
+  const { reason } = outcome as { reason: unknown };
+  if (!(reason instanceof ConfigError)) throw reason;
+  return reason.violations.map(
+    ({ kind, field }) => `${kind}.${field.replace(/\[.*/, "")}`,
+  );
+}
