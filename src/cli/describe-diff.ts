@@ -2,6 +2,7 @@ import type {
   Change,
   Warning,
 } from "../gen/holdfast/admin/v1/config_service_pb.js";
+import { fieldLines, OVERVIEW } from "./field-lines.ts";
 import type { Palette } from "./paint.ts";
 import { printable } from "./table.ts";
 
@@ -16,7 +17,7 @@ const ACTIONS = [
   { action: "delete", sign: "-" },
 ] as const;
 
-/** The changes for a person: by what would be done, then by kind, and a line of numbers. */
+/** The changes for a person: by what would be done, then by kind, with the fields that would change, and a line of numbers. */
 export function describeChanges(
   changes: readonly Change[],
   palette: Palette,
@@ -42,10 +43,14 @@ export function describeChanges(
 }
 
 function linesOf(changes: readonly Change[], prefix: string): string[] {
-  const shown = changes
-    .slice(0, SHOWN)
-    .map(({ name, id }) => printable(`${prefix}  ${name === "" ? id : name}`));
-  const more = changes.length - shown.length;
+  const shown = changes.slice(0, SHOWN).flatMap((change) => {
+    const { name, id, fields, fieldCount } = change;
+    return [
+      printable(`${prefix}  ${name === "" ? id : name}`),
+      ...fieldLines(fields, fieldCount, OVERVIEW).map((line) => `    ${line}`),
+    ];
+  });
+  const more = changes.length - SHOWN;
   return more > 0 ? [...shown, `${prefix}  … and ${more} more`] : shown;
 }
 

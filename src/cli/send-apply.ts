@@ -12,7 +12,7 @@ import type { ReadFiles } from "./declarative-files.ts";
 const ONE_MESSAGE_BYTES = 3 * 1024 * 1024;
 const PART_BYTES = 256 * 1024;
 
-/** Applies files, in parts when they are large. Warnings name places of the files as they are on disk. */
+/** Applies files, in parts when they are large. Warnings and violations name places of the files as they are on disk. */
 export async function sendApply(
   client: ControlPlaneClient,
   request: ApplyRequest,
@@ -25,6 +25,8 @@ export async function sendApply(
       : await client.config.applyStream(inParts(bytes), client.slowCall);
   for (const warning of answer.warnings)
     warning.position = original(warning.position);
+  for (const violation of answer.violations)
+    violation.reason = original(violation.reason);
   return answer;
 }
 

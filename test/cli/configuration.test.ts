@@ -310,7 +310,7 @@ describe("history and rollback", () => {
     const { stdout } = await holdfast(["history", "2"]);
     expect(stdout).toMatch(/^revision 2 {2}/);
     expect(stdout).toContain('update route "pay"');
-    expect(stdout).toContain('  paths: ["/pay"] -> ["/pay","/buy"]\n');
+    expect(stdout).toContain('  paths[1]: (unset) -> "/buy"\n');
     const { code, stderr } = await holdfast(["history", "99"]);
     expect(code).toBe(1);
     expect(stderr).toContain("99");

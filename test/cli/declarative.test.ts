@@ -180,6 +180,7 @@ describe("diff", () => {
         "+ consumer  eve",
         "+ consumer  joe",
         "~ route     pay",
+        '    paths[0]: "/pay" -> "/buy"',
         "2 to create, 1 to update",
         "",
       ].join("\n"),
@@ -223,14 +224,28 @@ describe("diff", () => {
       ).toMatchObject({ code: 0, stdout: "no differences\n" });
   });
 
-  test("what cannot be applied ends with 1, as apply does", async () => {
-    const stdin = CONFIGURATION.replace("[/pay]", "[pay]");
-    const diff = await plane.run(["diff", "-f", "-"], { stdin });
-    const apply = await plane.run(["apply", "-f", "-"], { stdin });
-    expect(diff).toMatchObject({ code: 1, stdout: "" });
-    expect(diff.stderr.replace("holdfast diff", "holdfast apply")).toBe(
-      apply.stderr,
-    );
+  test("what cannot be applied is shown with everything that is wrong, and ends with 1", async () => {
+    await plane.apply(CONFIGURATION);
+    const stdin = `${CONFIGURATION.replace("[/pay]", "[pay]")}  - username: eve\n`;
+    const { stderr } = await plane.run(["apply", "-f", "-"], { stdin });
+    const [, problem = ""] = /(stdin:\d+:\d+: .*)/.exec(stderr) ?? [];
+    expect(problem).toContain('must start with "/"');
+    for (const command of [["diff"], ["apply", "--dry-run"]]) {
+      const tried = await plane.run([...command, "-f", "-"], { stdin });
+      expect(tried.code).toBe(1);
+      expect(tried.stdout).toContain(
+        '+ consumer  eve\n~ route     pay\n    paths[0]: "/pay" -> "pay"\n',
+      );
+      expect(tried.stderr).toContain("would be refused, with 1 problem:\n");
+      expect(tried.stderr).toContain(problem);
+    }
+    const json = await plane.run(["diff", "-f", "-", "-o", "json"], { stdin });
+    expect(json.code).toBe(1);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      changes: [{ name: "eve" }, { name: "pay" }],
+      violations: [{ field: "paths[0]" }],
+    });
+    expect(await cursorOf(plane)).toMatchObject({ revision: "1" });
   });
 });
 

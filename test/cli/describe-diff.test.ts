@@ -30,6 +30,34 @@ test("many changes of a kind are shown in short", () => {
   ]);
 });
 
+test("of what is updated the fields are shown, in short", () => {
+  const fields = [
+    { path: "config.secret", secret: true },
+    { path: "host", after: '"a.example"' },
+    { path: "tags[0]", before: JSON.stringify("x".repeat(100)) },
+    ...Array.from({ length: 7 }, (_, i) => ({ path: `hosts[${i}]` })),
+  ];
+  const change = create(ChangeSchema, {
+    kind: "plugin",
+    name: "jwt",
+    action: "update",
+    fields,
+    fieldCount: 120,
+  });
+  const lines = describeChanges([change], plain).split("\n");
+  expect(lines.slice(0, 4)).toEqual([
+    "~ plugin  jwt",
+    "    config.secret: (secret changed)",
+    '    host: (unset) -> "a.example"',
+    `    tags[0]: "${"x".repeat(59)}… (42 more characters) -> (unset)`,
+  ]);
+  expect(lines.slice(9)).toEqual([
+    "    … and 112 more fields",
+    "1 to update",
+    "",
+  ]);
+});
+
 test("nodes that would refuse are told once for all that they refuse it for", () => {
   const warning = (name: string, message: string, refusing: boolean) =>
     create(WarningSchema, {

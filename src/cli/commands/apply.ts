@@ -11,15 +11,19 @@ import { changesTable, countChanges, writeWarnings } from "../changes.ts";
 import { clientFlags, withClient, type ControlPlaneClient } from "../client.ts";
 import { command } from "../command.ts";
 import { fileFlags, readFiles, type ReadFiles } from "../declarative-files.ts";
+import { describeChanges } from "../describe-diff.ts";
 import { optional, toggle } from "../flags.ts";
 import { EXIT, Failure, UsageError, type Io } from "../io.ts";
 import { withOriginalPlaces } from "../original-places.ts";
 import { json, writeValue, type Format } from "../output.ts";
+import { paletteFor } from "../paint.ts";
+import type { Env } from "../parse-flags.ts";
 import { withElapsed } from "../progress.ts";
 import { recordFlags } from "../record-flags.ts";
 import { selectTagFlag } from "../select-tag-flag.ts";
 import { sendApply } from "../send-apply.ts";
 import { patience } from "../value-types.ts";
+import { refuseViolations } from "../violations.ts";
 import { waitForRevision } from "../wait-for-revision.ts";
 
 /** `holdfast apply` */
@@ -32,6 +36,7 @@ export const apply = command({
     "Creates and updates what the files say, all of it or, when anything is wrong, nothing; every problem is reported with its file, line and entity. Applying the same files again changes nothing. What the files do not name stays, unless --prune is given.",
     'Several files, and all .yml, .yaml and .json files of a folder, are one configuration. ${{ env "DECK_NAME" }} in them is filled in from the environment before they are sent.',
     "With --prune the deletions are shown first and have to be confirmed; --yes confirms them in advance, also deleting more than half of everything. Without a terminal and without --yes a --prune that would delete anything changes nothing and ends with 1.",
+    "With --dry-run it shows what would be done, with the fields that change, then everything that is wrong, and ends with 1 when anything is.",
     "With --wait it ends with 3 when time is up before all nodes serve the change, and at once when a node refuses it, or is pinned or paused before it; with a part such as 95%/30s, when too few are left. The change stays committed.",
   ],
   examples: [
@@ -80,6 +85,7 @@ export const apply = command({
       selectTags: [...flags.selectTag],
       prune: flags.prune,
       dryRun: flags.dryRun,
+      includeViolations: flags.dryRun,
       // A dry run deletes nothing, and shall show what is to be confirmed.
       allowMassDelete: flags.yes || flags.dryRun,
       author: flags.author ?? "",
@@ -98,7 +104,8 @@ export const apply = command({
         const answer = await withElapsed(io, "applying the files", () =>
           sendApply(client, request, read),
         );
-        print(io, flags.output, answer, flags.dryRun);
+        print({ io, env }, flags.output, answer, flags.dryRun);
+        refuseViolations(answer.violations);
         if (flags.wait === undefined) return EXIT.done;
         const waited = await waitForRevision(
           io,
@@ -145,23 +152,27 @@ async function confirmDeletions(
 }
 
 function print(
-  io: Io,
+  { io, env }: { readonly io: Io; readonly env: Env },
   format: Format,
   answer: ApplyResponse | ApplyStreamResponse,
   dryRun: boolean,
 ): void {
-  const { revision, changes, warnings } = answer;
+  const { revision, changes, warnings, violations } = answer;
   writeWarnings(io.stderr, warnings);
   if (format !== "table") {
-    const same = create(ApplyResponseSchema, { revision, changes, warnings });
+    const same = create(ApplyResponseSchema, {
+      revision,
+      changes,
+      warnings,
+      violations,
+    });
     writeValue(io.stdout, format, json(ApplyResponseSchema, same));
     return;
   }
-  io.stdout.write(changesTable(changes, io.stdout));
   const counted = countChanges(changes);
   io.stdout.write(
     dryRun
-      ? `dry run: ${counted}, nothing was changed\n`
-      : `revision ${revision}: ${counted}\n`,
+      ? `${describeChanges(changes, paletteFor(io.stdout, env))}dry run: ${counted}, nothing was changed\n`
+      : `${changesTable(changes, io.stdout)}revision ${revision}: ${counted}\n`,
   );
 }

@@ -16,6 +16,7 @@ import { paletteFor } from "../paint.ts";
 import { withElapsed } from "../progress.ts";
 import { sendApply } from "../send-apply.ts";
 import { selectTagFlag } from "../select-tag-flag.ts";
+import { refuseViolations } from "../violations.ts";
 
 /** `holdfast diff` */
 export const diff = command({
@@ -24,7 +25,8 @@ export const diff = command({
   argsUsage: "",
   argsCount: { min: 0, max: 0 },
   help: [
-    "Asks the control plane for exactly what apply with the same flags would do, and changes nothing. Ends with 3 when that is anything, with 0 when it is nothing, and like apply with 1 when the files cannot be applied.",
+    "Asks the control plane for exactly what apply with the same flags would do, and changes nothing. Ends with 3 when that is anything, with 0 when it is nothing, and with 1 when the files cannot be applied: everything that is wrong follows what would be done if it were not.",
+    "Of what is updated, the fields that change are shown with their values before and after; of secrets only that they change.",
     "What the files do not name counts only with --prune, and of that only what has all select tags.",
     "Says which nodes would not serve the change, and why. In colours on a terminal, unless NO_COLOR is set in the environment.",
   ],
@@ -49,11 +51,12 @@ export const diff = command({
       selectTags: [...flags.selectTag],
       prune: flags.prune,
       dryRun: true,
+      includeViolations: true,
       allowMassDelete: true,
     });
     return withOriginalPlaces(read, () =>
       withClient(io, flags, async (client) => {
-        const { revision, changes, warnings } = await withElapsed(
+        const { revision, changes, warnings, violations } = await withElapsed(
           io,
           "comparing the files",
           () => sendApply(client, request, read),
@@ -72,6 +75,7 @@ export const diff = command({
             revision,
             changes,
             warnings,
+            violations,
           });
           writeValue(
             io.stdout,
@@ -79,6 +83,7 @@ export const diff = command({
             json(ApplyResponseSchema, answer),
           );
         }
+        refuseViolations(violations);
         return changes.length === 0 ? EXIT.done : EXIT.differences;
       }),
     );

@@ -8,10 +8,13 @@ import { confirm } from "../ask.ts";
 import { changesTable, countChanges, writeWarnings } from "../changes.ts";
 import { clientFlags, withClient } from "../client.ts";
 import { command } from "../command.ts";
+import { describeChanges } from "../describe-diff.ts";
 import { toggle } from "../flags.ts";
 import { EXIT, Failure } from "../io.ts";
 import { json, writeValue } from "../output.ts";
+import { paletteFor } from "../paint.ts";
 import { recordFlags } from "../record-flags.ts";
+import { refuseViolations } from "../violations.ts";
 import { revision } from "../value-types.ts";
 
 /** `holdfast rollback` */
@@ -39,11 +42,12 @@ export const rollback = command({
     ...recordFlags,
     ...clientFlags,
   },
-  async run({ io }, flags, [word = ""]) {
+  async run({ io, env }, flags, [word = ""]) {
     const request = create(RollbackRequestSchema, {
       workspace: flags.workspace,
       revision: argument("REVISION", revision, word),
       dryRun: flags.dryRun,
+      includeViolations: flags.dryRun,
       allowMassDelete: true,
       author: flags.author ?? "",
       message: flags.message ?? "",
@@ -51,11 +55,14 @@ export const rollback = command({
     return withClient(io, flags, async (client) => {
       if (!flags.yes && !flags.dryRun) {
         const planned = await client.config.rollback(
-          { ...request, dryRun: true },
+          { ...request, dryRun: true, includeViolations: true },
           client.slowCall,
         );
         if (planned.changes.length > 0) {
-          io.stderr.write(changesTable(planned.changes, io.stderr));
+          io.stderr.write(
+            describeChanges(planned.changes, paletteFor(io.stderr, env)),
+          );
+          refuseViolations(planned.violations);
           const question = `Roll back to revision ${request.revision}: ${countChanges(planned.changes)}?`;
           if (!(await confirm(io, question)))
             throw new Failure("not confirmed, nothing was changed");
@@ -71,9 +78,14 @@ export const rollback = command({
           flags.output,
           json(RollbackResponseSchema, answer),
         );
+        refuseViolations(answer.violations);
         return EXIT.done;
       }
-      if (flags.yes || flags.dryRun)
+      if (flags.dryRun)
+        io.stdout.write(
+          describeChanges(answer.changes, paletteFor(io.stdout, env)),
+        );
+      else if (flags.yes)
         io.stdout.write(changesTable(answer.changes, io.stdout));
       const counted = countChanges(answer.changes);
       io.stdout.write(
@@ -81,6 +93,7 @@ export const rollback = command({
           ? `dry run: ${counted}, nothing was changed\n`
           : `revision ${answer.revision}: ${counted}\n`,
       );
+      refuseViolations(answer.violations);
       return EXIT.done;
     });
   },

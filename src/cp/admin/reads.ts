@@ -26,7 +26,8 @@ import { idOf } from "../../model/messages.ts";
 import { ConfigError } from "../../model/violation.ts";
 import type { ChangeDetail } from "../catalog/history.ts";
 import { decodePageToken, encodePageToken } from "../catalog/pages.ts";
-import { mapped, resourceChangeOf, revisionOf } from "./answers.ts";
+import { mapped, revisionOf } from "./answers.ts";
+import { resourceChangeOf } from "./change-answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import { guardLookup } from "./guesses.ts";
 import { RequestForm } from "./request-form.ts";
@@ -154,7 +155,9 @@ export async function getRevision(
   const list = `revision ${request.revision}`;
   const place = placeOf(decodePageToken(list, request.pageToken));
   const { revision, changes } = await catalog.revision(request.revision);
-  const { shown, next } = await pageOf(changes, place.index, request, call);
+  const { shown, next } = await pageOf(changes, place.index, request, call, {
+    fields: true,
+  });
   return {
     revision: await revisionOf(revision, call),
     changes: shown,
@@ -175,7 +178,9 @@ export async function diffRevisions(
     // What was the head for the first page.
     request.toRevision ?? place.revision,
   );
-  const { shown, next } = await pageOf(changes, place.index, request, call);
+  const { shown, next } = await pageOf(changes, place.index, request, call, {
+    fields: false,
+  });
   return {
     from,
     to,
@@ -192,6 +197,7 @@ async function pageOf(
   index: number,
   request: { readonly pageSize: number; readonly includeSecrets: boolean },
   call: HandlerContext,
+  wanted: { readonly fields: boolean },
 ): Promise<{ readonly shown: ResourceChange[]; readonly next?: number }> {
   const { pageSize } = request;
   const form = new RequestForm();
@@ -205,7 +211,7 @@ async function pageOf(
   );
   const shown = await new Room(call).fitInTurns(
     ResourceChangeSchema,
-    mapped(left, (change) => resourceChangeOf(change, show)),
+    mapped(left, (change) => resourceChangeOf(change, show, wanted)),
   );
   const next = index + shown.length;
   return next < changes.length ? { shown, next } : { shown };

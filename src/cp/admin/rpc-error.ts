@@ -1,5 +1,13 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.js";
+import {
+  ChangeSchema,
+  DryRunPlanSchema,
+  WarningSchema,
+  type DryRunPlan,
+} from "../../gen/holdfast/admin/v1/config_service_pb.js";
+import { RefusedDryRun } from "./refused-dry-run.ts";
 import {
   describeViolation,
   type ConfigError,
@@ -35,7 +43,10 @@ export const TRAILER_ROOM: ErrorRoom = { message: 1024, details: 4096 };
 /** Connect and gRPC-Web put errors into the body. */
 export const BODY_ROOM: ErrorRoom = { message: 65_536, details: 1 << 20 };
 
-/** An error of the configuration as its caller gets it: all that is wrong as google.rpc.BadRequest, as far as there is room. */
+/**
+ * An error of the configuration as its caller gets it: all that is wrong as google.rpc.BadRequest, as far as there is room.
+ * A dry run's plan stands beside it.
+ */
 export function toConnectError(
   error: ConfigError,
   room: ErrorRoom,
@@ -44,20 +55,49 @@ export function toConnectError(
     error.violations.length > 0 || NOBODYS_FAULT.has(error.code)
       ? error.violations
       : [{ kind: "", name: "", field: "", reason: error.message }];
+  const plan = error instanceof RefusedDryRun ? error.plan : undefined;
+  const fieldViolations = fitting(
+    violations,
+    plan === undefined ? room.details : Math.floor(room.details / 2),
+  );
+  const left = room.details - sizeOfAll(fieldViolations);
   return new ConnectError(
     cut(error.message, room.message),
     CODES[error.code],
     undefined,
-    violations.length === 0
-      ? []
-      : [
-          {
-            desc: BadRequestSchema,
-            value: { fieldViolations: fitting(violations, room.details) },
-          },
-        ],
+    [
+      ...(violations.length === 0
+        ? []
+        : [{ desc: BadRequestSchema, value: { fieldViolations } }]),
+      ...(plan === undefined
+        ? []
+        : [{ desc: DryRunPlanSchema, value: fittingPlan(plan, left) }]),
+    ],
     error,
   );
+}
+
+/** The first of a plan's changes and warnings: half of the room is for the warnings, if they need it. */
+function fittingPlan(plan: DryRunPlan, bytes: number): DryRunPlan {
+  const within = (room: number) => {
+    let left = room;
+    return (size: number) => (left -= size + TAG_ROOM) >= 0;
+  };
+  const warned = within(bytes / 2);
+  const warnings = plan.warnings.filter((warning) =>
+    warned(toBinary(WarningSchema, warning).length),
+  );
+  const listed = within(
+    bytes -
+      warnings.reduce(
+        (sum, one) => sum + toBinary(WarningSchema, one).length + TAG_ROOM,
+        LAST_ROOM,
+      ),
+  );
+  const changes = plan.changes.filter((change) =>
+    listed(toBinary(ChangeSchema, change).length),
+  );
+  return create(DryRunPlanSchema, { ...plan, warnings, changes });
 }
 
 interface FieldViolation {
@@ -97,6 +137,13 @@ function fieldViolation(violation: Violation): FieldViolation {
   // The same words as in messages, without the last part.
   const whole = describeViolation({ ...violation, reason: "" });
   return { field: whole.replace(/(?:: )?$/, ""), description: reason };
+}
+
+function sizeOfAll(violations: readonly FieldViolation[]): number {
+  return violations.reduce(
+    (sum, one) => sum + TAG_ROOM + sizeOf(one.field) + sizeOf(one.description),
+    0,
+  );
 }
 
 function sizeOf(text: string): number {

@@ -8,7 +8,8 @@ import {
 import { ConfigError } from "../../model/violation.ts";
 import { describeChange, describeRecord } from "../catalog/history.ts";
 import type { RevisionRecord } from "../store/store.ts";
-import { mapped, resourceChangeOf, revisionOf } from "./answers.ts";
+import { mapped, revisionOf } from "./answers.ts";
+import { resourceChangeOf } from "./change-answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import { followed } from "./follow.ts";
 import { ANSWER_BYTES, Room } from "./room.ts";
@@ -106,7 +107,9 @@ async function* eventsOf(
     // The first always fits: a value is at most 256 KiB.
     const changes = await room.fitInTurns(
       ResourceChangeSchema,
-      mapped(left, (change) => resourceChangeOf(describeChange(change), show)),
+      mapped(left, (change) =>
+        resourceChangeOf(describeChange(change), show, { fields: false }),
+      ),
     );
     left = left.slice(changes.length);
     yield {

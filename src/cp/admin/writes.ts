@@ -35,12 +35,15 @@ export async function putResource(
   const options = await writeOptions(request, form, call);
   await guardTrial(call, request, resourcesOf([operation]));
   const result = await catalog.transact([operation], options);
+  const answer = await writeAnswer(result, call, request);
+  // What would be refused may hold a secret that only its rules would have told.
+  if (answer.violations.length > 0) return answer;
   const resource = await stored(catalog, result);
   // What was made up is told this once.
   const includeSecrets = request.includeSecrets || isCreated(result);
   const show = showing({ includeSecrets });
   return {
-    ...(await writeAnswer(result, call)),
+    ...answer,
     ...(resource === undefined ? {} : { resource: show(resource) }),
   };
 }
@@ -62,7 +65,7 @@ export async function deleteResource(
     ...options,
     allowMassDelete,
   });
-  return writeAnswer(result, call);
+  return writeAnswer(result, call, request);
 }
 
 /** Does several operations as one revision, or none of them. */
@@ -100,7 +103,7 @@ export async function transact(
     ...options,
     allowMassDelete,
   });
-  return writeAnswer(result, call);
+  return writeAnswer(result, call, request);
 }
 
 /** Brings in declarative files as one revision, or nothing of them. */
@@ -131,7 +134,7 @@ export async function apply(
     prune,
     allowMassDelete,
   });
-  return writeAnswer(result, call);
+  return writeAnswer(result, call, request);
 }
 
 /** Makes a new revision with the content of an older one. */
@@ -147,7 +150,7 @@ export async function rollback(
     ...options,
     allowMassDelete,
   });
-  return writeAnswer(result, call);
+  return writeAnswer(result, call, request);
 }
 
 /** What every request for a change says about how it is to be done. @throws ConfigError with all that is wrong with its form. */
@@ -155,13 +158,20 @@ async function writeOptions(
   request: Message &
     Pick<
       TransactRequest,
-      "expectedRevision" | "idempotencyKey" | "dryRun" | "author" | "message"
+      | "expectedRevision"
+      | "idempotencyKey"
+      | "dryRun"
+      | "includeViolations"
+      | "author"
+      | "message"
     >,
   form: RequestForm,
   call: HandlerContext,
 ): Promise<TransactOptions> {
   const { expectedRevision, idempotencyKey, dryRun } = request;
   form.text("idempotency_key", idempotencyKey, 128);
+  if (request.includeViolations && !dryRun)
+    form.refuse("include_violations", "is for dry runs: set dry_run too");
   const note = form.note(request, call);
   form.check();
   const { signal } = call;
@@ -214,14 +224,14 @@ function isCreated({ keys: [key], changes }: TransactResult): boolean {
 /** What was put, as it is in the state that the put led to. Undefined when a repeated call finds it deleted. */
 async function stored(
   catalog: AdminDeps["catalog"],
-  { keys, head, planned }: TransactResult,
+  { keys, head, dryRun }: TransactResult,
 ): Promise<Resource | undefined> {
   const [key = ""] = keys;
-  const value = planned?.(key) ?? head.snapshot.get(key);
+  const value = dryRun?.planned(key) ?? head.snapshot.get(key);
   const parts = parseKey(key);
   if (value === undefined || parts === undefined) return undefined;
   if (
-    planned === undefined &&
+    dryRun === undefined &&
     catalog.head.cursor.revision === head.cursor.revision
   )
     return (await catalog.get(parts.kind, parts)).resource;

@@ -112,7 +112,7 @@ export class Batch {
     const planner = new Planner(this.#layer, { ...context, nowMs });
     const base = { durable: this.#base.head, pending: this.#layer };
     await drive(await job.plan(planner, base));
-    const plan = await drive(planner.finish());
+    const plan = await drive(planner.finish(dryRun));
     const warnings = [
       ...(job.warnings ?? []),
       ...plan.warnings,
@@ -123,9 +123,17 @@ export class Batch {
     if (dryRun) {
       const { revision } = this.head.cursor;
       const next = plan.changes.length === 0 ? revision : revision + 1n;
-      const planned = (key: string): Uint8Array | undefined =>
-        plan.layer.get(key);
-      return { ...result, revision: next, head: this.#base.head, planned };
+      const { changes: details, layer, refusal } = plan;
+      return {
+        ...result,
+        revision: next,
+        head: this.#base.head,
+        dryRun: {
+          details,
+          planned: (key) => layer.get(key),
+          ...(refusal === undefined ? {} : { refusal }),
+        },
+      };
     }
     const record =
       plan.changes.length === 0

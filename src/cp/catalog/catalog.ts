@@ -158,7 +158,7 @@ export class Catalog implements AsyncDisposable {
     parsed: ParsedDeclarative,
     options: ApplyOptions,
   ): Promise<TransactResult> {
-    refuseProblems(parsed);
+    if (options.dryRun !== true) refuseProblems(parsed);
     const operations = applyOperations(parsed);
     const ready = hasClearPasswords(operations)
       ? await this.#hashPasswords(operations)

@@ -1,5 +1,7 @@
 import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
 import type { Kind } from "../../model/kinds.ts";
+import type { ConfigError } from "../../model/violation.ts";
+import type { StoredChange } from "../store/store.ts";
 import type { Head } from "./state.ts";
 
 /** Creates or wholly replaces a resource: found by its id, else by its natural key. */
@@ -75,6 +77,16 @@ export interface WarningInfo {
   readonly position: string;
 }
 
+/** What a dry run says beside its result. */
+export interface DryRun {
+  /** Of each of the changes, what would be before and after it. */
+  readonly details: readonly StoredChange[];
+  /** The values that there would be, by key. */
+  readonly planned: (key: string) => Uint8Array | undefined;
+  /** With everything that is wrong: it would be refused. The changes are those that there would be if it were not. */
+  readonly refusal?: ConfigError;
+}
+
 /** What a transaction did, or in a dry run would do. */
 export interface TransactResult {
   /** The revision that has the changes; the head when there are none. In a dry run the one it would be. */
@@ -84,8 +96,8 @@ export interface TransactResult {
   readonly warnings: readonly WarningInfo[];
   /** The keys of what was put, in the order of the operations. */
   readonly keys: readonly string[];
-  /** In a dry run: the values that were to be put, by key. */
-  readonly planned?: (key: string) => Uint8Array | undefined;
+  /** What only a dry run says. */
+  readonly dryRun?: DryRun;
   /** The state after it; in a dry run, and for a repeated request, the head of now. */
   readonly head: Head;
 }

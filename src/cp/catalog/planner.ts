@@ -2,6 +2,7 @@ import { keyOf } from "../../model/kinds.ts";
 import type { Slices } from "../../model/slices.ts";
 import { onDelete } from "../../model/references.ts";
 import { lookupKey } from "../../model/unique.ts";
+import type { ConfigError, Violation } from "../../model/violation.ts";
 import type { StoredChange } from "../store/store.ts";
 import type {
   ChangeInfo,
@@ -42,6 +43,8 @@ export interface Plan {
   readonly infos: readonly ChangeInfo[];
   readonly warnings: readonly WarningInfo[];
   readonly keys: readonly string[];
+  /** Everything that is wrong with it, in a dry run that would be refused. */
+  readonly refusal?: ConfigError;
 }
 
 /** Where the operation that claimed or deleted something stands. */
@@ -79,6 +82,18 @@ export class Planner {
   /** The state as it is after the operations so far. */
   get view(): View {
     return this.#layer;
+  }
+
+  /** Notes what is wrong with the files that the operations come from: it may be why others of them are wrong. */
+  refuse(
+    problems: readonly { readonly violation: Violation; readonly at: string }[],
+  ): void {
+    this.#refusals.addOfFiles(problems);
+  }
+
+  /** Notes something about the transaction as a whole. */
+  warn(warning: WarningInfo): void {
+    this.#warnings.push(warning);
   }
 
   /** Does operations in their order. */
@@ -132,12 +147,13 @@ export class Planner {
   /**
    * What it all comes to.
    *
-   * @throws ConfigError with everything that is wrong.
+   * @throws ConfigError with everything that is wrong. A dry run has that in its plan.
    */
-  *finish(): Slices<Plan> {
+  *finish(dryRun: boolean): Slices<Plan> {
     yield* this.#checkUnique();
     yield* this.#checkReferences();
-    this.#refusals.throwIfAny();
+    const refusal = this.#refusals.error;
+    if (refusal !== undefined && !dryRun) throw refusal;
     const changes: StoredChange[] = [];
     const infos: ChangeInfo[] = [];
     for (const key of yield* sortSlices(this.#layer.entries.keys())) {
@@ -160,6 +176,7 @@ export class Planner {
       infos,
       warnings: this.#warnings,
       keys: this.#keys,
+      ...(refusal === undefined ? {} : { refusal }),
     };
   }
 

@@ -1,7 +1,8 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toJsonString } from "@bufbuild/protobuf";
 import { FieldMaskSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PutResponseSchema } from "../../../src/gen/holdfast/admin/v1/config_service_pb.js";
 import type { Resource } from "../../../src/gen/holdfast/config/v1/resource_pb.js";
 import { CloseStack } from "../../../src/runtime/close-stack.ts";
 import { putting } from "../../support/admin-client.ts";
@@ -277,6 +278,14 @@ describe("a Put with a mask", () => {
         "name: cannot be changed: delete the plugin and make another one",
       );
       expect(JSON.stringify(refused.details)).not.toContain("s3cr3t");
+      const answer = await server.config.put({
+        resource: resource("plugin", { id: id(5), name }),
+        updateMask: { paths: ["name"] },
+        dryRun: true,
+        includeViolations: true,
+      });
+      expect(answer).toMatchObject({ violations: [{ field: "name" }] });
+      expect(toJsonString(PutResponseSchema, answer)).not.toContain("s3cr3t");
     }
   });
 

@@ -2,7 +2,10 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { BadRequestSchema } from "../../../src/gen/google/rpc/error_details_pb.js";
-import { TransactRequestSchema } from "../../../src/gen/holdfast/admin/v1/config_service_pb.js";
+import {
+  DryRunPlanSchema,
+  TransactRequestSchema,
+} from "../../../src/gen/holdfast/admin/v1/config_service_pb.js";
 import { CloseStack } from "../../../src/runtime/close-stack.ts";
 import {
   each,
@@ -94,6 +97,67 @@ describe.each(PROTOCOLS)("by %s", (protocol) => {
     expect(fields).toContain('service "y": port');
     expect(fields).toContain('service "y": host');
     expect(error!.rawMessage).toMatch(/^route "x": paths\[0\]: /);
+  });
+
+  test("a dry run that would be refused tells what it would do, beside its error or instead of it", async () => {
+    const { config } = server.clients(protocol);
+    const name = `dry-${protocol}`;
+    await config.put({ resource: service(name) });
+    const put = (value: object) => ({
+      operation: {
+        case: "put" as const,
+        value: {
+          kind: { case: "service" as const, value: { name, ...value } },
+        },
+      },
+    });
+    const request = {
+      operations: [
+        put({ host: "other.example" }),
+        put({ name: `${name}-new`, host: "a b", port: 99999 }),
+      ],
+      dryRun: true,
+    };
+    const error = await config.transact(request).then(
+      () => undefined,
+      (e: unknown) => ConnectError.from(e),
+    );
+    expect(error?.code).toBe(Code.InvalidArgument);
+    const [details] = error!.findDetails(BadRequestSchema);
+    expect(details!.fieldViolations).toHaveLength(2);
+    const [plan] = error!.findDetails(DryRunPlanSchema);
+    expect(plan).toMatchObject({ changeCount: 2, warningCount: 0 });
+    expect(plan!.changes.map((change) => change.name).sort()).toEqual([
+      name,
+      `${name}-new`,
+    ]);
+
+    const answer = await config.transact({
+      ...request,
+      includeViolations: true,
+    });
+    expect(answer.violations.map(({ field }) => field).sort()).toEqual([
+      "host",
+      "port",
+    ]);
+    expect(answer.changes).toContainEqual(
+      expect.objectContaining({
+        name,
+        action: "update",
+        fieldCount: 1,
+        fields: [
+          expect.objectContaining({
+            path: "host",
+            before: '"127.0.0.1"',
+            after: '"other.example"',
+          }),
+        ],
+      }),
+    );
+    await expect(
+      config.transact({ ...request, dryRun: false, includeViolations: true }),
+    ).rejects.toThrow("include_violations: is for dry runs");
+    await config.delete({ kind: "service", by: { case: "name", value: name } });
   });
 
   test("a stream is read while revisions come, and ended by its client", async () => {

@@ -82,6 +82,43 @@ describe("applying files", () => {
     expect(catalog.head.cursor.revision).toBe(0n);
   });
 
+  test("with problems in them have a plan in a dry run, and each problem once", async () => {
+    const { catalog } = await openCatalog();
+    await catalog.transact([put(resource("consumer", { username: "bob" }))]);
+    const { dryRun, changes, warnings } = await catalog.apply(
+      parsed(
+        "consumers:",
+        "- username: eve",
+        "services:",
+        "- name: pay",
+        "  hots: a.example",
+        "routes:",
+        "- name: r",
+        "  paths: [x]",
+        "  service: pay",
+      ),
+      { prune: true, dryRun: true },
+    );
+    const places = dryRun?.refusal?.violations.map(
+      ({ field, reason }) => `${/^kong.yml:\d+/.exec(reason)?.[0]} ${field}`,
+    );
+    expect(places).toEqual([
+      "kong.yml:5 host",
+      "kong.yml:6 hots",
+      "kong.yml:9 paths[0]",
+    ]);
+    expect(changes).toContainEqual(
+      expect.objectContaining({ name: "eve", action: "create" }),
+    );
+    // It may be in what could not be read.
+    expect(changes).not.toContainEqual(
+      expect.objectContaining({ action: "delete" }),
+    );
+    expect(warnings).toContainEqual(
+      expect.objectContaining({ field: "prune" }),
+    );
+  });
+
   test("that refer to what is not there says where", async () => {
     const { catalog } = await openCatalog();
     const refused = await refusal(

@@ -131,10 +131,18 @@ test("a dry run answers the whole plan and changes nothing", async () => {
   expect(
     (await catalog.transact([service(1)], { dryRun: true })).revision,
   ).toBe(1n);
-  expect(await refusal(catalog.transact([invalid], { dryRun: true }))).toEqual({
-    code: "invalid_argument",
-    violations: ["service bad: host: is required"],
+  const refused = await catalog.transact([invalid, service(3)], {
+    dryRun: true,
   });
+  expect(refused.dryRun?.refusal).toMatchObject({
+    code: "invalid_argument",
+    violations: [{ name: "bad", field: "host", reason: "is required" }],
+  });
+  // What would be done if it were not for that.
+  expect(refused.changes.map(({ name }) => name)).toEqual(
+    expect.arrayContaining(["bad", "s3"]),
+  );
+  expect(catalog.head).toEqual(before);
 });
 
 describe("a dry run beside writes", () => {

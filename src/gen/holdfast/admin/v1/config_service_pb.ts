@@ -18,6 +18,12 @@
 //   UNAUTHENTICATED      nobody knows who calls: send "authorization: Bearer TOKEN", or show a client certificate
 //   PERMISSION_DENIED    the caller has not the role that the call needs in this workspace
 //
+// A dry_run answers what the call would do, changes nothing, and fails as the call would: with the same code, so that
+// whoever only looks at that is not misled. Beside BadRequest the error then has a detail of type
+// holdfast.admin.v1.DryRunPlan with what would be done, as far as there is room: clients of gRPC read 8 KiB of an error.
+// With include_violations such a dry run succeeds and answers it all: the plan, the nodes that would refuse it (as
+// warnings), and everything that is wrong (as violations). That is nothing to apply: it is refused while there is one.
+//
 // Secrets (API keys, passwords, private keys, what plugins count as such) are "***" in answers unless a request sets
 // include_secrets. A resource with "***" in place of a secret cannot be put.
 
@@ -36,7 +42,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/admin/v1/config_service.proto.
  */
 export const file_holdfast_admin_v1_config_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZob2xkZmFzdC9hZG1pbi92MS9jb25maWdfc2VydmljZS5wcm90bxIRaG9sZGZhc3QuYWRtaW4udjEiQAoGQ2hhbmdlEgwKBGtpbmQYASABKAkSCgoCaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIOCgZhY3Rpb24YBCABKAkihAEKB1dhcm5pbmcSDAoEa2luZBgBIAEoCRIKCgJpZBgCIAEoCRIMCgRuYW1lGAMgASgJEg0KBWZpZWxkGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSDQoFbm9kZXMYBiADKAkSEAoIcG9zaXRpb24YByABKAkSEAoIcmVmdXNpbmcYCCABKAgiuAIKClB1dFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEi4KCHJlc291cmNlGAIgASgLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlEi8KC3VwZGF0ZV9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxIeChFleHBlY3RlZF9yZXZpc2lvbhgEIAEoBEgAiAEBEiEKD2lkZW1wb3RlbmN5X2tleRgFIAEoCUIIukgFcgMYgAESDwoHZHJ5X3J1bhgGIAEoCBIYCgZhdXRob3IYByABKAlCCLpIBXIDGIACEhkKB21lc3NhZ2UYCCABKAlCCLpIBXIDGIAgEhcKD2luY2x1ZGVfc2VjcmV0cxgJIAEoCEIUChJfZXhwZWN0ZWRfcmV2aXNpb24iqQEKC1B1dFJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEioKB2NoYW5nZXMYAiADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USLAoId2FybmluZ3MYAyADKAsyGi5ob2xkZmFzdC5hZG1pbi52MS5XYXJuaW5nEi4KCHJlc291cmNlGAQgASgLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlInEKCkdldFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoCaWQYAyABKAlIABIOCgRuYW1lGAQgASgJSAASFwoPaW5jbHVkZV9zZWNyZXRzGAUgASgIQgsKAmJ5EgW6SAIIASJPCgtHZXRSZXNwb25zZRIuCghyZXNvdXJjZRgBIAEoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5SZXNvdXJjZRIQCghyZXZpc2lvbhgCIAEoBCJGCgtSZXNvdXJjZUtleRIMCgRraW5kGAEgASgJEgwKAmlkGAIgASgJSAASDgoEbmFtZRgDIAEoCUgAQgsKAmJ5EgW6SAIIASLiAQoLTGlzdFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEdGFncxgDIAMoCRIdCglwYWdlX3NpemUYBCABKAVCCrpIBxoFGOgHKAASEgoKcGFnZV90b2tlbhgFIAEoCRIQCghhbnlfdGFncxgGIAMoCRITCgtuYW1lX3ByZWZpeBgHIAEoCRIxCglyZWZlcnNfdG8YCCABKAsyHi5ob2xkZmFzdC5hZG1pbi52MS5SZXNvdXJjZUtleRIXCg9pbmNsdWRlX3NlY3JldHMYCSABKAgiWAoMTGlzdFJlc3BvbnNlEi8KCXJlc291cmNlcxgBIAMoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5SZXNvdXJjZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkilQIKDURlbGV0ZVJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoCaWQYAyABKAlIABIOCgRuYW1lGAQgASgJSAASGQoRYWxsb3dfbWFzc19kZWxldGUYBSABKAgSHgoRZXhwZWN0ZWRfcmV2aXNpb24YBiABKARIAYgBARIhCg9pZGVtcG90ZW5jeV9rZXkYByABKAlCCLpIBXIDGIABEg8KB2RyeV9ydW4YCCABKAgSGAoGYXV0aG9yGAkgASgJQgi6SAVyAxiAAhIZCgdtZXNzYWdlGAogASgJQgi6SAVyAxiAIEILCgJieRIFukgCCAFCFAoSX2V4cGVjdGVkX3JldmlzaW9uInwKDkRlbGV0ZVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEioKB2NoYW5nZXMYAiADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USLAoId2FybmluZ3MYAyADKAsyGi5ob2xkZmFzdC5hZG1pbi52MS5XYXJuaW5nIqwBCglPcGVyYXRpb24SKwoDcHV0GAEgASgLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlSAASLQoGZGVsZXRlGAIgASgLMhsuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRpb25IABIvCgt1cGRhdGVfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCEgoJb3BlcmF0aW9uEgW6SAIIASJDCghEZWxldGlvbhIMCgRraW5kGAEgASgJEgwKAmlkGAIgASgJSAASDgoEbmFtZRgDIAEoCUgAQgsKAmJ5EgW6SAIIASKQAgoPVHJhbnNhY3RSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIwCgpvcGVyYXRpb25zGAIgAygLMhwuaG9sZGZhc3QuYWRtaW4udjEuT3BlcmF0aW9uEh4KEWV4cGVjdGVkX3JldmlzaW9uGAMgASgESACIAQESIQoPaWRlbXBvdGVuY3lfa2V5GAQgASgJQgi6SAVyAxiAARIPCgdkcnlfcnVuGAUgASgIEhkKEWFsbG93X21hc3NfZGVsZXRlGAYgASgIEhgKBmF1dGhvchgHIAEoCUIIukgFcgMYgAISGQoHbWVzc2FnZRgIIAEoCUIIukgFcgMYgCBCFAoSX2V4cGVjdGVkX3JldmlzaW9uIn4KEFRyYW5zYWN0UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSKgoHY2hhbmdlcxgCIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgh3YXJuaW5ncxgDIAMoCzIaLmhvbGRmYXN0LmFkbWluLnYxLldhcm5pbmciJQoVVHJhbnNhY3RTdHJlYW1SZXF1ZXN0EgwKBGRhdGEYASABKAwihAEKFlRyYW5zYWN0U3RyZWFtUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSKgoHY2hhbmdlcxgCIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgh3YXJuaW5ncxgDIAMoCzIaLmhvbGRmYXN0LmFkbWluLnYxLldhcm5pbmciJQoERmlsZRIMCgRuYW1lGAEgASgJEg8KB2NvbnRlbnQYAiABKAkisQIKDEFwcGx5UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSMAoFZmlsZXMYAiADKAsyFy5ob2xkZmFzdC5hZG1pbi52MS5GaWxlQgi6SAWSAQIIARINCgVwcnVuZRgDIAEoCBIPCgdkcnlfcnVuGAQgASgIEhkKEWFsbG93X21hc3NfZGVsZXRlGAUgASgIEhgKBmF1dGhvchgGIAEoCUIIukgFcgMYgAISGQoHbWVzc2FnZRgHIAEoCUIIukgFcgMYgCASHgoRZXhwZWN0ZWRfcmV2aXNpb24YCCABKARIAIgBARIhCg9pZGVtcG90ZW5jeV9rZXkYCSABKAlCCLpIBXIDGIABEhMKC3NlbGVjdF90YWdzGAogAygJQhQKEl9leHBlY3RlZF9yZXZpc2lvbiJ7Cg1BcHBseVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEioKB2NoYW5nZXMYAiADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USLAoId2FybmluZ3MYAyADKAsyGi5ob2xkZmFzdC5hZG1pbi52MS5XYXJuaW5nIiIKEkFwcGx5U3RyZWFtUmVxdWVzdBIMCgRkYXRhGAEgASgMIoEBChNBcHBseVN0cmVhbVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEioKB2NoYW5nZXMYAiADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USLAoId2FybmluZ3MYAyADKAsyGi5ob2xkZmFzdC5hZG1pbi52MS5XYXJuaW5nIjsKDUV4cG9ydFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhcKD2luY2x1ZGVfc2VjcmV0cxgCIAEoCCJtCg5FeHBvcnRSZXNwb25zZRIqCgZjdXJzb3IYASABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEi8KCXJlc291cmNlcxgCIAMoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5SZXNvdXJjZSLDAQoIUmV2aXNpb24SKgoGY3Vyc29yGAEgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZhdXRob3IYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIqCgdjaGFuZ2VzGAUgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2hhbmdlEhQKDGNoYW5nZV9jb3VudBgGIAEoDSJcChRMaXN0UmV2aXNpb25zUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YAyABKAkiYAoVTGlzdFJldmlzaW9uc1Jlc3BvbnNlEi4KCXJldmlzaW9ucxgBIAMoCzIbLmhvbGRmYXN0LmFkbWluLnYxLlJldmlzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKCAQoSR2V0UmV2aXNpb25SZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIXCg9pbmNsdWRlX3NlY3JldHMYAyABKAgSGgoJcGFnZV9zaXplGAQgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YBSABKAkilgEKDlJlc291cmNlQ2hhbmdlEikKBmNoYW5nZRgBIAEoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgZiZWZvcmUYAiABKAsyHC5ob2xkZmFzdC5jb25maWcudjEuUmVzb3VyY2USKwoFYWZ0ZXIYAyABKAsyHC5ob2xkZmFzdC5jb25maWcudjEuUmVzb3VyY2UikQEKE0dldFJldmlzaW9uUmVzcG9uc2USLQoIcmV2aXNpb24YASABKAsyGy5ob2xkZmFzdC5hZG1pbi52MS5SZXZpc2lvbhIyCgdjaGFuZ2VzGAIgAygLMiEuaG9sZGZhc3QuYWRtaW4udjEuUmVzb3VyY2VDaGFuZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIqoBCgtEaWZmUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSFQoNZnJvbV9yZXZpc2lvbhgCIAEoBBIYCgt0b19yZXZpc2lvbhgDIAEoBEgAiAEBEhcKD2luY2x1ZGVfc2VjcmV0cxgEIAEoCBIaCglwYWdlX3NpemUYBSABKAVCB7pIBBoCKAASEgoKcGFnZV90b2tlbhgGIAEoCUIOCgxfdG9fcmV2aXNpb24iwwEKDERpZmZSZXNwb25zZRIoCgRmcm9tGAEgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchImCgJ0bxgCIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISMgoHY2hhbmdlcxgDIAMoCzIhLmhvbGRmYXN0LmFkbWluLnYxLlJlc291cmNlQ2hhbmdlEhQKDGNoYW5nZV9jb3VudBgEIAEoDRIXCg9uZXh0X3BhZ2VfdG9rZW4YBSABKAki8AEKD1JvbGxiYWNrUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSEAoIcmV2aXNpb24YAiABKAQSHgoRZXhwZWN0ZWRfcmV2aXNpb24YAyABKARIAIgBARIPCgdkcnlfcnVuGAQgASgIEhkKEWFsbG93X21hc3NfZGVsZXRlGAUgASgIEhgKBmF1dGhvchgGIAEoCUIIukgFcgMYgAISGQoHbWVzc2FnZRgHIAEoCUIIukgFcgMYgCASIQoPaWRlbXBvdGVuY3lfa2V5GAggASgJQgi6SAVyAxiAAUIUChJfZXhwZWN0ZWRfcmV2aXNpb24ifgoQUm9sbGJhY2tSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIqCgdjaGFuZ2VzGAIgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2hhbmdlEiwKCHdhcm5pbmdzGAMgAygLMhouaG9sZGZhc3QuYWRtaW4udjEuV2FybmluZyJ5CgxXYXRjaFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhsKDmFmdGVyX3JldmlzaW9uGAIgASgESACIAQESDQoFZXBvY2gYAyABKAkSFwoPaW5jbHVkZV9zZWNyZXRzGAQgASgIQhEKD19hZnRlcl9yZXZpc2lvbiJ/Cg1XYXRjaFJlc3BvbnNlEjQKCHJldmlzaW9uGAEgASgLMiAuaG9sZGZhc3QuYWRtaW4udjEuUmV2aXNpb25FdmVudEgAEi8KCWhlYXJ0YmVhdBgCIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3JIAEIHCgVldmVudCKAAQoNUmV2aXNpb25FdmVudBItCghyZXZpc2lvbhgBIAEoCzIbLmhvbGRmYXN0LmFkbWluLnYxLlJldmlzaW9uEjIKB2NoYW5nZXMYAiADKAsyIS5ob2xkZmFzdC5hZG1pbi52MS5SZXNvdXJjZUNoYW5nZRIMCgRtb3JlGAMgASgIIoMCChZXYWl0Rm9yUmV2aXNpb25SZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKCGZyYWN0aW9uGAQgASgBSACIAQESRQoGbGFiZWxzGAUgAygLMjUuaG9sZGZhc3QuYWRtaW4udjEuV2FpdEZvclJldmlzaW9uUmVxdWVzdC5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgsKCV9mcmFjdGlvbiLRAQoXV2FpdEZvclJldmlzaW9uUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSDAoEZG9uZRgCIAEoCBIPCgdzZXJ2aW5nGAMgASgNEg0KBXRvdGFsGAQgASgNEi8KB21pc3NpbmcYBSADKAsyHi5ob2xkZmFzdC5hZG1pbi52MS5NaXNzaW5nTm9kZRIPCgdyZWZ1c2VkGAYgASgIEhEKCXRpbWVkX291dBgHIAEoCBIRCgloZWxkX2JhY2sYCCABKAgSDgoGbmVlZGVkGAkgASgNImgKC01pc3NpbmdOb2RlEgoKAmlkGAEgASgJEhAKCGhvc3RuYW1lGAIgASgJEisKB3NlcnZpbmcYAyABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEg4KBnJlYXNvbhgEIAEoCSIwCgxBZG9wdFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEg0KBWVwb2NoGAIgASgJIlEKDUFkb3B0UmVzcG9uc2USKgoGY3Vyc29yGAEgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIUCgxwcmVkZWNlc3NvcnMYAiADKAky/AoKDUNvbmZpZ1NlcnZpY2USRAoDUHV0Eh0uaG9sZGZhc3QuYWRtaW4udjEuUHV0UmVxdWVzdBoeLmhvbGRmYXN0LmFkbWluLnYxLlB1dFJlc3BvbnNlEkkKA0dldBIdLmhvbGRmYXN0LmFkbWluLnYxLkdldFJlcXVlc3QaHi5ob2xkZmFzdC5hZG1pbi52MS5HZXRSZXNwb25zZSIDkAIBEkwKBExpc3QSHi5ob2xkZmFzdC5hZG1pbi52MS5MaXN0UmVxdWVzdBofLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RSZXNwb25zZSIDkAIBEk0KBkRlbGV0ZRIgLmhvbGRmYXN0LmFkbWluLnYxLkRlbGV0ZVJlcXVlc3QaIS5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVSZXNwb25zZRJTCghUcmFuc2FjdBIiLmhvbGRmYXN0LmFkbWluLnYxLlRyYW5zYWN0UmVxdWVzdBojLmhvbGRmYXN0LmFkbWluLnYxLlRyYW5zYWN0UmVzcG9uc2USZwoOVHJhbnNhY3RTdHJlYW0SKC5ob2xkZmFzdC5hZG1pbi52MS5UcmFuc2FjdFN0cmVhbVJlcXVlc3QaKS5ob2xkZmFzdC5hZG1pbi52MS5UcmFuc2FjdFN0cmVhbVJlc3BvbnNlKAESSgoFQXBwbHkSHy5ob2xkZmFzdC5hZG1pbi52MS5BcHBseVJlcXVlc3QaIC5ob2xkZmFzdC5hZG1pbi52MS5BcHBseVJlc3BvbnNlEl4KC0FwcGx5U3RyZWFtEiUuaG9sZGZhc3QuYWRtaW4udjEuQXBwbHlTdHJlYW1SZXF1ZXN0GiYuaG9sZGZhc3QuYWRtaW4udjEuQXBwbHlTdHJlYW1SZXNwb25zZSgBElQKBkV4cG9ydBIgLmhvbGRmYXN0LmFkbWluLnYxLkV4cG9ydFJlcXVlc3QaIS5ob2xkZmFzdC5hZG1pbi52MS5FeHBvcnRSZXNwb25zZSIDkAIBMAESZwoNTGlzdFJldmlzaW9ucxInLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RSZXZpc2lvbnNSZXF1ZXN0GiguaG9sZGZhc3QuYWRtaW4udjEuTGlzdFJldmlzaW9uc1Jlc3BvbnNlIgOQAgESYQoLR2V0UmV2aXNpb24SJS5ob2xkZmFzdC5hZG1pbi52MS5HZXRSZXZpc2lvblJlcXVlc3QaJi5ob2xkZmFzdC5hZG1pbi52MS5HZXRSZXZpc2lvblJlc3BvbnNlIgOQAgESTAoERGlmZhIeLmhvbGRmYXN0LmFkbWluLnYxLkRpZmZSZXF1ZXN0Gh8uaG9sZGZhc3QuYWRtaW4udjEuRGlmZlJlc3BvbnNlIgOQAgESUwoIUm9sbGJhY2sSIi5ob2xkZmFzdC5hZG1pbi52MS5Sb2xsYmFja1JlcXVlc3QaIy5ob2xkZmFzdC5hZG1pbi52MS5Sb2xsYmFja1Jlc3BvbnNlEkoKBUFkb3B0Eh8uaG9sZGZhc3QuYWRtaW4udjEuQWRvcHRSZXF1ZXN0GiAuaG9sZGZhc3QuYWRtaW4udjEuQWRvcHRSZXNwb25zZRJRCgVXYXRjaBIfLmhvbGRmYXN0LmFkbWluLnYxLldhdGNoUmVxdWVzdBogLmhvbGRmYXN0LmFkbWluLnYxLldhdGNoUmVzcG9uc2UiA5ACATABEm8KD1dhaXRGb3JSZXZpc2lvbhIpLmhvbGRmYXN0LmFkbWluLnYxLldhaXRGb3JSZXZpc2lvblJlcXVlc3QaKi5ob2xkZmFzdC5hZG1pbi52MS5XYWl0Rm9yUmV2aXNpb25SZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_holdfast_config_v1_cursor, file_holdfast_config_v1_resource]);
+  fileDesc("CiZob2xkZmFzdC9hZG1pbi92MS9jb25maWdfc2VydmljZS5wcm90bxIRaG9sZGZhc3QuYWRtaW4udjEihQEKBkNoYW5nZRIMCgRraW5kGAEgASgJEgoKAmlkGAIgASgJEgwKBG5hbWUYAyABKAkSDgoGYWN0aW9uGAQgASgJEi4KBmZpZWxkcxgFIAMoCzIeLmhvbGRmYXN0LmFkbWluLnYxLkZpZWxkQ2hhbmdlEhMKC2ZpZWxkX2NvdW50GAYgASgNImkKC0ZpZWxkQ2hhbmdlEgwKBHBhdGgYASABKAkSEwoGYmVmb3JlGAIgASgJSACIAQESEgoFYWZ0ZXIYAyABKAlIAYgBARIOCgZzZWNyZXQYBCABKAhCCQoHX2JlZm9yZUIICgZfYWZ0ZXIiRgoJVmlvbGF0aW9uEgwKBGtpbmQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVmaWVsZBgDIAEoCRIOCgZyZWFzb24YBCABKAkikwEKCkRyeVJ1blBsYW4SKgoHY2hhbmdlcxgBIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIUCgxjaGFuZ2VfY291bnQYAiABKA0SLAoId2FybmluZ3MYAyADKAsyGi5ob2xkZmFzdC5hZG1pbi52MS5XYXJuaW5nEhUKDXdhcm5pbmdfY291bnQYBCABKA0ihAEKB1dhcm5pbmcSDAoEa2luZBgBIAEoCRIKCgJpZBgCIAEoCRIMCgRuYW1lGAMgASgJEg0KBWZpZWxkGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSDQoFbm9kZXMYBiADKAkSEAoIcG9zaXRpb24YByABKAkSEAoIcmVmdXNpbmcYCCABKAgi1AIKClB1dFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEi4KCHJlc291cmNlGAIgASgLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlEi8KC3VwZGF0ZV9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxIeChFleHBlY3RlZF9yZXZpc2lvbhgEIAEoBEgAiAEBEiEKD2lkZW1wb3RlbmN5X2tleRgFIAEoCUIIukgFcgMYgAESDwoHZHJ5X3J1bhgGIAEoCBIYCgZhdXRob3IYByABKAlCCLpIBXIDGIACEhkKB21lc3NhZ2UYCCABKAlCCLpIBXIDGIAgEhcKD2luY2x1ZGVfc2VjcmV0cxgJIAEoCBIaChJpbmNsdWRlX3Zpb2xhdGlvbnMYCiABKAhCFAoSX2V4cGVjdGVkX3JldmlzaW9uItsBCgtQdXRSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIqCgdjaGFuZ2VzGAIgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2hhbmdlEiwKCHdhcm5pbmdzGAMgAygLMhouaG9sZGZhc3QuYWRtaW4udjEuV2FybmluZxIuCghyZXNvdXJjZRgEIAEoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5SZXNvdXJjZRIwCgp2aW9sYXRpb25zGAUgAygLMhwuaG9sZGZhc3QuYWRtaW4udjEuVmlvbGF0aW9uInEKCkdldFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoCaWQYAyABKAlIABIOCgRuYW1lGAQgASgJSAASFwoPaW5jbHVkZV9zZWNyZXRzGAUgASgIQgsKAmJ5EgW6SAIIASJPCgtHZXRSZXNwb25zZRIuCghyZXNvdXJjZRgBIAEoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5SZXNvdXJjZRIQCghyZXZpc2lvbhgCIAEoBCJGCgtSZXNvdXJjZUtleRIMCgRraW5kGAEgASgJEgwKAmlkGAIgASgJSAASDgoEbmFtZRgDIAEoCUgAQgsKAmJ5EgW6SAIIASLiAQoLTGlzdFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEdGFncxgDIAMoCRIdCglwYWdlX3NpemUYBCABKAVCCrpIBxoFGOgHKAASEgoKcGFnZV90b2tlbhgFIAEoCRIQCghhbnlfdGFncxgGIAMoCRITCgtuYW1lX3ByZWZpeBgHIAEoCRIxCglyZWZlcnNfdG8YCCABKAsyHi5ob2xkZmFzdC5hZG1pbi52MS5SZXNvdXJjZUtleRIXCg9pbmNsdWRlX3NlY3JldHMYCSABKAgiWAoMTGlzdFJlc3BvbnNlEi8KCXJlc291cmNlcxgBIAMoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5SZXNvdXJjZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkisQIKDURlbGV0ZVJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoCaWQYAyABKAlIABIOCgRuYW1lGAQgASgJSAASGQoRYWxsb3dfbWFzc19kZWxldGUYBSABKAgSHgoRZXhwZWN0ZWRfcmV2aXNpb24YBiABKARIAYgBARIhCg9pZGVtcG90ZW5jeV9rZXkYByABKAlCCLpIBXIDGIABEg8KB2RyeV9ydW4YCCABKAgSGAoGYXV0aG9yGAkgASgJQgi6SAVyAxiAAhIZCgdtZXNzYWdlGAogASgJQgi6SAVyAxiAIBIaChJpbmNsdWRlX3Zpb2xhdGlvbnMYCyABKAhCCwoCYnkSBbpIAggBQhQKEl9leHBlY3RlZF9yZXZpc2lvbiKuAQoORGVsZXRlUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSKgoHY2hhbmdlcxgCIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgh3YXJuaW5ncxgDIAMoCzIaLmhvbGRmYXN0LmFkbWluLnYxLldhcm5pbmcSMAoKdmlvbGF0aW9ucxgEIAMoCzIcLmhvbGRmYXN0LmFkbWluLnYxLlZpb2xhdGlvbiKsAQoJT3BlcmF0aW9uEisKA3B1dBgBIAEoCzIcLmhvbGRmYXN0LmNvbmZpZy52MS5SZXNvdXJjZUgAEi0KBmRlbGV0ZRgCIAEoCzIbLmhvbGRmYXN0LmFkbWluLnYxLkRlbGV0aW9uSAASLwoLdXBkYXRlX21hc2sYAyABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQhIKCW9wZXJhdGlvbhIFukgCCAEiQwoIRGVsZXRpb24SDAoEa2luZBgBIAEoCRIMCgJpZBgCIAEoCUgAEg4KBG5hbWUYAyABKAlIAEILCgJieRIFukgCCAEirAIKD1RyYW5zYWN0UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSMAoKb3BlcmF0aW9ucxgCIAMoCzIcLmhvbGRmYXN0LmFkbWluLnYxLk9wZXJhdGlvbhIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoBEgAiAEBEiEKD2lkZW1wb3RlbmN5X2tleRgEIAEoCUIIukgFcgMYgAESDwoHZHJ5X3J1bhgFIAEoCBIZChFhbGxvd19tYXNzX2RlbGV0ZRgGIAEoCBIYCgZhdXRob3IYByABKAlCCLpIBXIDGIACEhkKB21lc3NhZ2UYCCABKAlCCLpIBXIDGIAgEhoKEmluY2x1ZGVfdmlvbGF0aW9ucxgJIAEoCEIUChJfZXhwZWN0ZWRfcmV2aXNpb24isAEKEFRyYW5zYWN0UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSKgoHY2hhbmdlcxgCIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgh3YXJuaW5ncxgDIAMoCzIaLmhvbGRmYXN0LmFkbWluLnYxLldhcm5pbmcSMAoKdmlvbGF0aW9ucxgEIAMoCzIcLmhvbGRmYXN0LmFkbWluLnYxLlZpb2xhdGlvbiIlChVUcmFuc2FjdFN0cmVhbVJlcXVlc3QSDAoEZGF0YRgBIAEoDCK2AQoWVHJhbnNhY3RTdHJlYW1SZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIqCgdjaGFuZ2VzGAIgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2hhbmdlEiwKCHdhcm5pbmdzGAMgAygLMhouaG9sZGZhc3QuYWRtaW4udjEuV2FybmluZxIwCgp2aW9sYXRpb25zGAQgAygLMhwuaG9sZGZhc3QuYWRtaW4udjEuVmlvbGF0aW9uIiUKBEZpbGUSDAoEbmFtZRgBIAEoCRIPCgdjb250ZW50GAIgASgJIs0CCgxBcHBseVJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEjAKBWZpbGVzGAIgAygLMhcuaG9sZGZhc3QuYWRtaW4udjEuRmlsZUIIukgFkgECCAESDQoFcHJ1bmUYAyABKAgSDwoHZHJ5X3J1bhgEIAEoCBIZChFhbGxvd19tYXNzX2RlbGV0ZRgFIAEoCBIYCgZhdXRob3IYBiABKAlCCLpIBXIDGIACEhkKB21lc3NhZ2UYByABKAlCCLpIBXIDGIAgEh4KEWV4cGVjdGVkX3JldmlzaW9uGAggASgESACIAQESIQoPaWRlbXBvdGVuY3lfa2V5GAkgASgJQgi6SAVyAxiAARITCgtzZWxlY3RfdGFncxgKIAMoCRIaChJpbmNsdWRlX3Zpb2xhdGlvbnMYCyABKAhCFAoSX2V4cGVjdGVkX3JldmlzaW9uIq0BCg1BcHBseVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEioKB2NoYW5nZXMYAiADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USLAoId2FybmluZ3MYAyADKAsyGi5ob2xkZmFzdC5hZG1pbi52MS5XYXJuaW5nEjAKCnZpb2xhdGlvbnMYBCADKAsyHC5ob2xkZmFzdC5hZG1pbi52MS5WaW9sYXRpb24iIgoSQXBwbHlTdHJlYW1SZXF1ZXN0EgwKBGRhdGEYASABKAwiswEKE0FwcGx5U3RyZWFtUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSKgoHY2hhbmdlcxgCIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIsCgh3YXJuaW5ncxgDIAMoCzIaLmhvbGRmYXN0LmFkbWluLnYxLldhcm5pbmcSMAoKdmlvbGF0aW9ucxgEIAMoCzIcLmhvbGRmYXN0LmFkbWluLnYxLlZpb2xhdGlvbiI7Cg1FeHBvcnRSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIXCg9pbmNsdWRlX3NlY3JldHMYAiABKAgibQoORXhwb3J0UmVzcG9uc2USKgoGY3Vyc29yGAEgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvchIvCglyZXNvdXJjZXMYAiADKAsyHC5ob2xkZmFzdC5jb25maWcudjEuUmVzb3VyY2UiwwEKCFJldmlzaW9uEioKBmN1cnNvchgBIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYXV0aG9yGAMgASgJEg8KB21lc3NhZ2UYBCABKAkSKgoHY2hhbmdlcxgFIAMoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNoYW5nZRIUCgxjaGFuZ2VfY291bnQYBiABKA0iXAoUTGlzdFJldmlzaW9uc1JlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEh0KCXBhZ2Vfc2l6ZRgCIAEoBUIKukgHGgUY6AcoABISCgpwYWdlX3Rva2VuGAMgASgJImAKFUxpc3RSZXZpc2lvbnNSZXNwb25zZRIuCglyZXZpc2lvbnMYASADKAsyGy5ob2xkZmFzdC5hZG1pbi52MS5SZXZpc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiggEKEkdldFJldmlzaW9uUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSEAoIcmV2aXNpb24YAiABKAQSFwoPaW5jbHVkZV9zZWNyZXRzGAMgASgIEhoKCXBhZ2Vfc2l6ZRgEIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAUgASgJIpYBCg5SZXNvdXJjZUNoYW5nZRIpCgZjaGFuZ2UYASABKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DaGFuZ2USLAoGYmVmb3JlGAIgASgLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlEisKBWFmdGVyGAMgASgLMhwuaG9sZGZhc3QuY29uZmlnLnYxLlJlc291cmNlIpEBChNHZXRSZXZpc2lvblJlc3BvbnNlEi0KCHJldmlzaW9uGAEgASgLMhsuaG9sZGZhc3QuYWRtaW4udjEuUmV2aXNpb24SMgoHY2hhbmdlcxgCIAMoCzIhLmhvbGRmYXN0LmFkbWluLnYxLlJlc291cmNlQ2hhbmdlEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSKqAQoLRGlmZlJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhUKDWZyb21fcmV2aXNpb24YAiABKAQSGAoLdG9fcmV2aXNpb24YAyABKARIAIgBARIXCg9pbmNsdWRlX3NlY3JldHMYBCABKAgSGgoJcGFnZV9zaXplGAUgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YBiABKAlCDgoMX3RvX3JldmlzaW9uIsMBCgxEaWZmUmVzcG9uc2USKAoEZnJvbRgBIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISJgoCdG8YAiABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEjIKB2NoYW5nZXMYAyADKAsyIS5ob2xkZmFzdC5hZG1pbi52MS5SZXNvdXJjZUNoYW5nZRIUCgxjaGFuZ2VfY291bnQYBCABKA0SFwoPbmV4dF9wYWdlX3Rva2VuGAUgASgJIowCCg9Sb2xsYmFja1JlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEh4KEWV4cGVjdGVkX3JldmlzaW9uGAMgASgESACIAQESDwoHZHJ5X3J1bhgEIAEoCBIZChFhbGxvd19tYXNzX2RlbGV0ZRgFIAEoCBIYCgZhdXRob3IYBiABKAlCCLpIBXIDGIACEhkKB21lc3NhZ2UYByABKAlCCLpIBXIDGIAgEiEKD2lkZW1wb3RlbmN5X2tleRgIIAEoCUIIukgFcgMYgAESGgoSaW5jbHVkZV92aW9sYXRpb25zGAkgASgIQhQKEl9leHBlY3RlZF9yZXZpc2lvbiKwAQoQUm9sbGJhY2tSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIqCgdjaGFuZ2VzGAIgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2hhbmdlEiwKCHdhcm5pbmdzGAMgAygLMhouaG9sZGZhc3QuYWRtaW4udjEuV2FybmluZxIwCgp2aW9sYXRpb25zGAQgAygLMhwuaG9sZGZhc3QuYWRtaW4udjEuVmlvbGF0aW9uInkKDFdhdGNoUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSGwoOYWZ0ZXJfcmV2aXNpb24YAiABKARIAIgBARINCgVlcG9jaBgDIAEoCRIXCg9pbmNsdWRlX3NlY3JldHMYBCABKAhCEQoPX2FmdGVyX3JldmlzaW9uIn8KDVdhdGNoUmVzcG9uc2USNAoIcmV2aXNpb24YASABKAsyIC5ob2xkZmFzdC5hZG1pbi52MS5SZXZpc2lvbkV2ZW50SAASLwoJaGVhcnRiZWF0GAIgASgLMhouaG9sZGZhc3QuY29uZmlnLnYxLkN1cnNvckgAQgcKBWV2ZW50IoABCg1SZXZpc2lvbkV2ZW50Ei0KCHJldmlzaW9uGAEgASgLMhsuaG9sZGZhc3QuYWRtaW4udjEuUmV2aXNpb24SMgoHY2hhbmdlcxgCIAMoCzIhLmhvbGRmYXN0LmFkbWluLnYxLlJlc291cmNlQ2hhbmdlEgwKBG1vcmUYAyABKAgigwIKFldhaXRGb3JSZXZpc2lvblJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEioKB3RpbWVvdXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoIZnJhY3Rpb24YBCABKAFIAIgBARJFCgZsYWJlbHMYBSADKAsyNS5ob2xkZmFzdC5hZG1pbi52MS5XYWl0Rm9yUmV2aXNpb25SZXF1ZXN0LkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCwoJX2ZyYWN0aW9uItEBChdXYWl0Rm9yUmV2aXNpb25SZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIMCgRkb25lGAIgASgIEg8KB3NlcnZpbmcYAyABKA0SDQoFdG90YWwYBCABKA0SLwoHbWlzc2luZxgFIAMoCzIeLmhvbGRmYXN0LmFkbWluLnYxLk1pc3NpbmdOb2RlEg8KB3JlZnVzZWQYBiABKAgSEQoJdGltZWRfb3V0GAcgASgIEhEKCWhlbGRfYmFjaxgIIAEoCBIOCgZuZWVkZWQYCSABKA0iaAoLTWlzc2luZ05vZGUSCgoCaWQYASABKAkSEAoIaG9zdG5hbWUYAiABKAkSKwoHc2VydmluZxgDIAEoCzIaLmhvbGRmYXN0LmNvbmZpZy52MS5DdXJzb3ISDgoGcmVhc29uGAQgASgJIjAKDEFkb3B0UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDQoFZXBvY2gYAiABKAkiUQoNQWRvcHRSZXNwb25zZRIqCgZjdXJzb3IYASABKAsyGi5ob2xkZmFzdC5jb25maWcudjEuQ3Vyc29yEhQKDHByZWRlY2Vzc29ycxgCIAMoCTL8CgoNQ29uZmlnU2VydmljZRJECgNQdXQSHS5ob2xkZmFzdC5hZG1pbi52MS5QdXRSZXF1ZXN0Gh4uaG9sZGZhc3QuYWRtaW4udjEuUHV0UmVzcG9uc2USSQoDR2V0Eh0uaG9sZGZhc3QuYWRtaW4udjEuR2V0UmVxdWVzdBoeLmhvbGRmYXN0LmFkbWluLnYxLkdldFJlc3BvbnNlIgOQAgESTAoETGlzdBIeLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RSZXF1ZXN0Gh8uaG9sZGZhc3QuYWRtaW4udjEuTGlzdFJlc3BvbnNlIgOQAgESTQoGRGVsZXRlEiAuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlUmVxdWVzdBohLmhvbGRmYXN0LmFkbWluLnYxLkRlbGV0ZVJlc3BvbnNlElMKCFRyYW5zYWN0EiIuaG9sZGZhc3QuYWRtaW4udjEuVHJhbnNhY3RSZXF1ZXN0GiMuaG9sZGZhc3QuYWRtaW4udjEuVHJhbnNhY3RSZXNwb25zZRJnCg5UcmFuc2FjdFN0cmVhbRIoLmhvbGRmYXN0LmFkbWluLnYxLlRyYW5zYWN0U3RyZWFtUmVxdWVzdBopLmhvbGRmYXN0LmFkbWluLnYxLlRyYW5zYWN0U3RyZWFtUmVzcG9uc2UoARJKCgVBcHBseRIfLmhvbGRmYXN0LmFkbWluLnYxLkFwcGx5UmVxdWVzdBogLmhvbGRmYXN0LmFkbWluLnYxLkFwcGx5UmVzcG9uc2USXgoLQXBwbHlTdHJlYW0SJS5ob2xkZmFzdC5hZG1pbi52MS5BcHBseVN0cmVhbVJlcXVlc3QaJi5ob2xkZmFzdC5hZG1pbi52MS5BcHBseVN0cmVhbVJlc3BvbnNlKAESVAoGRXhwb3J0EiAuaG9sZGZhc3QuYWRtaW4udjEuRXhwb3J0UmVxdWVzdBohLmhvbGRmYXN0LmFkbWluLnYxLkV4cG9ydFJlc3BvbnNlIgOQAgEwARJnCg1MaXN0UmV2aXNpb25zEicuaG9sZGZhc3QuYWRtaW4udjEuTGlzdFJldmlzaW9uc1JlcXVlc3QaKC5ob2xkZmFzdC5hZG1pbi52MS5MaXN0UmV2aXNpb25zUmVzcG9uc2UiA5ACARJhCgtHZXRSZXZpc2lvbhIlLmhvbGRmYXN0LmFkbWluLnYxLkdldFJldmlzaW9uUmVxdWVzdBomLmhvbGRmYXN0LmFkbWluLnYxLkdldFJldmlzaW9uUmVzcG9uc2UiA5ACARJMCgREaWZmEh4uaG9sZGZhc3QuYWRtaW4udjEuRGlmZlJlcXVlc3QaHy5ob2xkZmFzdC5hZG1pbi52MS5EaWZmUmVzcG9uc2UiA5ACARJTCghSb2xsYmFjaxIiLmhvbGRmYXN0LmFkbWluLnYxLlJvbGxiYWNrUmVxdWVzdBojLmhvbGRmYXN0LmFkbWluLnYxLlJvbGxiYWNrUmVzcG9uc2USSgoFQWRvcHQSHy5ob2xkZmFzdC5hZG1pbi52MS5BZG9wdFJlcXVlc3QaIC5ob2xkZmFzdC5hZG1pbi52MS5BZG9wdFJlc3BvbnNlElEKBVdhdGNoEh8uaG9sZGZhc3QuYWRtaW4udjEuV2F0Y2hSZXF1ZXN0GiAuaG9sZGZhc3QuYWRtaW4udjEuV2F0Y2hSZXNwb25zZSIDkAIBMAESbwoPV2FpdEZvclJldmlzaW9uEikuaG9sZGZhc3QuYWRtaW4udjEuV2FpdEZvclJldmlzaW9uUmVxdWVzdBoqLmhvbGRmYXN0LmFkbWluLnYxLldhaXRGb3JSZXZpc2lvblJlc3BvbnNlIgOQAgEwAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_holdfast_config_v1_cursor, file_holdfast_config_v1_resource]);
 
 /**
  * Change says what happened to one resource.
@@ -67,6 +73,20 @@ export type Change = Message<"holdfast.admin.v1.Change"> & {
    * @generated from field: string action = 4;
    */
   action: string;
+
+  /**
+   * Which fields of a resource an update changes, the first 100. Only in the answers of dry runs and of GetRevision.
+   *
+   * @generated from field: repeated holdfast.admin.v1.FieldChange fields = 5;
+   */
+  fields: FieldChange[];
+
+  /**
+   * The number of all of them.
+   *
+   * @generated from field: uint32 field_count = 6;
+   */
+  fieldCount: number;
 };
 
 /**
@@ -75,6 +95,133 @@ export type Change = Message<"holdfast.admin.v1.Change"> & {
  */
 export const ChangeSchema: GenMessage<Change> = /*@__PURE__*/
   messageDesc(file_holdfast_admin_v1_config_service, 0);
+
+/**
+ * FieldChange is a field of a resource, or a part of one, that has another value than before.
+ *
+ * @generated from message holdfast.admin.v1.FieldChange
+ */
+export type FieldChange = Message<"holdfast.admin.v1.FieldChange"> & {
+  /**
+   * From the resource down, with the names of these files: "healthchecks.active.timeout", "paths[1]", "config.minute". An
+   * element of a list that is only there before has its place there, any other one its place after.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * The value as JSON, and what is over 1 KiB of it cut off, with "…" in its place. Absent when there was none.
+   *
+   * @generated from field: optional string before = 2;
+   */
+  before?: string | undefined;
+
+  /**
+   * The same of the new value.
+   *
+   * @generated from field: optional string after = 3;
+   */
+  after?: string | undefined;
+
+  /**
+   * Whether it is a secret that is not shown: then both are absent.
+   *
+   * @generated from field: bool secret = 4;
+   */
+  secret: boolean;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.FieldChange.
+ * Use `create(FieldChangeSchema)` to create a new message.
+ */
+export const FieldChangeSchema: GenMessage<FieldChange> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_config_service, 1);
+
+/**
+ * Violation is one thing that is wrong with what is asked for.
+ *
+ * @generated from message holdfast.admin.v1.Violation
+ */
+export type Violation = Message<"holdfast.admin.v1.Violation"> & {
+  /**
+   * Empty when it is not about one resource.
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * The resource's key, else its id.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Its path in the resource: "paths[0]". Empty when it is not about one field.
+   *
+   * @generated from field: string field = 3;
+   */
+  field: string;
+
+  /**
+   * What is wrong and what to do; for declarative files with the place in front, "kong.yml:12:5: ".
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.Violation.
+ * Use `create(ViolationSchema)` to create a new message.
+ */
+export const ViolationSchema: GenMessage<Violation> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_config_service, 2);
+
+/**
+ * DryRunPlan is a detail of the error of a dry run: what would be done if the configuration were taken as it is.
+ *
+ * @generated from message holdfast.admin.v1.DryRunPlan
+ */
+export type DryRunPlan = Message<"holdfast.admin.v1.DryRunPlan"> & {
+  /**
+   * The first of them, without their fields.
+   *
+   * @generated from field: repeated holdfast.admin.v1.Change changes = 1;
+   */
+  changes: Change[];
+
+  /**
+   * The number of all.
+   *
+   * @generated from field: uint32 change_count = 2;
+   */
+  changeCount: number;
+
+  /**
+   * The first of them, those that name nodes before the others.
+   *
+   * @generated from field: repeated holdfast.admin.v1.Warning warnings = 3;
+   */
+  warnings: Warning[];
+
+  /**
+   * The number of all.
+   *
+   * @generated from field: uint32 warning_count = 4;
+   */
+  warningCount: number;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.DryRunPlan.
+ * Use `create(DryRunPlanSchema)` to create a new message.
+ */
+export const DryRunPlanSchema: GenMessage<DryRunPlan> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_config_service, 3);
 
 /**
  * Warning is about something that was accepted and may not do what was meant.
@@ -134,7 +281,7 @@ export type Warning = Message<"holdfast.admin.v1.Warning"> & {
  * Use `create(WarningSchema)` to create a new message.
  */
 export const WarningSchema: GenMessage<Warning> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 1);
+  messageDesc(file_holdfast_admin_v1_config_service, 4);
 
 /**
  * @generated from message holdfast.admin.v1.PutRequest
@@ -204,6 +351,13 @@ export type PutRequest = Message<"holdfast.admin.v1.PutRequest"> & {
    * @generated from field: bool include_secrets = 9;
    */
   includeSecrets: boolean;
+
+  /**
+   * With dry_run: answers OK with what is wrong in violations, rather than with an error.
+   *
+   * @generated from field: bool include_violations = 10;
+   */
+  includeViolations: boolean;
 };
 
 /**
@@ -211,7 +365,7 @@ export type PutRequest = Message<"holdfast.admin.v1.PutRequest"> & {
  * Use `create(PutRequestSchema)` to create a new message.
  */
 export const PutRequestSchema: GenMessage<PutRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 2);
+  messageDesc(file_holdfast_admin_v1_config_service, 5);
 
 /**
  * @generated from message holdfast.admin.v1.PutResponse
@@ -235,11 +389,19 @@ export type PutResponse = Message<"holdfast.admin.v1.PutResponse"> & {
   warnings: Warning[];
 
   /**
-   * The resource as it is stored, or with dry_run would be. Absent when a repeated call finds it deleted.
+   * The resource as it is stored, or with dry_run would be. Absent when a repeated call finds it deleted, and when there are
+   * violations.
    *
    * @generated from field: holdfast.config.v1.Resource resource = 4;
    */
   resource?: Resource | undefined;
+
+  /**
+   * What is wrong, in a dry run with include_violations.
+   *
+   * @generated from field: repeated holdfast.admin.v1.Violation violations = 5;
+   */
+  violations: Violation[];
 };
 
 /**
@@ -247,7 +409,7 @@ export type PutResponse = Message<"holdfast.admin.v1.PutResponse"> & {
  * Use `create(PutResponseSchema)` to create a new message.
  */
 export const PutResponseSchema: GenMessage<PutResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 3);
+  messageDesc(file_holdfast_admin_v1_config_service, 6);
 
 /**
  * @generated from message holdfast.admin.v1.GetRequest
@@ -297,7 +459,7 @@ export type GetRequest = Message<"holdfast.admin.v1.GetRequest"> & {
  * Use `create(GetRequestSchema)` to create a new message.
  */
 export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 4);
+  messageDesc(file_holdfast_admin_v1_config_service, 7);
 
 /**
  * @generated from message holdfast.admin.v1.GetResponse
@@ -321,7 +483,7 @@ export type GetResponse = Message<"holdfast.admin.v1.GetResponse"> & {
  * Use `create(GetResponseSchema)` to create a new message.
  */
 export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 5);
+  messageDesc(file_holdfast_admin_v1_config_service, 8);
 
 /**
  * ResourceKey names one resource.
@@ -361,7 +523,7 @@ export type ResourceKey = Message<"holdfast.admin.v1.ResourceKey"> & {
  * Use `create(ResourceKeySchema)` to create a new message.
  */
 export const ResourceKeySchema: GenMessage<ResourceKey> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 6);
+  messageDesc(file_holdfast_admin_v1_config_service, 9);
 
 /**
  * A list has what meets all of the conditions. What is there from its first page to its last is on exactly one of them,
@@ -437,7 +599,7 @@ export type ListRequest = Message<"holdfast.admin.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 7);
+  messageDesc(file_holdfast_admin_v1_config_service, 10);
 
 /**
  * @generated from message holdfast.admin.v1.ListResponse
@@ -461,7 +623,7 @@ export type ListResponse = Message<"holdfast.admin.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 8);
+  messageDesc(file_holdfast_admin_v1_config_service, 11);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteRequest
@@ -539,6 +701,13 @@ export type DeleteRequest = Message<"holdfast.admin.v1.DeleteRequest"> & {
    * @generated from field: string message = 10;
    */
   message: string;
+
+  /**
+   * With dry_run: answers OK with what is wrong in violations, rather than with an error.
+   *
+   * @generated from field: bool include_violations = 11;
+   */
+  includeViolations: boolean;
 };
 
 /**
@@ -546,7 +715,7 @@ export type DeleteRequest = Message<"holdfast.admin.v1.DeleteRequest"> & {
  * Use `create(DeleteRequestSchema)` to create a new message.
  */
 export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 9);
+  messageDesc(file_holdfast_admin_v1_config_service, 12);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteResponse
@@ -568,6 +737,13 @@ export type DeleteResponse = Message<"holdfast.admin.v1.DeleteResponse"> & {
    * @generated from field: repeated holdfast.admin.v1.Warning warnings = 3;
    */
   warnings: Warning[];
+
+  /**
+   * What is wrong, in a dry run with include_violations.
+   *
+   * @generated from field: repeated holdfast.admin.v1.Violation violations = 4;
+   */
+  violations: Violation[];
 };
 
 /**
@@ -575,7 +751,7 @@ export type DeleteResponse = Message<"holdfast.admin.v1.DeleteResponse"> & {
  * Use `create(DeleteResponseSchema)` to create a new message.
  */
 export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 10);
+  messageDesc(file_holdfast_admin_v1_config_service, 13);
 
 /**
  * @generated from message holdfast.admin.v1.Operation
@@ -611,7 +787,7 @@ export type Operation = Message<"holdfast.admin.v1.Operation"> & {
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 11);
+  messageDesc(file_holdfast_admin_v1_config_service, 14);
 
 /**
  * @generated from message holdfast.admin.v1.Deletion
@@ -649,7 +825,7 @@ export type Deletion = Message<"holdfast.admin.v1.Deletion"> & {
  * Use `create(DeletionSchema)` to create a new message.
  */
 export const DeletionSchema: GenMessage<Deletion> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 12);
+  messageDesc(file_holdfast_admin_v1_config_service, 15);
 
 /**
  * @generated from message holdfast.admin.v1.TransactRequest
@@ -709,6 +885,13 @@ export type TransactRequest = Message<"holdfast.admin.v1.TransactRequest"> & {
    * @generated from field: string message = 8;
    */
   message: string;
+
+  /**
+   * With dry_run: answers OK with what is wrong in violations, rather than with an error.
+   *
+   * @generated from field: bool include_violations = 9;
+   */
+  includeViolations: boolean;
 };
 
 /**
@@ -716,7 +899,7 @@ export type TransactRequest = Message<"holdfast.admin.v1.TransactRequest"> & {
  * Use `create(TransactRequestSchema)` to create a new message.
  */
 export const TransactRequestSchema: GenMessage<TransactRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 13);
+  messageDesc(file_holdfast_admin_v1_config_service, 16);
 
 /**
  * @generated from message holdfast.admin.v1.TransactResponse
@@ -736,6 +919,13 @@ export type TransactResponse = Message<"holdfast.admin.v1.TransactResponse"> & {
    * @generated from field: repeated holdfast.admin.v1.Warning warnings = 3;
    */
   warnings: Warning[];
+
+  /**
+   * What is wrong, in a dry run with include_violations.
+   *
+   * @generated from field: repeated holdfast.admin.v1.Violation violations = 4;
+   */
+  violations: Violation[];
 };
 
 /**
@@ -743,7 +933,7 @@ export type TransactResponse = Message<"holdfast.admin.v1.TransactResponse"> & {
  * Use `create(TransactResponseSchema)` to create a new message.
  */
 export const TransactResponseSchema: GenMessage<TransactResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 14);
+  messageDesc(file_holdfast_admin_v1_config_service, 17);
 
 /**
  * @generated from message holdfast.admin.v1.TransactStreamRequest
@@ -762,7 +952,7 @@ export type TransactStreamRequest = Message<"holdfast.admin.v1.TransactStreamReq
  * Use `create(TransactStreamRequestSchema)` to create a new message.
  */
 export const TransactStreamRequestSchema: GenMessage<TransactStreamRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 15);
+  messageDesc(file_holdfast_admin_v1_config_service, 18);
 
 /**
  * @generated from message holdfast.admin.v1.TransactStreamResponse
@@ -782,6 +972,13 @@ export type TransactStreamResponse = Message<"holdfast.admin.v1.TransactStreamRe
    * @generated from field: repeated holdfast.admin.v1.Warning warnings = 3;
    */
   warnings: Warning[];
+
+  /**
+   * What is wrong, in a dry run with include_violations.
+   *
+   * @generated from field: repeated holdfast.admin.v1.Violation violations = 4;
+   */
+  violations: Violation[];
 };
 
 /**
@@ -789,7 +986,7 @@ export type TransactStreamResponse = Message<"holdfast.admin.v1.TransactStreamRe
  * Use `create(TransactStreamResponseSchema)` to create a new message.
  */
 export const TransactStreamResponseSchema: GenMessage<TransactStreamResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 16);
+  messageDesc(file_holdfast_admin_v1_config_service, 19);
 
 /**
  * File is a declarative file in Kong's format, YAML or JSON.
@@ -815,7 +1012,7 @@ export type File = Message<"holdfast.admin.v1.File"> & {
  * Use `create(FileSchema)` to create a new message.
  */
 export const FileSchema: GenMessage<File> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 17);
+  messageDesc(file_holdfast_admin_v1_config_service, 20);
 
 /**
  * @generated from message holdfast.admin.v1.ApplyRequest
@@ -886,6 +1083,13 @@ export type ApplyRequest = Message<"holdfast.admin.v1.ApplyRequest"> & {
    * @generated from field: repeated string select_tags = 10;
    */
   selectTags: string[];
+
+  /**
+   * With dry_run: answers OK with what is wrong in violations, rather than with an error.
+   *
+   * @generated from field: bool include_violations = 11;
+   */
+  includeViolations: boolean;
 };
 
 /**
@@ -893,7 +1097,7 @@ export type ApplyRequest = Message<"holdfast.admin.v1.ApplyRequest"> & {
  * Use `create(ApplyRequestSchema)` to create a new message.
  */
 export const ApplyRequestSchema: GenMessage<ApplyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 18);
+  messageDesc(file_holdfast_admin_v1_config_service, 21);
 
 /**
  * @generated from message holdfast.admin.v1.ApplyResponse
@@ -913,6 +1117,13 @@ export type ApplyResponse = Message<"holdfast.admin.v1.ApplyResponse"> & {
    * @generated from field: repeated holdfast.admin.v1.Warning warnings = 3;
    */
   warnings: Warning[];
+
+  /**
+   * What is wrong, in a dry run with include_violations.
+   *
+   * @generated from field: repeated holdfast.admin.v1.Violation violations = 4;
+   */
+  violations: Violation[];
 };
 
 /**
@@ -920,7 +1131,7 @@ export type ApplyResponse = Message<"holdfast.admin.v1.ApplyResponse"> & {
  * Use `create(ApplyResponseSchema)` to create a new message.
  */
 export const ApplyResponseSchema: GenMessage<ApplyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 19);
+  messageDesc(file_holdfast_admin_v1_config_service, 22);
 
 /**
  * @generated from message holdfast.admin.v1.ApplyStreamRequest
@@ -939,7 +1150,7 @@ export type ApplyStreamRequest = Message<"holdfast.admin.v1.ApplyStreamRequest">
  * Use `create(ApplyStreamRequestSchema)` to create a new message.
  */
 export const ApplyStreamRequestSchema: GenMessage<ApplyStreamRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 20);
+  messageDesc(file_holdfast_admin_v1_config_service, 23);
 
 /**
  * @generated from message holdfast.admin.v1.ApplyStreamResponse
@@ -959,6 +1170,13 @@ export type ApplyStreamResponse = Message<"holdfast.admin.v1.ApplyStreamResponse
    * @generated from field: repeated holdfast.admin.v1.Warning warnings = 3;
    */
   warnings: Warning[];
+
+  /**
+   * What is wrong, in a dry run with include_violations.
+   *
+   * @generated from field: repeated holdfast.admin.v1.Violation violations = 4;
+   */
+  violations: Violation[];
 };
 
 /**
@@ -966,7 +1184,7 @@ export type ApplyStreamResponse = Message<"holdfast.admin.v1.ApplyStreamResponse
  * Use `create(ApplyStreamResponseSchema)` to create a new message.
  */
 export const ApplyStreamResponseSchema: GenMessage<ApplyStreamResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 21);
+  messageDesc(file_holdfast_admin_v1_config_service, 24);
 
 /**
  * @generated from message holdfast.admin.v1.ExportRequest
@@ -990,7 +1208,7 @@ export type ExportRequest = Message<"holdfast.admin.v1.ExportRequest"> & {
  * Use `create(ExportRequestSchema)` to create a new message.
  */
 export const ExportRequestSchema: GenMessage<ExportRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 22);
+  messageDesc(file_holdfast_admin_v1_config_service, 25);
 
 /**
  * @generated from message holdfast.admin.v1.ExportResponse
@@ -1016,7 +1234,7 @@ export type ExportResponse = Message<"holdfast.admin.v1.ExportResponse"> & {
  * Use `create(ExportResponseSchema)` to create a new message.
  */
 export const ExportResponseSchema: GenMessage<ExportResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 23);
+  messageDesc(file_holdfast_admin_v1_config_service, 26);
 
 /**
  * Revision is one entry of the history.
@@ -1062,7 +1280,7 @@ export type Revision = Message<"holdfast.admin.v1.Revision"> & {
  * Use `create(RevisionSchema)` to create a new message.
  */
 export const RevisionSchema: GenMessage<Revision> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 24);
+  messageDesc(file_holdfast_admin_v1_config_service, 27);
 
 /**
  * @generated from message holdfast.admin.v1.ListRevisionsRequest
@@ -1093,7 +1311,7 @@ export type ListRevisionsRequest = Message<"holdfast.admin.v1.ListRevisionsReque
  * Use `create(ListRevisionsRequestSchema)` to create a new message.
  */
 export const ListRevisionsRequestSchema: GenMessage<ListRevisionsRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 25);
+  messageDesc(file_holdfast_admin_v1_config_service, 28);
 
 /**
  * @generated from message holdfast.admin.v1.ListRevisionsResponse
@@ -1117,7 +1335,7 @@ export type ListRevisionsResponse = Message<"holdfast.admin.v1.ListRevisionsResp
  * Use `create(ListRevisionsResponseSchema)` to create a new message.
  */
 export const ListRevisionsResponseSchema: GenMessage<ListRevisionsResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 26);
+  messageDesc(file_holdfast_admin_v1_config_service, 29);
 
 /**
  * @generated from message holdfast.admin.v1.GetRevisionRequest
@@ -1160,7 +1378,7 @@ export type GetRevisionRequest = Message<"holdfast.admin.v1.GetRevisionRequest">
  * Use `create(GetRevisionRequestSchema)` to create a new message.
  */
 export const GetRevisionRequestSchema: GenMessage<GetRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 27);
+  messageDesc(file_holdfast_admin_v1_config_service, 30);
 
 /**
  * ResourceChange is a Change with the resource before and after it.
@@ -1193,7 +1411,7 @@ export type ResourceChange = Message<"holdfast.admin.v1.ResourceChange"> & {
  * Use `create(ResourceChangeSchema)` to create a new message.
  */
 export const ResourceChangeSchema: GenMessage<ResourceChange> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 28);
+  messageDesc(file_holdfast_admin_v1_config_service, 31);
 
 /**
  * @generated from message holdfast.admin.v1.GetRevisionResponse
@@ -1224,7 +1442,7 @@ export type GetRevisionResponse = Message<"holdfast.admin.v1.GetRevisionResponse
  * Use `create(GetRevisionResponseSchema)` to create a new message.
  */
 export const GetRevisionResponseSchema: GenMessage<GetRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 29);
+  messageDesc(file_holdfast_admin_v1_config_service, 32);
 
 /**
  * @generated from message holdfast.admin.v1.DiffRequest
@@ -1274,7 +1492,7 @@ export type DiffRequest = Message<"holdfast.admin.v1.DiffRequest"> & {
  * Use `create(DiffRequestSchema)` to create a new message.
  */
 export const DiffRequestSchema: GenMessage<DiffRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 30);
+  messageDesc(file_holdfast_admin_v1_config_service, 33);
 
 /**
  * @generated from message holdfast.admin.v1.DiffResponse
@@ -1317,7 +1535,7 @@ export type DiffResponse = Message<"holdfast.admin.v1.DiffResponse"> & {
  * Use `create(DiffResponseSchema)` to create a new message.
  */
 export const DiffResponseSchema: GenMessage<DiffResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 31);
+  messageDesc(file_holdfast_admin_v1_config_service, 34);
 
 /**
  * @generated from message holdfast.admin.v1.RollbackRequest
@@ -1376,6 +1594,13 @@ export type RollbackRequest = Message<"holdfast.admin.v1.RollbackRequest"> & {
    * @generated from field: string idempotency_key = 8;
    */
   idempotencyKey: string;
+
+  /**
+   * With dry_run: answers OK with what is wrong in violations, rather than with an error.
+   *
+   * @generated from field: bool include_violations = 9;
+   */
+  includeViolations: boolean;
 };
 
 /**
@@ -1383,7 +1608,7 @@ export type RollbackRequest = Message<"holdfast.admin.v1.RollbackRequest"> & {
  * Use `create(RollbackRequestSchema)` to create a new message.
  */
 export const RollbackRequestSchema: GenMessage<RollbackRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 32);
+  messageDesc(file_holdfast_admin_v1_config_service, 35);
 
 /**
  * @generated from message holdfast.admin.v1.RollbackResponse
@@ -1403,6 +1628,13 @@ export type RollbackResponse = Message<"holdfast.admin.v1.RollbackResponse"> & {
    * @generated from field: repeated holdfast.admin.v1.Warning warnings = 3;
    */
   warnings: Warning[];
+
+  /**
+   * What is wrong, in a dry run with include_violations.
+   *
+   * @generated from field: repeated holdfast.admin.v1.Violation violations = 4;
+   */
+  violations: Violation[];
 };
 
 /**
@@ -1410,7 +1642,7 @@ export type RollbackResponse = Message<"holdfast.admin.v1.RollbackResponse"> & {
  * Use `create(RollbackResponseSchema)` to create a new message.
  */
 export const RollbackResponseSchema: GenMessage<RollbackResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 33);
+  messageDesc(file_holdfast_admin_v1_config_service, 36);
 
 /**
  * @generated from message holdfast.admin.v1.WatchRequest
@@ -1448,7 +1680,7 @@ export type WatchRequest = Message<"holdfast.admin.v1.WatchRequest"> & {
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 34);
+  messageDesc(file_holdfast_admin_v1_config_service, 37);
 
 /**
  * @generated from message holdfast.admin.v1.WatchResponse
@@ -1481,7 +1713,7 @@ export type WatchResponse = Message<"holdfast.admin.v1.WatchResponse"> & {
  * Use `create(WatchResponseSchema)` to create a new message.
  */
 export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 35);
+  messageDesc(file_holdfast_admin_v1_config_service, 38);
 
 /**
  * @generated from message holdfast.admin.v1.RevisionEvent
@@ -1510,7 +1742,7 @@ export type RevisionEvent = Message<"holdfast.admin.v1.RevisionEvent"> & {
  * Use `create(RevisionEventSchema)` to create a new message.
  */
 export const RevisionEventSchema: GenMessage<RevisionEvent> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 36);
+  messageDesc(file_holdfast_admin_v1_config_service, 39);
 
 /**
  * @generated from message holdfast.admin.v1.WaitForRevisionRequest
@@ -1555,7 +1787,7 @@ export type WaitForRevisionRequest = Message<"holdfast.admin.v1.WaitForRevisionR
  * Use `create(WaitForRevisionRequestSchema)` to create a new message.
  */
 export const WaitForRevisionRequestSchema: GenMessage<WaitForRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 37);
+  messageDesc(file_holdfast_admin_v1_config_service, 40);
 
 /**
  * @generated from message holdfast.admin.v1.WaitForRevisionResponse
@@ -1628,7 +1860,7 @@ export type WaitForRevisionResponse = Message<"holdfast.admin.v1.WaitForRevision
  * Use `create(WaitForRevisionResponseSchema)` to create a new message.
  */
 export const WaitForRevisionResponseSchema: GenMessage<WaitForRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 38);
+  messageDesc(file_holdfast_admin_v1_config_service, 41);
 
 /**
  * MissingNode does not serve the revision waited for.
@@ -1664,7 +1896,7 @@ export type MissingNode = Message<"holdfast.admin.v1.MissingNode"> & {
  * Use `create(MissingNodeSchema)` to create a new message.
  */
 export const MissingNodeSchema: GenMessage<MissingNode> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 39);
+  messageDesc(file_holdfast_admin_v1_config_service, 42);
 
 /**
  * @generated from message holdfast.admin.v1.AdoptRequest
@@ -1688,7 +1920,7 @@ export type AdoptRequest = Message<"holdfast.admin.v1.AdoptRequest"> & {
  * Use `create(AdoptRequestSchema)` to create a new message.
  */
 export const AdoptRequestSchema: GenMessage<AdoptRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 40);
+  messageDesc(file_holdfast_admin_v1_config_service, 43);
 
 /**
  * @generated from message holdfast.admin.v1.AdoptResponse
@@ -1714,7 +1946,7 @@ export type AdoptResponse = Message<"holdfast.admin.v1.AdoptResponse"> & {
  * Use `create(AdoptResponseSchema)` to create a new message.
  */
 export const AdoptResponseSchema: GenMessage<AdoptResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_config_service, 41);
+  messageDesc(file_holdfast_admin_v1_config_service, 44);
 
 /**
  * ConfigService reads and changes the configuration of a workspace. No message is larger than 4 MiB.
