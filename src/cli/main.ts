@@ -1,7 +1,11 @@
 #!/usr/bin/env node
 import { argv, env } from "node:process";
-import { COMMANDS } from "./commands.ts";
 import { endProcess, processIo } from "./process-io.ts";
-import { run } from "./run.ts";
 
-endProcess(await run(COMMANDS, argv.slice(2), env, processIo()));
+// Before all else is loaded: from here on a signal is a wish to end, and no longer the end.
+const io = processIo();
+const [{ COMMANDS }, { run }] = await Promise.all([
+  import("./commands.ts"),
+  import("./run.ts"),
+]);
+endProcess(await run(COMMANDS, argv.slice(2), env, io));

@@ -47,6 +47,13 @@ async function run<T extends AsyncDisposable>(
   ready: (running: T) => Readonly<Record<string, unknown>>,
 ): Promise<ExitCode> {
   const { logger } = deps;
+  // Loading the program takes a second on a small machine: long enough for whoever started it to think better of it.
+  if (io.stop.aborted) {
+    logger.info("process.stopped", {
+      reason: "asked to end before it started",
+    });
+    return EXIT.done;
+  }
   const running = await start();
   try {
     io.stdout.write(
