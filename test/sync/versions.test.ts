@@ -2,7 +2,11 @@ import { toBinary, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { State } from "../../src/dp/replica/last-good.ts";
-import { ConnectResponseSchema } from "../../src/gen/holdfast/sync/v1/sync_pb.js";
+import {
+  ConnectRequestSchema,
+  ConnectResponseSchema,
+  type ConnectResponse,
+} from "../../src/gen/holdfast/sync/v1/sync_pb.js";
 import type { Cursor } from "../../src/gen/holdfast/config/v1/cursor_pb.js";
 import { cursorOf } from "../../src/model/cursor.ts";
 import { runSlices } from "../../src/model/slices.ts";
@@ -15,7 +19,7 @@ import {
   TestNode,
 } from "../support/link-harness.ts";
 import { ProtocolVersion } from "../support/protocol-version.ts";
-import { id } from "../support/resources.ts";
+import { id, resource } from "../support/resources.ts";
 import {
   PuppetControlPlane,
   PuppetNode,
@@ -177,10 +181,70 @@ describe("a node built from older protocol files, and this control plane", () =>
       () => cp.nodes.get("default", "other")?.inSync === true || undefined,
       "the node in sync",
     );
-    // What an older build cannot read is not sent to it.
-    expect(
-      puppet.received.some(({ message }) => message.case === "bucketBatch"),
-    ).toBe(false);
+    expect(unreadable(older, puppet.received)).toEqual([]);
+  });
+
+  test("the node is not sent a state with a kind of later builds, serves on, and gets the next that it can read", async () => {
+    await using dir = await TempDir.make();
+    await using cp = await TestControlPlane.start(dir);
+    await cp.put(service("a"));
+    using puppet = new PuppetNode(cp.address);
+    const node = new OtherNode(puppet, older);
+    node.greet();
+    const { cursor = null } = await node.heard("manifest");
+    node.say({ ack: { seq: "1", cursor } });
+    await cp.put(service("b"), resource("consumerGroup", { name: "gold" }));
+    const shown = await eventually(
+      () =>
+        cp.nodes
+          .list("default")
+          .find(({ missingFeatures }) => missingFeatures.length > 0),
+      "the node that lacks something",
+    );
+    expect(shown).toMatchObject({
+      connected: true,
+      inSync: false,
+      serving: { revision: 1n },
+      missingFeatures: [
+        expect.stringContaining("lacks kind/consumer_group (version 1)"),
+      ],
+    });
+    await cp.catalog.transact([
+      { type: "delete", kind: "consumer_group", name: "gold" },
+    ]);
+    const delta = await node.heard("delta");
+    expect(object(delta["to"])["revision"]).toBe("3");
+    node.say({ ack: { seq: delta["seq"] ?? "", cursor: delta["to"] ?? null } });
+    await eventually(
+      () => cp.nodes.get("default", "other")?.inSync === true || undefined,
+      "the node in sync",
+    );
+    expect(unreadable(older, puppet.received)).toEqual([]);
+    expect(puppet.ended).toBeUndefined();
+  });
+
+  test("a pin, of which the node knows nothing, reaches it as a Goodbye that says when to come back, and then as a state like others", async () => {
+    await using dir = await TempDir.make();
+    await using cp = await TestControlPlane.start(dir);
+    await cp.put(service("a"));
+    const have = plainCursor(cp.catalog.head.cursor);
+    for (const name of ["b", "c"]) await cp.put(service(name));
+    using puppet = new PuppetNode(cp.address);
+    const node = new OtherNode(puppet, older);
+    node.greet({ have });
+    expect(revisionOf(await node.heard("manifest"))).toBe("3");
+    await cp.nodes.pin("default", ["other"], 2n);
+    expect(await node.heard("goodbye")).toMatchObject({
+      message: expect.stringContaining("revision 2") as string,
+      retry_after: "0s",
+    });
+    using again = new PuppetNode(cp.address);
+    const back = new OtherNode(again, older);
+    back.greet({ have });
+    expect(revisionOf(await back.heard("manifest"))).toBe("2");
+    expect(unreadable(older, [...puppet.received, ...again.received])).toEqual(
+      [],
+    );
   });
 });
 
@@ -212,6 +276,26 @@ describe("a control plane built from older protocol files, and this node", () =>
     });
     expect((await stream.heard("ack", 2)).cursor).toEqual(to);
     expect(node.client.serving).toEqual(to);
+    // The other way an older build reads all that this one says.
+    const said = stream.received.map((message) =>
+      older.decode(
+        "sync.v1.ConnectRequest",
+        toBinary(ConnectRequestSchema, message),
+      ),
+    );
+    expect(said.filter((message) => Object.keys(message).length === 0)).toEqual(
+      [],
+    );
+    expect(said[0]).toMatchObject({ hello: { workspace: "default" } });
+    await say(stream, older, {
+      goodbye: { reason: "GOODBYE_REASON_DRAIN", message: "an upgrade" },
+    });
+    await eventually(
+      async () => (await node.messages())["in goodbye"] === 1 || undefined,
+      "the Goodbye",
+    );
+    expect(node.client.serving).toEqual(to);
+    expect(node.activation.active?.snapshot.root).toBe(next.root);
   });
 });
 
@@ -348,6 +432,29 @@ describe("a control plane built from newer protocol files, and this node", () =>
     expect(node.client.serving).toEqual(state.cursor);
   });
 });
+
+/** Messages of which a version sees nothing. */
+function unreadable(
+  version: ProtocolVersion,
+  received: readonly ConnectResponse[],
+): readonly (string | undefined)[] {
+  return received
+    .filter(
+      (message) =>
+        Object.keys(
+          version.decode(
+            "sync.v1.ConnectResponse",
+            toBinary(ConnectResponseSchema, message),
+          ),
+        ).length === 0,
+    )
+    .map(({ message }) => message.case);
+}
+
+/** Which revision a Manifest brings. */
+function revisionOf(manifest: JsonObject): JsonValue | undefined {
+  return object(manifest["cursor"])["revision"];
+}
 
 function plainCursor({ epoch, revision, root }: Cursor): JsonObject {
   return { epoch, revision: String(revision), root };
