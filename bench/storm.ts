@@ -81,39 +81,36 @@ export async function storm(
   print: (text: string) => void,
   scale: number,
 ): Promise<void> {
-  const rows: string[][] = [];
   for (const full of NODES) {
     const nodes = Math.max(2, Math.round(full * scale));
     await using directory = await TempDir.make();
     const pair = await makeKeyPair(directory);
     await using fleet = await Fleet.start(nodes);
     const peers = await measurePeers(print, directory, pair, fleet);
-    const storms = await measureStorms(directory, pair, fleet, scale);
-    rows.push(
-      ...[...storms.results, ...peers].map((result) =>
-        rowOf(nodes, result, storms.payload),
+    const storms = await measureStorms(print, directory, pair, fleet, scale);
+    // At once: the next number of nodes takes many times as long.
+    print(
+      table(
+        [
+          "nodes",
+          "",
+          "messages, bytes per node (of the payload)",
+          "with HTTP/2",
+          "half / all in sync, ms",
+          "CPU of the sender, ms per node",
+          "memory before / peak, MB",
+          "longest stall, ms: by the clock / on the CPU / without GC",
+        ],
+        [...storms.results, ...peers].map((result) =>
+          rowOf(nodes, result, storms.payload),
+        ),
       ),
     );
-    print(`${nodes} nodes: done`);
   }
-  print(
-    table(
-      [
-        "nodes",
-        "",
-        "messages, bytes per node (of the payload)",
-        "with HTTP/2",
-        "half / all in sync, ms",
-        "CPU of the sender, ms per node",
-        "memory before / peak, MB",
-        "longest stall, ms: by the clock / on the CPU / without GC",
-      ],
-      rows,
-    ),
-  );
 }
 
 async function measureStorms(
+  print: (text: string) => void,
   directory: TempDir,
   pair: KeyPair,
   fleet: Fleet,
@@ -128,8 +125,13 @@ async function measureStorms(
   const target: Target = { port: ports.port, pair };
   await fleet.prepare(target, "node");
   const results: Result[] = [];
-  for (const storm of STORMS)
-    results.push(await measureOne(storm, cp, single, tap, fleet, target));
+  for (const storm of STORMS) {
+    const result = await measureOne(storm, cp, single, tap, fleet, target);
+    results.push(result);
+    print(
+      `${fleet.size} nodes, ${storm.name}: all in sync after ${short(result.toAllMs)} ms`,
+    );
+  }
   const payload = await cp.call("bytes");
   await cp.call("close");
   return { results, payload };
