@@ -1,7 +1,9 @@
 import { Registry } from "prom-client";
-import type {
-  Refusal,
-  Timings,
+import { create } from "@bufbuild/protobuf";
+import {
+  FeatureSchema,
+  type Refusal,
+  type Timings,
 } from "../../src/gen/holdfast/sync/v1/sync_pb.js";
 import type { State } from "../../src/dp/replica/last-good.ts";
 import {
@@ -11,11 +13,11 @@ import {
 } from "../../src/dp/sync/applier.ts";
 import { SyncClient } from "../../src/dp/sync/sync-client.ts";
 import type { Feature } from "../../src/model/features.ts";
-import { KINDS } from "../../src/model/kinds.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { HostPort } from "../../src/runtime/host-port.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
 import type { Connector } from "../../src/runtime/link.ts";
+import { EDITION, spelledOut } from "../../src/sync/editions.ts";
 
 /** A state is kept in memory only. */
 export const inMemory: Persistence = {
@@ -65,9 +67,9 @@ export class BenchNode<P> implements AsyncDisposable {
         hostname: "bench",
         labels: {},
       },
+      // What a data plane says that has no plugins of others.
       features:
-        options.features ??
-        KINDS.map((kind) => ({ name: `kind/${kind}`, version: 1 })),
+        options.features ?? spelledOut([create(FeatureSchema, EDITION)]),
       applier: new TimedApplier(
         {
           workspace: "default",

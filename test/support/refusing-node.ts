@@ -8,6 +8,8 @@ import {
   DeltaContentSchema,
   NackClass,
 } from "../../src/gen/holdfast/sync/v1/sync_pb.js";
+import { spelledOut } from "../../src/sync/editions.ts";
+import { BUCKET_BATCH } from "../../src/sync/features.ts";
 import { eventually } from "./eventually.ts";
 import { feed, offer } from "./offering.ts";
 import { id } from "./resources.ts";
@@ -105,7 +107,9 @@ class Talk {
     const batches = this.#stream.received.some(
       ({ message }) =>
         message.case === "hello" &&
-        message.value.features.some(({ name }) => name === "sync/bucket-batch"),
+        spelledOut(message.value.features).some(
+          ({ name }) => name === BUCKET_BATCH,
+        ),
     );
     await feed(this.#stream, state, ++this.#requests, batches);
   }

@@ -22,6 +22,7 @@ import {
 } from "../../runtime/grpc.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Peer } from "../../runtime/peer.ts";
+import { spelledOut } from "../../sync/editions.ts";
 import { messageName } from "../../sync/names.ts";
 import { BUCKET_BATCH, has } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
@@ -252,7 +253,10 @@ export class Connection implements Puller {
     }
     switch (message.case) {
       case "hello":
-        return this.#greet(message.value);
+        return this.#greet({
+          ...message.value,
+          features: spelledOut(message.value.features),
+        });
       case "snapshotRequest":
         this.dispatch({ type: "snapshotRequested" });
         return undefined;

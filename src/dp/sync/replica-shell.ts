@@ -8,6 +8,7 @@ import {
 import { describeCursor } from "../../model/cursor.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import { abridged } from "../../sync/editions.ts";
 import { BUCKET_BATCH } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import { nackClassName } from "../../sync/names.ts";
@@ -341,10 +342,9 @@ export class ReplicaShell<P> {
       value: {
         node: { ...node },
         workspace,
-        features: [...features, LINK_FEATURE].map(({ name, version }) => ({
-          name,
-          version,
-        })),
+        features: abridged([...features, LINK_FEATURE]).map(
+          ({ name, version }) => ({ name, version }),
+        ),
         refused: [...refused],
         have,
       },
