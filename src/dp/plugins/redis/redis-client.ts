@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { createClient } from "@redis/client";
+import type { createClient } from "@redis/client";
 import type { RedisConfig } from "../../../gen/holdfast/plugin/v1/redis_pb.js";
 import type { Clock, Timer } from "../../../runtime/clock.ts";
 import type { Logger } from "../../../runtime/logger.ts";
@@ -51,6 +51,8 @@ export class RedisClient {
     this.#settings = settings;
     this.#deps = deps;
     this.#timeoutMs = settings.timeout ?? 2_000;
+    // Now rather than when the first request waits for it. Whether it failed is seen then.
+    library().catch(ignore);
   }
 
   /**
@@ -111,14 +113,8 @@ export class RedisClient {
   }
 
   #connect(): Promise<Connection> {
-    const connection = connectionTo(this.#settings);
-    connection.on("error", (error: Error) => {
-      this.#lose(connection, error);
-    });
-    const ready = this.#inTime(connection.connect(), () => {
-      connection.destroy();
-    }).then(
-      () => {
+    const ready = this.#open().then(
+      (connection) => {
         if (this.#state.at === "closed") {
           connection.destroy();
           throw this.#away("the client is closed");
@@ -136,6 +132,17 @@ export class RedisClient {
     );
     this.#state = { at: "connecting", ready };
     return ready;
+  }
+
+  async #open(): Promise<Connection> {
+    const connection = connectionTo(await library(), this.#settings);
+    connection.on("error", (error: Error) => {
+      this.#lose(connection, error);
+    });
+    await this.#inTime(connection.connect(), () => {
+      connection.destroy();
+    });
+    return connection;
   }
 
   /** A connection that was there broke, or does not answer. */
@@ -192,9 +199,15 @@ export class RedisClient {
   }
 }
 
-function connectionTo(settings: RedisConfig) {
+/** Most gateways need none of it, and it is much of what a data plane would load to start. */
+const library = () => import("@redis/client");
+
+function connectionTo(
+  client: { readonly createClient: typeof createClient },
+  settings: RedisConfig,
+) {
   const { host, port, username, password, database, serverName } = settings;
-  return createClient({
+  return client.createClient({
     socket: {
       host,
       port: port ?? 6379,
