@@ -12,8 +12,8 @@ const MAX_BYTES = 256 * 1024;
 
 /**
  * Answers `/status/explain`: what would become of a request. It is told in JSON with POST,
- * `{"method": "GET", "url": "http://shop.example/x", "headers": [["accept", "text/html"]]}`, or in the query with GET,
- * `?method=GET&url=…&header=accept:text/html`.
+ * `{"method": "GET", "url": "http://shop.example/x", "headers": [["accept", "text/html"]], "consumer": "alice"}`, or in the
+ * query with GET, `?method=GET&url=…&header=accept:text/html&consumer=alice`. Nobody needs to name a consumer.
  */
 export function explainPage(
   explain: (question: ExplainQuestion) => Promise<Explained>,
@@ -62,7 +62,9 @@ function questionInQuery(query: string): ExplainQuestion | string {
     const colon = text.indexOf(":");
     return [text.slice(0, colon).trim(), text.slice(colon + 1).trim()];
   });
-  return { method: parameters.get("method") ?? "GET", url, headers };
+  const method = parameters.get("method") ?? "GET";
+  const consumer = parameters.get("consumer");
+  return { method, url, headers, ...(consumer === null ? {} : { consumer }) };
 }
 
 function questionIn(body: string | undefined): ExplainQuestion | string {
@@ -76,7 +78,7 @@ function questionIn(body: string | undefined): ExplainQuestion | string {
   }
   return isQuestion(value)
     ? value
-    : 'a question is {"method": "GET", "url": "http://shop.example/x", "headers": [["name", "value"], …]}';
+    : 'a question is {"method": "GET", "url": "http://shop.example/x", "headers": [["name", "value"], …], "consumer": "alice"}, the consumer only if one is known';
 }
 
 function isQuestion(value: unknown): value is ExplainQuestion {
@@ -87,6 +89,7 @@ function isQuestion(value: unknown): value is ExplainQuestion {
     typeof value.method === "string" &&
     "url" in value &&
     typeof value.url === "string" &&
+    (!("consumer" in value) || typeof value.consumer === "string") &&
     "headers" in value &&
     Array.isArray(value.headers) &&
     value.headers.every(

@@ -25,6 +25,24 @@ beforeAll(async () => {
       service: { id: id(1) },
     }),
     routePlugin(7, "cors"),
+    resource("consumer", { id: id(20), username: "alice" }),
+    resource("consumerGroup", { id: id(21), name: "gold" }),
+    resource("consumerGroupConsumer", {
+      id: id(22),
+      consumer: { id: id(20) },
+      consumerGroup: { id: id(21) },
+    }),
+    resource("plugin", {
+      id: id(23),
+      name: "rate-limiting",
+      config: { minute: 1 },
+    }),
+    resource("plugin", {
+      id: id(24),
+      name: "rate-limiting",
+      config: { minute: 2 },
+      consumerGroup: { id: id(21) },
+    }),
   ]);
   listener = await HttpListener.listen(
     { host: "127.0.0.1", port: 0 },
@@ -65,6 +83,39 @@ describe("dp explain", () => {
     expect(JSON.parse(stdout)).toMatchObject({
       route: { name: "route" },
       request: { host: "shop.example", path: "/api" },
+    });
+  });
+
+  test("shows the plugins that a consumer and its groups get", async () => {
+    const argv = [
+      ...["dp", "explain", "GET", "http://shop.example/api"],
+      ...["--status", status],
+    ];
+    expect((await runCli(argv)).stdout).toMatch(
+      new RegExp(`rate-limiting +global .*${id(23)}`),
+    );
+    for (const who of ["alice", id(20)]) {
+      const { code, stdout } = await runCli([...argv, "--consumer", who]);
+      expect(code).toBe(0);
+      expect(stdout).toContain(
+        `consumer  alice (${id(20)})\n          in gold\n`,
+      );
+      expect(stdout).toMatch(
+        new RegExp(`rate-limiting +consumer group gold .*${id(24)}`),
+      );
+      expect(stdout).not.toContain(id(23));
+    }
+    const nobody = await runCli([...argv, "--consumer", "bob"]);
+    expect(nobody.code).toBe(1);
+    expect(nobody.stderr).toContain(
+      'there is no consumer "bob" in revision 1: give a username or an id',
+    );
+    const url = encodeURIComponent("http://shop.example/api");
+    const answer = await fetch(
+      `http://${status}/status/explain?url=${url}&consumer=alice`,
+    );
+    expect(await answer.json()).toMatchObject({
+      consumer: { name: "alice", groups: [{ name: "gold" }] },
     });
   });
 
@@ -110,6 +161,7 @@ describe("/status/explain", () => {
   test.each([
     ["GET", "", undefined, 400],
     ["POST", "", "{", 400],
+    ["POST", "", '{"method":"GET","url":"/","headers":[],"consumer":1}', 400],
     ["POST", "", '{"method":"GET"}', 400],
     ["POST", "", '{"method":"GET","url":"/","headers":[["a"]]}', 400],
     ["POST", "", `"${"x".repeat(300_000)}"`, 400],

@@ -1,6 +1,6 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { command } from "../command.ts";
-import { flag, list } from "../flags.ts";
+import { flag, list, optional } from "../flags.ts";
 import { EXIT, Failure, UsageError, type Io, type Output } from "../io.ts";
 import { FORMATS, writeValue } from "../output.ts";
 import { printable, table } from "../table.ts";
@@ -16,7 +16,7 @@ export const dpExplain = command({
   argsCount: { min: 2, max: 2 },
   help: [
     "Asks a running data plane, on its status address, which route, plugins and target a request would get with the configuration it serves. Nothing is sent upstream, and no balancer moves on. URL has a host, or is a path that goes with -H 'Host: …'.",
-    "Other routes that come near are listed with what the request lacks to meet them, or with what puts them behind. Plugins that are only for some consumer are left out: who sends a request is known when it is authenticated.",
+    "Other routes that come near are listed with what the request lacks to meet them, or with what puts them behind. Who sends a request is only known when it is authenticated: with --consumer the plugins are those once it is, with those for that consumer and its groups in the place of others; without, such plugins are left out.",
   ],
   examples: [
     ["holdfast dp explain GET http://shop.example/cart", "Which route is it?"],
@@ -24,11 +24,18 @@ export const dpExplain = command({
       "holdfast dp explain POST /cart -H 'Host: shop.example' -H 'X-Version: 2' -o json",
       "With headers, for programs",
     ],
+    [
+      "holdfast dp explain GET http://shop.example/cart --consumer alice",
+      "Which plugins does alice get?",
+    ],
   ],
   flags: {
     header: list(text("'NAME: VALUE'"), {
       summary: "A header of the request.",
       short: "H",
+    }),
+    consumer: optional(text("NAME|ID"), {
+      summary: "The username or id of the consumer who sends it.",
     }),
     status: flag(httpUrl, {
       summary: "The status address of the data plane.",
@@ -40,9 +47,18 @@ export const dpExplain = command({
       default: "table",
     }),
   },
-  async run({ io }, { header, status, output }, [method = "", url = ""]) {
+  async run(
+    { io },
+    { header, consumer, status, output },
+    [method = "", url = ""],
+  ) {
     const headers = header.map(readHeader);
-    const answer = await ask(io, status, { method, url, headers });
+    const answer = await ask(io, status, {
+      method,
+      url,
+      headers,
+      ...(consumer === undefined ? {} : { consumer }),
+    });
     if (output === "table") io.stdout.write(describe(answer, io.stdout));
     else writeValue(io.stdout, output, answer);
     return EXIT.done;
@@ -92,12 +108,22 @@ function describe(answer: JsonObject, out: Output): string {
   const route = objectIn(answer["route"]);
   const service = objectIn(answer["service"]);
   const target = objectIn(answer["target"]);
+  const consumer = objectIn(answer["consumer"]);
+  const groups = listIn(consumer["groups"]).map((group) =>
+    wordOf(objectIn(group)["name"]),
+  );
   const facts: [string, string][] = [
     ["revision", wordOf(answer["revision"])],
     ["outcome", outcomeText(objectIn(answer["outcome"]))],
     ["route", nameText(route)],
     ...listIn(route["met"]).map((met): [string, string] => ["", wordOf(met)]),
     ["service", nameText(service)],
+    ...(consumer["id"] === undefined
+      ? []
+      : ([
+          ["consumer", nameText(consumer)],
+          ["", groups.length === 0 ? "" : `in ${groups.join(", ")}`],
+        ] satisfies [string, string][])),
     ...(answer["target"] === null || answer["target"] === undefined
       ? []
       : ([

@@ -1,5 +1,5 @@
 import type { Slices } from "../../model/slices.ts";
-import type { PluginHandlers } from "../plugins/plugin.ts";
+import type { Consumers, PluginHandlers } from "../plugins/plugin.ts";
 import { newEdit, SharedMap, type Edit } from "./shared-map.ts";
 
 /** Which requests a plugin is for. Absent: any. */
@@ -40,6 +40,27 @@ export interface ChainSubject {
   readonly consumer: string;
   /** The ids of the consumer's groups: the first ones come before the others. */
   readonly groups: readonly string[];
+}
+
+/** The plugins for a request of a consumer, if it has one, with those of its groups. */
+export function chainFor(
+  chains: PluginChains,
+  consumers: Pick<Consumers, "consumerGroupsOf">,
+  {
+    route,
+    service,
+    consumer,
+  }: {
+    readonly route: string;
+    readonly service: string;
+    readonly consumer: string | undefined;
+  },
+): PluginChain {
+  const groups =
+    consumer === undefined || !chains.hasGroups
+      ? []
+      : consumers.consumerGroupsOf(consumer).map(({ id }) => id);
+  return chains.chainOf({ route, service, consumer: consumer ?? "", groups });
 }
 
 /** A plugin that is not what it was; undefined where there was or is none. */

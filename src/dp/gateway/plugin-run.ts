@@ -9,6 +9,7 @@ import type {
 import type { LogEntry } from "./log-entry.ts";
 import { AnswerWork } from "./plugin-answers.ts";
 import {
+  chainFor,
   compareOrder,
   type PluginChain,
   type PluginChains,
@@ -181,15 +182,10 @@ class Access {
 
   #chainNow(): PluginChain {
     const { route, service, consumer, consumers } = this.#exchange;
-    const groups =
-      consumer === undefined || !this.#chains.hasGroups
-        ? []
-        : consumers.consumerGroupsOf(consumer.id).map(({ id }) => id);
-    return this.#chains.chainOf({
+    return chainFor(this.#chains, consumers, {
       route: route.id,
       service: service?.id ?? "",
-      consumer: consumer?.id ?? "",
-      groups,
+      consumer: consumer?.id,
     });
   }
 }

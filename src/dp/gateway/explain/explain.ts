@@ -1,6 +1,5 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject } from "@bufbuild/protobuf";
 import type { Slices } from "../../../model/slices.ts";
-import type { PluginInstance } from "../plugin-chains.ts";
 import { matchPath } from "../router/conditions.ts";
 import { compareRanks, rankOf } from "../router/priority.ts";
 import type { Runtime, ServedRoute, ServedService } from "../runtime.ts";
@@ -8,6 +7,7 @@ import { addressText } from "../upstreams/peer.ts";
 import { Balancer } from "../upstreams/balancer.ts";
 import { upstreamPath } from "../upstream-path.ts";
 import { hostText, lacksOf, pathText, precedence } from "./lacks.ts";
+import { consumerOf, describeConsumer, pluginsOf } from "./plugins.ts";
 import {
   readQuestion,
   type AskedRequest,
@@ -40,6 +40,8 @@ export function* explainSlices(
 ): Slices<Explained> {
   const request = readQuestion(question);
   if (typeof request === "string") return { ok: false, reason: request };
+  const consumer = consumerOf(runtime, question);
+  if (typeof consumer === "string") return { ok: false, reason: consumer };
   const found = runtime.router.match(request);
   const others = yield* consider(runtime, request, found?.route);
   const base = {
@@ -52,6 +54,7 @@ export function* explainSlices(
       path: request.path,
       query: request.rawQuery ?? null,
     },
+    consumer: consumer === undefined ? null : describeConsumer(consumer),
     considered: others.map(({ route, lacks }) => ({
       ...named(route),
       lacks: [...lacks],
@@ -67,7 +70,7 @@ export function* explainSlices(
         ...base,
         outcome: answered(404, "no Route matched with those values"),
         route: null,
-        plugins: pluginsOf(runtime, undefined, undefined),
+        plugins: pluginsOf(runtime, undefined, undefined, undefined),
         service: null,
         target: null,
       },
@@ -83,7 +86,7 @@ export function* explainSlices(
       ...base,
       outcome: outcomeOf(route, service, request),
       route: { ...named(route), met: metBy(route, request) },
-      plugins: pluginsOf(runtime, route, service),
+      plugins: pluginsOf(runtime, route, service, consumer),
       service: service === undefined ? null : serviceOf(service),
       target:
         service === undefined
@@ -180,39 +183,6 @@ function metBy({ conditions }: ServedRoute, request: AskedRequest): string[] {
       ? [`server name ${request.sni ?? ""} is among ${[...snis].join(", ")}`]
       : []),
   ];
-}
-
-function pluginsOf(
-  { chains }: Runtime,
-  route: ServedRoute | undefined,
-  service: ServedService | undefined,
-): JsonValue[] {
-  return chains
-    .chainOf({
-      route: route?.id ?? "",
-      service: service?.id ?? "",
-      consumer: "",
-      groups: [],
-    })
-    .map((plugin) => ({
-      name: plugin.name,
-      id: plugin.key.slice(plugin.key.indexOf("/") + 1),
-      scope: scopeOf(plugin),
-      priority: Number.isFinite(plugin.priority) ? plugin.priority : null,
-      ...(plugin.handlers === undefined
-        ? { lacking: "this data plane does not have it, and answers 503" }
-        : {}),
-    }));
-}
-
-function scopeOf({ scope }: PluginInstance): string {
-  const parts = [
-    ...(scope.route === undefined ? [] : ["route"]),
-    ...(scope.service === undefined ? [] : ["service"]),
-    ...(scope.consumer === undefined ? [] : ["consumer"]),
-    ...(scope.consumerGroup === undefined ? [] : ["consumer group"]),
-  ];
-  return parts.length === 0 ? "global" : parts.join(" and ");
 }
 
 function serviceOf(service: ServedService): JsonObject {

@@ -8,6 +8,8 @@ export interface ExplainQuestion {
   /** With scheme and host, or a path alone, of http and with a Host header. */
   readonly url: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
+  /** The username or id of the consumer who sends it. Absent: nobody knows who does. */
+  readonly consumer?: string;
 }
 
 /** A question, read as a request would be. */
