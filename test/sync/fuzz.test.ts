@@ -35,11 +35,11 @@ import {
   type Frame,
   type ReplicaEvent,
 } from "../../src/sync/replica.ts";
+import { stepSession } from "../../src/sync/session.ts";
 import {
   openSession,
-  stepSession,
   type SessionEvent,
-} from "../../src/sync/session.ts";
+} from "../../src/sync/session/state.ts";
 import { cursor } from "../support/cursors.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { filled } from "../support/states.ts";

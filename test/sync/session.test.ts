@@ -11,16 +11,15 @@ import {
   ReportSchema,
 } from "../../src/gen/holdfast/sync/v1/sync_pb.js";
 import { LIMITS } from "../../src/sync/limits.ts";
+import { stepSession } from "../../src/sync/session.ts";
+import { isPast, toldHead } from "../../src/sync/session/limit.ts";
 import {
-  isPast,
   openSession,
-  stepSession,
-  toldHead,
   type Limit,
   type Session,
   type SessionEffect,
   type SessionEvent,
-} from "../../src/sync/session.ts";
+} from "../../src/sync/session/state.ts";
 import { cursor } from "../support/cursors.ts";
 
 type News = SessionEvent extends infer E

@@ -26,14 +26,14 @@ import { spelledOut } from "../../sync/editions.ts";
 import { messageName } from "../../sync/names.ts";
 import { BUCKET_BATCH, has } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
+import { stepSession } from "../../sync/session.ts";
+import { toldHead } from "../../sync/session/limit.ts";
 import {
   openSession,
-  stepSession,
-  toldHead,
   type Session,
   type SessionEffect,
   type SessionEvent,
-} from "../../sync/session.ts";
+} from "../../sync/session/state.ts";
 import { frameOf, type FrameBody, type Frames } from "./frames.ts";
 import { flawOf, isPlain } from "./incoming.ts";
 import { Intake } from "./intake.ts";

@@ -9,7 +9,7 @@ import type { Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import type { FeatureNeed } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
-import type { Session, SessionEvent } from "../../sync/session.ts";
+import type { Session, SessionEvent } from "../../sync/session/state.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Store } from "../store/store.ts";
 import type { Admission, Connection, ConnectionHost } from "./connection.ts";

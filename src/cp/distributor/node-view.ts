@@ -25,7 +25,9 @@ import type {
 import { cursorsEqual, describeCursor } from "../../model/cursor.ts";
 import type { Peer, PeerCertificate } from "../../runtime/peer.ts";
 import { nackClassName } from "../../sync/names.ts";
-import { isHeld, isPast, type Session } from "../../sync/session.ts";
+import { isPast } from "../../sync/session/limit.ts";
+import { isHeld } from "../../sync/session/offering.ts";
+import type { Session } from "../../sync/session/state.ts";
 import type { Hold } from "./rollout.ts";
 
 /** A Nack as people see it. */

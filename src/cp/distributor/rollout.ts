@@ -6,7 +6,7 @@ import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import type { FeatureNeed } from "../../sync/features.ts";
-import type { Limit } from "../../sync/session.ts";
+import type { Limit } from "../../sync/session/state.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { PastState } from "../catalog/past-state.ts";
 import type { HoldRecord, Store } from "../store/store.ts";

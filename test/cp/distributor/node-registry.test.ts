@@ -16,12 +16,12 @@ import {
 } from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
 import { silentLogger } from "../../../src/runtime/logger.ts";
 import type { FeatureNeed } from "../../../src/sync/features.ts";
+import { stepSession } from "../../../src/sync/session.ts";
 import {
   openSession,
-  stepSession,
   type Session,
   type SessionEvent,
-} from "../../../src/sync/session.ts";
+} from "../../../src/sync/session/state.ts";
 import { cursor } from "../../support/cursors.ts";
 import { eventually } from "../../support/eventually.ts";
 import { FailingStore } from "../../support/failing-store.ts";

@@ -5,14 +5,14 @@ import {
   type Hello,
 } from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
 import { LIMITS } from "../../../src/sync/limits.ts";
+import { isLasting } from "../../../src/sync/session/greeting.ts";
+import { toldHead } from "../../../src/sync/session/limit.ts";
 import {
-  isLasting,
   openSession,
-  toldHead,
   type Session,
   type SessionEffect,
   type SessionEvent,
-} from "../../../src/sync/session.ts";
+} from "../../../src/sync/session/state.ts";
 import {
   differingSlots,
   digestOf,

@@ -1,6 +1,6 @@
 import { cursorsEqual } from "../../../src/model/cursor.ts";
 import type { Replica, ReplicaEvent } from "../../../src/sync/replica.ts";
-import type { Session, SessionEvent } from "../../../src/sync/session.ts";
+import type { Session, SessionEvent } from "../../../src/sync/session/state.ts";
 
 /** The states of a session as the coverage tells them apart: `active` is several. */
 type SessionState =

@@ -17,7 +17,7 @@ import type {
   SessionEffect,
   SessionEvent,
   SessionStep,
-} from "../../../src/sync/session.ts";
+} from "../../../src/sync/session/state.ts";
 import { isAncestor, lossOf, type State } from "./contents.ts";
 import type { ControlPlaneModel, Link } from "./control-plane-model.ts";
 import type { Without } from "./network.ts";

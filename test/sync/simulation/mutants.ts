@@ -6,12 +6,12 @@ import {
   type ReplicaEvent,
   type ReplicaStep,
 } from "../../../src/sync/replica.ts";
-import {
-  stepSession,
-  type Session,
-  type SessionEvent,
-  type SessionStep,
-} from "../../../src/sync/session.ts";
+import { stepSession } from "../../../src/sync/session.ts";
+import type {
+  Session,
+  SessionEvent,
+  SessionStep,
+} from "../../../src/sync/session/state.ts";
 import type { Link } from "./control-plane-model.ts";
 import type { Fault } from "./faults.ts";
 import type { Steer } from "./schedule.ts";

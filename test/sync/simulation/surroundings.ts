@@ -8,7 +8,7 @@ import type {
   Session,
   SessionEvent,
   SessionStep,
-} from "../../../src/sync/session.ts";
+} from "../../../src/sync/session/state.ts";
 import type { State } from "./contents.ts";
 import type { Link } from "./control-plane-model.ts";
 import type { NodeModel } from "./node-model.ts";

@@ -8,7 +8,7 @@ import type {
   Session,
   SessionEvent,
   SessionStep,
-} from "../../../src/sync/session.ts";
+} from "../../../src/sync/session/state.ts";
 import {
   SLOTS,
   slotOf,
