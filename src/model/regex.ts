@@ -1,5 +1,6 @@
 import { RE2JS, RE2JSSyntaxException } from "re2js";
 import { show } from "./problem.ts";
+import { MAX_REGEX_SIZE, regexSize } from "./regex-size.ts";
 
 /** A compiled regular expression in RE2 syntax: matching takes time in proportion to the text, whatever the expression. */
 export interface Regex {
@@ -26,6 +27,9 @@ export function compileRegex(
   | { readonly ok: true; readonly regex: Regex }
   | { readonly ok: false; readonly reason: string } {
   let compiled: RE2JS;
+  const size = regexSize(source);
+  if (size > MAX_REGEX_SIZE)
+    return { ok: false, reason: tooLarge(source, size) };
   try {
     compiled = RE2JS.compile(source);
   } catch (error) {
@@ -72,6 +76,13 @@ export function compileRegex(
 }
 
 const OFTEN = 3;
+
+function tooLarge(source: string, size: number): string {
+  const shown = source.length > SHOWN ? `${source.slice(0, SHOWN)}…` : source;
+  return `${show(shown)} is too large: with its repeats written out it is about ${size} characters, classes and choices, and may be ${MAX_REGEX_SIZE}; take fewer or smaller repeats, or several expressions`;
+}
+
+const SHOWN = 100;
 
 /** RE2's own words, but with a name for what Perl's engines have and RE2 has not. */
 function reasonOf(source: string, error: RE2JSSyntaxException): string {

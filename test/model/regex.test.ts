@@ -55,6 +55,40 @@ describe("a regular expression", () => {
     );
   });
 
+  test.each([
+    ["one repeat after the other", "/" + "a{1000}".repeat(4)],
+    ["with repeats of a class", "\\w{1000}[^/]{0,900}\\pL{600}"],
+    ["a repeated long text", `/(?:${"abc".repeat(100)}){8}`],
+    ["repeats in repeats", "(?:(?:(?:a|b){9}){9}){9}"],
+    [
+      "repeats behind a class and a quotation",
+      "[]{]\\Q[\\E(x{700}y{700}){1}z{900}",
+    ],
+    ["a long text", "a".repeat(200_000)],
+    ["so many repeats that no memory would do", "a{1000}".repeat(30_000)],
+  ])("is refused when it is too large: %s", (_, source) => {
+    const started = cpuUsage();
+    const compiled = compileRegex(source);
+    expect(cpuUsage(started).user).toBeLessThan(200_000);
+    expect(compiled).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/too large: .* and may be 2000/) as string,
+    });
+    expect(compiled).toHaveProperty(
+      "reason.length",
+      expect.toSatisfy((length: number) => length < 400),
+    );
+  });
+
+  test.each([
+    "/(?:[a-z]{1,63}\\.){1,8}[a-z]{2,63}",
+    "/v\\d{1,3}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+    "(?i)/(?P<id>\\w{1,255})/[{}\\]]{3}",
+    "/.{0,900}",
+  ])("is taken when it is of an ordinary size: %s", (source) => {
+    expect(compileRegex(source).ok).toBe(true);
+  });
+
   test("takes no longer for a text that other engines choke on", () => {
     const regex = compile("/(a+)+$");
     const started = performance.now();
