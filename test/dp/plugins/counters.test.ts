@@ -1,13 +1,19 @@
 import { expect, test } from "vitest";
 import { LocalCounters } from "../../../src/dp/plugins/counters.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
 
 const SECOND = 1_000;
 
 function counters(maxCounters?: number): {
   readonly clock: ManualClock;
   readonly local: LocalCounters;
-  readonly add: (key: string, by: number, forMs?: number) => number;
+  readonly add: (
+    key: string,
+    by: number,
+    forMs?: number,
+    owner?: string,
+  ) => number;
 } {
   const clock = new ManualClock();
   const local = new LocalCounters({
@@ -17,8 +23,9 @@ function counters(maxCounters?: number): {
   return {
     clock,
     local,
-    add: (key, by, forMs = SECOND) =>
-      local.addNow([{ key, by, expiresMs: clock.now() + forMs }])[0] ?? NaN,
+    add: (key, by, forMs = SECOND, owner = "") =>
+      local.addNow([{ key, owner, by, expiresMs: clock.now() + forMs }])[0] ??
+      NaN,
   };
 }
 
@@ -74,4 +81,57 @@ test("no more counters are kept than there may be, and those in use stay", () =>
   }
   expect(local.size).toBeLessThanOrEqual(1_000);
   expect(add("busy", 0)).toBe(20_000);
+});
+
+test("one owner's flood pushes out its own counters and nobody else's", () => {
+  const { local, add } = counters(1_000);
+  const hour = 3600 * SECOND;
+  for (let i = 0; i < 200; i++) {
+    add(`client/${i}`, 1, hour, "calm");
+    add(`client/${i}`, 5, hour, "quiet");
+  }
+  for (let i = 0; i < 20_000; i++) add(`client/${i}`, 1, hour, "flooded");
+  expect(local.size).toBeLessThanOrEqual(1_000);
+  for (let i = 0; i < 200; i++) {
+    expect(add(`client/${i}`, 0, hour, "calm")).toBe(1);
+    expect(add(`client/${i}`, 0, hour, "quiet")).toBe(5);
+  }
+  // Owners that come later get their share of what the first has.
+  for (let i = 0; i < 200; i++) add(`client/${i}`, 1, hour, "late");
+  for (let i = 0; i < 200; i++)
+    expect(add(`client/${i}`, 0, hour, "late")).toBe(1);
+  expect(local.size).toBeLessThanOrEqual(1_000);
+});
+
+test("counters of owners that ask no more are swept too", () => {
+  const { clock, local, add } = counters();
+  for (let owner = 0; owner < 50; owner++)
+    for (let i = 0; i < 10; i++) add(`${i}`, 1, SECOND, `gone/${owner}`);
+  expect(local.size).toBe(500);
+  clock.advance(SECOND);
+  for (let i = 0; i < 500; i++) add(`${i}`, 1, SECOND, "here");
+  expect(local.size).toBe(500);
+});
+
+test("owners that come and go leave nothing behind", () => {
+  const { clock, local, add } = counters(60);
+  const random = new SeededRandom(7);
+  for (let i = 0; i < 5_000; i++) {
+    expect(
+      add(
+        `${random.below(9)}`,
+        1,
+        SECOND * (1 + random.below(3)),
+        `${random.below(12)}`,
+      ),
+    ).toBeGreaterThan(0);
+    expect(local.size).toBeLessThanOrEqual(60);
+    if (random.below(20) === 0) clock.advance(SECOND);
+  }
+  clock.advance(3 * SECOND);
+  for (let i = 0; i < 200; i++) {
+    clock.advance(1);
+    add(`${i}`, 1, 1, "last");
+  }
+  expect(local.size).toBeLessThanOrEqual(3);
 });

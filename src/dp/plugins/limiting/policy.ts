@@ -23,10 +23,15 @@ export interface CountedUsage {
   readonly close?: () => Promise<void>;
 }
 
-/** Where a plugin with this configuration counts. */
+/**
+ * Where a plugin with this configuration counts.
+ *
+ * @param owner Names the configured plugin.
+ */
 export function usageOf(
   config: UsageConfig,
   environment: PluginEnvironment,
+  owner: string,
 ): CountedUsage {
   const onFailure = (): Answer | undefined =>
     // Redis says itself, once, that it is away: there would be a line for every request here.
@@ -35,7 +40,7 @@ export function usageOf(
       : undefined;
   const { policy, redis, syncRate = -1 } = config;
   if (policy !== "redis" || redis === undefined)
-    return { store: new LocalUsage(environment.counters), onFailure };
+    return { store: new LocalUsage(environment.counters, owner), onFailure };
   const lease = redisClientsOf(environment).lease(redis);
   const remote = new RedisUsage(lease.client);
   if (syncRate < 0)

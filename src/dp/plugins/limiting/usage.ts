@@ -29,19 +29,30 @@ export interface UsageStore {
 /** Counts in this data plane alone. */
 export class LocalUsage implements UsageStore {
   readonly #counters: SharedCounters;
+  readonly #owner: string;
 
-  constructor(counters: SharedCounters) {
+  /** @param owner The configured plugin that counts. */
+  constructor(counters: SharedCounters, owner: string) {
     this.#counters = counters;
+    this.#owner = owner;
   }
 
   async take(steps: readonly UsageStep[]): Promise<Usage> {
-    const after = await this.#counters.add(steps);
+    const owner = this.#owner;
+    const after = await this.#counters.add(
+      steps.map(({ key, by, expiresMs }) => ({ key, owner, by, expiresMs })),
+    );
     const before = steps.map(({ by }, i) => (after[i] ?? 0) - by);
     const taken = steps.every(({ limit }, i) => (before[i] ?? 0) < limit);
     // Adding first and taking back is exact, however many ask at once; looking first would let some of them through.
     if (!taken && steps.some(({ by }) => by > 0))
       await this.#counters.add(
-        steps.map(({ key, by, expiresMs }) => ({ key, by: -by, expiresMs })),
+        steps.map(({ key, by, expiresMs }) => ({
+          key,
+          owner,
+          by: -by,
+          expiresMs,
+        })),
       );
     return { taken, before };
   }

@@ -39,7 +39,7 @@ function create(
   const limits = limitsOf(config);
   const headerName = config.headerName.toLowerCase();
   const by = { ...config, headerName, consumerGroup };
-  const { store, onFailure, close } = usageOf(config, environment);
+  const { store, onFailure, close } = usageOf(config, environment, key);
 
   const access = async (exchange: Exchange): Promise<Answer | undefined> => {
     const nowMs = clock.now();

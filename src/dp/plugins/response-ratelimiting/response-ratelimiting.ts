@@ -60,7 +60,7 @@ function create(
   );
   const names = new Set(Object.keys(config.limits));
   const header = config.headerName ?? "x-kong-limit";
-  const { store, onFailure, close } = usageOf(config, environment);
+  const { store, onFailure, close } = usageOf(config, environment, key);
 
   const stepsFor = (exchange: Exchange): UsageStep[] => {
     const nowMs = clock.now();
