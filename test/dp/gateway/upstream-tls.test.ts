@@ -21,6 +21,7 @@ import {
 
 /** An upstream over TLS that says which server name it was asked by and who asks. */
 async function tlsUpstream(options: ServerOptions = {}) {
+  const asked: unknown[] = [];
   const server = createServer(
     { cert: SERVER_CERT + MIDDLE_CERT, key: SERVER_KEY, ...options },
     (request, response) => {
@@ -29,12 +30,12 @@ async function tlsUpstream(options: ServerOptions = {}) {
       const { subject } = socket.getPeerCertificate() as {
         subject?: { CN: string };
       };
-      response.end(
-        JSON.stringify({
-          name: "servername" in socket ? socket.servername : null,
-          client: subject?.CN ?? null,
-        }),
-      );
+      const seen = {
+        name: "servername" in socket ? socket.servername : null,
+        client: subject?.CN ?? null,
+      };
+      asked.push({ url: request.url, host: request.headers.host, ...seen });
+      response.end(JSON.stringify(seen));
     },
   );
   server.listen(0, "127.0.0.1");
@@ -47,6 +48,7 @@ async function tlsUpstream(options: ServerOptions = {}) {
     socket.on("close", () => connections.delete(socket));
   });
   return {
+    asked,
     connections,
     port: (server.address() as AddressInfo).port,
     [Symbol.asyncDispose]: async () => {
@@ -196,4 +198,89 @@ test("connections are not shared by services with other TLS settings, and go whe
     }),
   );
   expect(gateway.gateway.upstreamConnections).toEqual({ busy: 0, open: 1 });
+});
+
+describe("probes over TLS", () => {
+  const health = {
+    healthy: { interval: 0.02, successes: 1 },
+    unhealthy: { interval: 0.02, tcpFailures: 1, timeouts: 1 },
+  };
+  const probes = (active: object) => ({
+    healthchecks: { active: { ...health, ...active } },
+  });
+  const judged = (gateway: TestGateway, expected: string) =>
+    eventually(
+      () =>
+        gateway.gateway.upstreams()[0]?.targets[0]?.addresses[0]?.health ===
+          expected || undefined,
+      `the target to be ${expected}`,
+    );
+
+  test("https: a certificate that nobody vouches for is a failure, unless it is not looked at; the server name and the client's certificate are those that are set", async () => {
+    await using upstream = await tlsUpstream({
+      requestCert: true,
+      rejectUnauthorized: false,
+    });
+    const https = { type: "https", httpPath: "/health" };
+    await using gateway = await TestGateway.start(
+      tlsApi(upstream.port, {}, probes(https)),
+    );
+    await judged(gateway, "UNHEALTHY");
+    expect(upstream.asked).toEqual([]);
+    expect((await gateway.ask("/api")).status).toBe(503);
+    await gateway.serve(
+      tlsApi(
+        upstream.port,
+        {},
+        probes({ ...https, httpsVerifyCertificate: false }),
+      ),
+    );
+    await judged(gateway, "HEALTHY");
+    expect((await gateway.ask("/api")).status).toBe(200);
+    // The upstream's Host is the name too, as long as none is set.
+    expect(upstream.asked[0]).toEqual({
+      url: "/health",
+      host: "pay.example",
+      name: "pay.example",
+      client: null,
+    });
+    const before = upstream.asked.length;
+    await gateway.serve(
+      tlsApi(
+        upstream.port,
+        {},
+        {
+          clientCertificate: { id: id(14) },
+          ...probes({
+            ...https,
+            httpsVerifyCertificate: false,
+            httpsSni: "probe.example",
+          }),
+        },
+      ),
+    );
+    const client = await eventually(
+      () =>
+        upstream.asked
+          .slice(before)
+          .find((one) => (one as { client: unknown }).client !== null),
+      "a probe with the client's certificate",
+    );
+    expect(client).toMatchObject({
+      host: "pay.example",
+      name: "probe.example",
+    });
+  });
+
+  test("grpcs: no more than a connection with TLS is asked for", async () => {
+    await using upstream = await tlsUpstream();
+    const grpcs = { type: "grpcs", httpsVerifyCertificate: false };
+    await using gateway = await TestGateway.start(
+      tlsApi(upstream.port, {}, probes({ type: "grpcs" })),
+    );
+    await judged(gateway, "UNHEALTHY");
+    await gateway.serve(tlsApi(upstream.port, {}, probes(grpcs)));
+    await judged(gateway, "HEALTHY");
+    expect(upstream.asked).toEqual([]);
+  });
 });

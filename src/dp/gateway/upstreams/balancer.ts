@@ -9,7 +9,7 @@ import {
 import { hashOf } from "./balancing/consistent-hashing.ts";
 import { hashText, type HashFacts } from "./balancing/hash-input.ts";
 import { BalancedPeer, lookupFailure } from "./balanced-peer.ts";
-import type { DnsAnswer, Resolver } from "./dns/answer.ts";
+import type { DnsAnswer, NamedAddress, Resolver } from "./dns/answer.ts";
 import type { AddressState } from "./health/address-state.ts";
 import type { Identity } from "./health/probe.ts";
 import type { UpstreamHealth } from "./health/upstream-health.ts";
@@ -214,9 +214,7 @@ export class Balancer implements PeerSource {
   /** One of a name that is looked up for every request. */
   #pickedNow(peer: Peer, answer: DnsAnswer): Picked {
     if (!answer.ok) return { ok: false, failure: lookupFailure(answer) };
-    const { addresses } = answer;
-    const at = Math.floor(this.#tools.random() * addresses.length);
-    const found = addresses[at];
+    const found = oneByWeight(answer.addresses, this.#tools.random());
     return this.#picked(
       peer,
       found?.address ?? peer.name,
@@ -294,6 +292,21 @@ class BalancedSelection implements Selection {
   next(): Picked | Promise<Picked> {
     return this.#balancer.pick(this.#tried, this.#hash);
   }
+}
+
+/** One of the addresses that a name stands for just now: with SRV records as often as they say, else any. */
+function oneByWeight(
+  addresses: readonly NamedAddress[],
+  chance: number,
+): NamedAddress | undefined {
+  const weight = ({ service }: NamedAddress): number => service?.weight ?? 1;
+  let left = chance * addresses.reduce((sum, one) => sum + weight(one), 0);
+  return (
+    addresses.find((one) => {
+      left -= weight(one);
+      return left < 0;
+    }) ?? addresses.at(-1)
+  );
 }
 
 function weightOf(peers: readonly Peer[]): number {

@@ -156,6 +156,26 @@ describe("names", () => {
       [{ weight: 7 }],
     );
   });
+
+  test("of a name that is looked up for every request each address gets what its record weighs", async () => {
+    await using a = await named("a");
+    await using b = await named("b");
+    await using dns = await DnsServer.start(
+      zoneOf(() => [
+        address("a.test", "127.0.0.1"),
+        service("_now.test", "a.test", { port: a.port, weight: 1 }, 0),
+        service("_now.test", "a.test", { port: b.port, weight: 7 }, 0),
+      ]),
+    );
+    let turn = 0;
+    await using gateway = await TestGateway.start(pool([["_now.test:9", 1]]), {
+      dnsServers: [dns.address],
+      random: () => (turn++ % 8) / 8,
+    });
+    const all = await texts(gateway, 8);
+    expect(all.filter((text) => text === "a").length).toBe(1);
+    expect(all.filter((text) => text === "b").length).toBe(7);
+  });
 });
 
 describe("attempts", () => {
