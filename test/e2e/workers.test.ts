@@ -1,12 +1,50 @@
+import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { Agent } from "node:http";
 import type { ServerResponse } from "node:http";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { putting } from "../support/admin-client.ts";
 import { eventually } from "../support/eventually.ts";
 import { logged, untilLogged } from "../support/logged.ts";
 import { resource } from "../support/resources.ts";
+import { TempDir } from "../support/temp-dir.ts";
 import { lives, WorkerNode, type Answered } from "../support/worker-node.ts";
+
+const PACKAGE = "holdfast-plugin-api-version";
+
+/** Tells the upstream which worker asks it, and never returns when it is asked for "/loop". */
+const LOOP = `export const plugin = {
+  name: "loop",
+  version: 1,
+  priority: 1,
+  validate: () => [],
+  create: (_config, { pid }) => ({
+    access({ request, upstream }) {
+      upstream.headers.set("X-Worker", String(pid));
+      while (request.rawPath === "/loop");
+    },
+  }),
+};`;
+
+/** Installs the example of a plugin as npm does, for whoever runs in this directory. */
+async function install(directory: string): Promise<void> {
+  const example = new URL("../../examples/plugin", import.meta.url);
+  const modules = join(directory, "node_modules");
+  await mkdir(modules);
+  await symlink(fileURLToPath(example), join(modules, PACKAGE));
+}
+
+/** Two upstreams with a target on this port. */
+function upstreamsOf(port: number) {
+  return ["a.up", "b.up"].flatMap((name) => [
+    putting(resource("upstream", { name })),
+    putting(
+      resource("target", { upstream: { name }, target: `127.0.0.1:${port}` }),
+    ),
+  ]);
+}
 
 function first<T>(list: readonly T[]): T {
   const [one] = list;
@@ -64,18 +102,86 @@ test("a worker that is killed under load takes its own requests along and no oth
   }, "the metrics to go on");
 }, 120_000);
 
-test("a worker that hangs is replaced; what was published meanwhile waits for its replacement and is served by all", async () => {
-  await using node = await WorkerNode.start();
-  const stopped = first(await node.untilServed("1"));
+test("workers that hang, silent or in a loop without end, are replaced while another serves; what was published meanwhile waits for that and is served by all", async () => {
+  await using installed = await TempDir.make();
+  await install(installed.path);
+  const loop = installed.join("loop.mjs");
+  await writeFile(loop, LOOP);
+  const askedBy: string[] = [];
+  await using node = await WorkerNode.start(
+    (request, response) => {
+      askedBy.push(String(request.headers["x-worker"]));
+      response.end();
+    },
+    {
+      workers: 3,
+      directory: installed.path,
+      flags: ["--plugin", PACKAGE, "--plugin", loop, "--access-log", "stdout"],
+    },
+  );
+  await node.admin.config.transact({
+    operations: [
+      putting(resource("plugin", { name: "loop", config: {} })),
+      putting(
+        resource("plugin", {
+          name: "api-version",
+          config: { supported: ["7"], fallback: "7" },
+        }),
+      ),
+      ...upstreamsOf(node.upstream.port),
+    ],
+  });
+  const workers = await node.untilServed("2");
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  expect(await node.get("/who", agent)).toBe(200);
+  const looping = workers.find(({ pid }) => String(pid) === askedBy[0]);
+  const [stopped, calm] = workers.filter((worker) => worker !== looping);
+  if (looping === undefined || stopped === undefined || calm === undefined)
+    throw new Error("no such workers");
+  const lost = node.get("/loop", agent);
   process.kill(stopped.pid, "SIGSTOP");
   await node.change();
-  const workers = await node.untilServed("2", 40_000);
-  const replaced = workers.find(({ worker }) => worker === stopped.worker);
-  expect(replaced).toMatchObject({ restarts: 1 });
-  expect(replaced?.last_end).toMatch(/no sign of life for 10 s/);
-  expect(lives(stopped.pid)).toBe(false);
+  const after = await node.untilServed("3", 40_000);
+  for (const { worker, pid } of [looping, stopped]) {
+    const replaced = after.find((one) => one.worker === worker);
+    expect(replaced).toMatchObject({ restarts: 1 });
+    expect(replaced?.last_end).toMatch(/no sign of life for 10 s/);
+    expect(lives(pid)).toBe(false);
+  }
+  expect(after).toContainEqual(
+    expect.objectContaining({ pid: calm.pid, restarts: 0 }) as unknown,
+  );
+  expect(await lost).toBe("none");
+  agent.destroy();
   const { nodes } = await node.admin.nodes.listNodes({});
-  expect(nodes).toMatchObject([{ inSync: true, serving: { revision: 2n } }]);
+  expect(nodes).toMatchObject([{ inSync: true, serving: { revision: 3n } }]);
+  // The replacements have the plugins too: each of the three is asked.
+  for (let i = 0; i < 3; i++) expect(await node.get(`/after/${i}`)).toBe(200);
+  expect(new Set(askedBy.slice(-3))).toEqual(
+    new Set(after.map(({ pid }) => String(pid))),
+  );
+  await eventually(async () => {
+    await delay(20);
+    const lines = node.dp.output
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter(({ uri }) => String(uri).startsWith("/after/"));
+    expect(lines).toHaveLength(3);
+    for (const line of lines)
+      expect(line).toMatchObject({ event: "request", status: 200 });
+    return true;
+  }, "a line on standard output for each request");
+  const health = async (pageToken = "") =>
+    node.admin.nodes.listUpstreamHealth({ pageSize: 1, pageToken });
+  const [first, second] = await eventually(async () => {
+    await delay(50);
+    const page = await health();
+    const next = await health(page.nextPageToken);
+    return next.upstreams.length === 1 ? [page, next] : undefined;
+  }, "both upstreams in the report of the node");
+  expect(first?.upstreams[0]?.upstream).not.toBe(
+    second?.upstreams[0]?.upstream,
+  );
+  expect(second?.nextPageToken).toBe("");
 }, 120_000);
 
 test("three workers that die within ten seconds of a new state: the one before is served in its place, the control plane is told, and the next is taken up", async () => {

@@ -60,6 +60,8 @@ export class HoldfastProcess implements AsyncDisposable {
   readonly pid: number;
   /** Its line on standard output: addresses by name. */
   readonly ready: Readonly<Record<string, string>>;
+  /** The lines on standard output behind that one, so far. */
+  readonly output: readonly string[];
   readonly #child: ChildProcess;
   readonly #log: string[];
   readonly #exit: Promise<Exit>;
@@ -68,22 +70,32 @@ export class HoldfastProcess implements AsyncDisposable {
     child: ChildProcess,
     pid: number,
     ready: Readonly<Record<string, string>>,
-    log: string[],
+    lines: { readonly log: string[]; readonly output: readonly string[] },
     exit: Promise<Exit>,
   ) {
     this.#child = child;
     this.pid = pid;
     this.ready = ready;
-    this.#log = log;
+    this.output = lines.output;
+    this.#log = lines.log;
     this.#exit = exit;
   }
 
-  static async start(...argv: readonly string[]): Promise<HoldfastProcess> {
+  static start(...argv: readonly string[]): Promise<HoldfastProcess> {
+    return HoldfastProcess.startIn(undefined, ...argv);
+  }
+
+  /** Starts one that has this working directory. */
+  static async startIn(
+    directory: string | undefined,
+    ...argv: readonly string[]
+  ): Promise<HoldfastProcess> {
     if (!existsSync(HOLDFAST))
       throw new Error("holdfast is not built: npm run build");
     const child = spawn(process.execPath, [HOLDFAST, ...argv], {
       stdio: ["ignore", "pipe", "pipe"],
       env: cleanEnvironment(),
+      cwd: directory,
     });
     const exit = once(child, "close").then(([code, signal]) => ({
       code: code as number | null,
@@ -105,7 +117,11 @@ export class HoldfastProcess implements AsyncDisposable {
         `holdfast ${argv.join(" ")} ended with ${JSON.stringify(first)} before it was ready:\n${log.join("\n")}`,
       );
     const ready = JSON.parse(first) as Record<string, string>;
-    return new HoldfastProcess(child, child.pid, ready, log, exit);
+    const output: string[] = [];
+    lines.on("line", (line) => {
+      output.push(line);
+    });
+    return new HoldfastProcess(child, child.pid, ready, { log, output }, exit);
   }
 
   /** An address of the ready line, "host:port". */

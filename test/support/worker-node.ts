@@ -26,6 +26,16 @@ export interface Worker {
 /** What came of a request: a status, or that there was no answer. */
 export type Answered = number | "none";
 
+/** How a node with workers differs from an ordinary one. */
+export interface WorkerNodeOptions {
+  /** Default 2. */
+  readonly workers?: number;
+  /** The working directory of the data plane. Default: that of the tests. */
+  readonly directory?: string;
+  /** Further flags of the data plane. */
+  readonly flags?: readonly string[];
+}
+
 /** A control plane, an upstream, and a data plane with workers that has a route to it: `/`. */
 export class WorkerNode implements AsyncDisposable {
   readonly admin: AdminClient;
@@ -33,6 +43,7 @@ export class WorkerNode implements AsyncDisposable {
   readonly upstream: Upstream;
   readonly #dir: TempDir;
   readonly #workers: number;
+  readonly #options: WorkerNodeOptions;
   #dp: HoldfastProcess | undefined;
   #changes = 0;
 
@@ -40,25 +51,26 @@ export class WorkerNode implements AsyncDisposable {
     dir: TempDir,
     cp: HoldfastProcess,
     upstream: Upstream,
-    workers: number,
+    options: WorkerNodeOptions,
   ) {
     this.#dir = dir;
     this.cp = cp;
     this.upstream = upstream;
-    this.#workers = workers;
+    this.#options = options;
+    this.#workers = options.workers ?? 2;
     this.admin = adminClient(cp.url("admin"));
   }
 
   static async start(
     handle?: Parameters<typeof Upstream.start>[0],
-    workers = 2,
+    options: WorkerNodeOptions = {},
   ): Promise<WorkerNode> {
     const dir = await TempDir.make();
     const node = new WorkerNode(
       dir,
       await startCp(dir.join("cp")),
       await Upstream.start(handle),
-      workers,
+      options,
     );
     try {
       await node.#begin();
@@ -99,7 +111,9 @@ export class WorkerNode implements AsyncDisposable {
 
   /** Starts the data plane, on any port or on this one. */
   async startDp(listen = "127.0.0.1:0"): Promise<void> {
-    this.#dp = await HoldfastProcess.start(
+    const { directory, flags = [] } = this.#options;
+    this.#dp = await HoldfastProcess.startIn(
+      directory,
       ...["dp", "--insecure-sync", "--data-dir", this.#dir.join("dp")],
       ...["--control-plane", this.cp.address("sync")],
       ...["--proxy-listen", listen, "--status-listen", "127.0.0.1:0"],
@@ -107,6 +121,7 @@ export class WorkerNode implements AsyncDisposable {
       "edge",
       "--workers",
       String(this.#workers),
+      ...flags,
     );
   }
 
