@@ -3,6 +3,7 @@ import { catchUp } from "./catch-up.ts";
 import { fanout } from "./fanout.ts";
 import { propagate } from "./propagate.ts";
 import { churn } from "./proxy/churn.ts";
+import { crowd } from "./proxy/crowd.ts";
 import { proxy } from "./proxy/proxy.ts";
 import { router } from "./router.ts";
 import { soak } from "./proxy/soak.ts";
@@ -33,6 +34,11 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   churn: {
     about: "what clients notice of 100 changes a second to 10,000 routes",
     run: churn,
+  },
+  crowd: {
+    about:
+      "1,000 slow clients, and 10,000 idle ones, and what others notice of them",
+    run: crowd,
   },
   fanout: {
     about:

@@ -40,6 +40,8 @@ export interface ProxyGateway {
   readonly connections: () => { readonly busy: number; readonly open: number };
   /** Bytes in use after a garbage collection. */
   readonly heap: () => number;
+  /** Stops accepting and waits for what is under way; returns how long that took, in milliseconds. */
+  readonly close: () => Promise<number>;
 }
 
 /** A gateway by itself, as it is shipped. */
@@ -91,6 +93,11 @@ export function proxyGateway(): ProxyGateway & Calls {
           ]);
         else await sleep(1);
       }
+    },
+    close: async () => {
+      const startMs = performance.now();
+      await gateway.close();
+      return performance.now() - startMs;
     },
     connections: () => gateway.upstreamConnections,
     heap: () => {

@@ -6,6 +6,8 @@ const ROLES = {
     (await import("../roles/admin-cp.ts")).adminControlPlane(),
   "admin-echo": async () =>
     (await import("../roles/admin-echo.ts")).adminEcho(),
+  "crowd-clients": async () =>
+    (await import("../roles/crowd-clients.ts")).crowdClients(),
   "fleet-bare": async () =>
     (await import("../roles/fleet-bare.ts")).fleetBare(),
   "fleet-cp": async () =>

@@ -176,12 +176,10 @@ test("workers that hang, silent or in a loop without end, are replaced while ano
     await delay(50);
     const page = await health();
     const next = await health(page.nextPageToken);
-    return next.upstreams.length === 1 ? [page, next] : undefined;
+    return next.upstreams.length === 1 ? ([page, next] as const) : undefined;
   }, "both upstreams in the report of the node");
-  expect(first?.upstreams[0]?.upstream).not.toBe(
-    second?.upstreams[0]?.upstream,
-  );
-  expect(second?.nextPageToken).toBe("");
+  expect(first.upstreams[0]?.upstream).not.toBe(second.upstreams[0]?.upstream);
+  expect(second.nextPageToken).toBe("");
 }, 120_000);
 
 test("three workers that die within ten seconds of a new state: the one before is served in its place, the control plane is told, and the next is taken up", async () => {
