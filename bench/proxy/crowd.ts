@@ -109,9 +109,11 @@ export async function crowd(
       rows,
     ),
   );
-  print(`\n${slow} slow clients, silent after that: ${endOf(slowEnd)}`);
   print(
-    `${idle} idle clients were answered; the drain took ${short(drainMs)} ms: ${endOf(idleEnd)}`,
+    `\n${slow} slow clients, from when they fell silent: ${endOf(slowEnd)}`,
+  );
+  print(
+    `${idle} idle clients were answered 200; the drain took ${short(drainMs)} ms, and closed all after ${short(idleEnd.closed.lastMs / 1000)} s: ${idleEnd.statuses["200"] ?? 0} ended`,
   );
 }
 
@@ -123,9 +125,12 @@ function figures({ requests, failures, p50Ms, p99Ms }: LoadResult): string[] {
   ];
 }
 
-function endOf({ statuses, firstMs, lastMs }: CrowdEnd): string {
+function endOf({ statuses, answered, closed }: CrowdEnd): string {
   const how = Object.entries(statuses).map(
-    ([status, count]) => `${count} ended after ${status || "no answer"}`,
+    ([status, count]) =>
+      `${count} with ${status || "nothing"} as the last answer`,
   );
-  return `${how.join(", ")}, ${short(firstMs / 1000)} to ${short(lastMs / 1000)} s later`;
+  const seconds = ({ firstMs, lastMs }: CrowdEnd["closed"]): string =>
+    `${short(firstMs / 1000)} to ${short(lastMs / 1000)} s`;
+  return `${how.join(", ")}; answered after ${seconds(answered)}, closed after ${seconds(closed)}`;
 }

@@ -16,7 +16,13 @@ export interface CrowdPlan {
 export interface CrowdEnd {
   /** How many were answered with each status before they were closed; "" are those that got nothing. */
   readonly statuses: Readonly<Record<string, number>>;
-  /** From the first to the last end, counted from when they were told to fall silent. Milliseconds. */
+  /** When they had their last answers, and when they were closed, counted from when they were told to fall silent. */
+  readonly answered: Span;
+  readonly closed: Span;
+}
+
+/** From the first to the last of several moments, in milliseconds. */
+interface Span {
   readonly firstMs: number;
   readonly lastMs: number;
 }
@@ -106,15 +112,23 @@ export function crowdClients(): CrowdClients & Calls {
         const what = isOpen ? "open" : last;
         statuses[what] = (statuses[what] ?? 0) + 1;
       }
-      const ends = clients.map(({ endedAt }) => endedAt - silentAt);
       for (const { socket } of clients) socket.destroy();
       return {
         statuses,
-        firstMs: ends.reduce((least, ms) => Math.min(least, ms), Infinity),
-        lastMs: ends.reduce((most, ms) => Math.max(most, ms), -Infinity),
+        answered: spanOf(
+          clients.map(({ answeredAt }) => answeredAt - silentAt),
+        ),
+        closed: spanOf(clients.map(({ endedAt }) => endedAt - silentAt)),
       };
     },
     open: () => clients.filter(({ isOpen }) => isOpen).length,
+  };
+}
+
+function spanOf(moments: readonly number[]): Span {
+  return {
+    firstMs: moments.reduce((least, ms) => Math.min(least, ms), Infinity),
+    lastMs: moments.reduce((most, ms) => Math.max(most, ms), -Infinity),
   };
 }
 
@@ -138,6 +152,7 @@ class Client {
   readonly socket: Socket;
   isOpen = true;
   endedAt = Infinity;
+  answeredAt = Infinity;
   /** The status of the last answer; empty without one. */
   last = "";
   readonly #heard: (() => void)[] = [];
@@ -149,6 +164,7 @@ class Client {
       const status = /^HTTP\/1\.1 (\d+)/.exec(chunk.toString("latin1", 0, 12));
       if (status?.[1] === undefined) return;
       this.last = status[1];
+      this.answeredAt = performance.now();
       for (const hear of this.#heard.splice(0)) hear();
     });
     socket.on("close", () => {
