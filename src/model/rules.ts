@@ -21,7 +21,9 @@ import { routeProblems, serverNameProblems } from "./rules/route.ts";
 import { serviceProblems } from "./rules/service.ts";
 import { targetProblems } from "./rules/target.ts";
 import { upstreamProblems } from "./rules/upstream.ts";
+import { resourceToJson } from "./resource-json.ts";
 import { nameOf } from "./unique.ts";
+import { referenceHint, valueAt } from "./vault-references.ts";
 import type { Violation } from "./violation.ts";
 
 /** The largest value an entry may have, in bytes. */
@@ -51,7 +53,8 @@ export function checkResource(
     ];
   // What has no faithful form would trip the other rules up.
   let problems = formProblems(message);
-  if (problems.length === 0)
+  const isFaithful = problems.length === 0;
+  if (isFaithful)
     problems = distinct([
       ...fieldProblems(schemaOf(kind), message.message),
       ...kindProblems(resource),
@@ -59,11 +62,12 @@ export function checkResource(
     ]);
   if (problems.length === 0) return [];
   const name = nameOf(resource);
+  const [body] = isFaithful ? Object.values(resourceToJson(resource)) : [];
   return problems.map(({ field, reason }) => ({
     kind,
     name: name === "" ? idOf(resource) : name,
     field,
-    reason,
+    reason: `${reason}${referenceHint(valueAt(body, field))}`,
   }));
 }
 

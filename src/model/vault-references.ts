@@ -23,6 +23,30 @@ function find(value: JsonValue, path: string, fields: string[]): void {
       find(item, `${path}.${key}`, fields);
 }
 
+/** What to say beside why a value cannot be: nothing, unless it is a reference, which could be anything in Kong. */
+export function referenceHint(value: unknown): string {
+  return typeof value === "string" && isVaultReference(value)
+    ? '; data planes of Holdfast do not follow references to vaults: put in the value itself, in a file as ${{ env "DECK_NAME" }}'
+    : "";
+}
+
+/** What stands at a field's path in a resource's JSON form; undefined when nothing does. */
+export function valueAt(
+  body: JsonValue | undefined,
+  path: string,
+): JsonValue | undefined {
+  let value = body;
+  for (const [step, quoted] of path.matchAll(
+    /\["((?:[^"\\]|\\.)*)"\]|[^.[\]]+/g,
+  )) {
+    if (typeof value !== "object" || value === null) return undefined;
+    value = Array.isArray(value)
+      ? value[Number(step)]
+      : (value as Readonly<Record<string, JsonValue>>)[quoted ?? step];
+  }
+  return value;
+}
+
 /** Whether a text stands for a secret kept elsewhere. */
 export function isVaultReference(text: string): boolean {
   return text.startsWith("{vault://") && text.endsWith("}");

@@ -222,6 +222,31 @@ describe("a field's own rule is broken: it is said what was given and what is al
   });
 });
 
+test("of a reference to a vault where it cannot be it is said that nobody follows it", () => {
+  const ref = "{vault://env/x}";
+  const hint = 'put in the value itself, in a file as ${{ env "DECK_NAME" }}';
+  const config = (name: string, config: JsonObject) => ({
+    plugin: { name, config },
+  });
+  for (const [field, json] of [
+    ["cert", { certificate: { id: ID, cert: ref, key: RSA_KEY } }],
+    ["key", { certificate: { id: ID, cert: RSA_CERT, key: ref } }],
+    ["cert", { ca_certificate: { id: ID, cert: ref } }],
+    ["host", { service: { id: ID, host: ref } }],
+    ["config.http_endpoint", config("http-log", { http_endpoint: ref })],
+    ["config.minute", config("rate-limiting", { minute: ref })],
+    [
+      "config.redis.port",
+      config("rate-limiting", { minute: 1, redis: { port: ref } }),
+    ],
+  ] satisfies [string, JsonObject][])
+    expect(problemsOf(json)).toContainEqual(
+      expect.stringMatching(
+        new RegExp(`^${field}: .*${hint.replaceAll(/[${}]/g, "\\$&")}$`),
+      ),
+    );
+});
+
 describe("what an entry cannot hold is refused, not lost", () => {
   test("a key __proto__, and numbers that are none", () => {
     const config = JSON.parse(

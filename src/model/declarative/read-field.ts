@@ -18,6 +18,7 @@ import {
   type Report,
   type Subject,
 } from "./report.ts";
+import { isVaultReference, referenceHint } from "../vault-references.ts";
 import { nearest } from "./suggest.ts";
 import {
   describeNode,
@@ -259,6 +260,7 @@ function unquote(value: unknown): string {
   if (typeof value !== "string") return "";
   if (/^(true|false|[-+]?\d+(\.\d+)?)$/.test(value))
     return "; take the quotes away";
+  if (isVaultReference(value)) return referenceHint(value);
   return /\$\{|\$[A-Za-z_]|\{\{/.test(value)
     ? "; placeholders are plain text here, put in the value before applying"
     : "";

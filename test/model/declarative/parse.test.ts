@@ -194,6 +194,10 @@ plugins:
       'port: expected a whole number, got "${PORT}"; placeholders are plain text here, put in the value before applying',
     ],
     [
+      'port: "{vault://env/port}"',
+      'port: expected a whole number, got "{vault://env/port}"; data planes of Holdfast do not follow references to vaults: put in the value itself, in a file as ${{ env "DECK_NAME" }}',
+    ],
+    [
       "retries: 3000000000",
       "retries: expected a whole number from -2147483648 to 2147483647, got 3000000000",
     ],
