@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { BadRequestSchema } from "../../../src/gen/google/rpc/error_details_pb.js";
 import {
   ApplyRequestSchema,
+  DryRunPlanSchema,
   TransactRequestSchema,
 } from "../../../src/gen/holdfast/admin/v1/config_service_pb.js";
 import { ConfigError } from "../../../src/model/violation.ts";
@@ -216,6 +217,36 @@ describe("errors", () => {
     const json = await failure(server.clients("connect-json").config.put(call));
     const [all] = json.findDetails(BadRequestSchema);
     expect(all!.fieldViolations).toHaveLength(300);
+  });
+
+  test("of a dry run have room for a part of the plan by gRPC", async () => {
+    const put = (name: string, paths: string[]) => ({
+      operation: {
+        case: "put" as const,
+        value: { kind: { case: "route" as const, value: { name, paths } } },
+      },
+    });
+    const request = {
+      operations: Array.from({ length: 300 }, (_, i) =>
+        put(`r${i}`, i < 200 ? ["no-slash"] : ["/"]),
+      ),
+      dryRun: true,
+    };
+    const grpc = await failure(server.clients("grpc").config.transact(request));
+    const [wrong] = grpc.findDetails(BadRequestSchema);
+    const [plan] = grpc.findDetails(DryRunPlanSchema);
+    expect(wrong!.fieldViolations.length).toBeGreaterThan(5);
+    expect(plan!.changes.length).toBeGreaterThan(5);
+    expect(plan!.changeCount).toBe(300);
+    expect(
+      toBinary(BadRequestSchema, wrong!).length +
+        toBinary(DryRunPlanSchema, plan!).length,
+    ).toBeLessThanOrEqual(4096);
+    const answer = await server
+      .clients("grpc")
+      .config.transact({ ...request, includeViolations: true });
+    expect(answer.changes).toHaveLength(300);
+    expect(answer.violations).toHaveLength(200);
   });
 
   test("nobody expected are logged with their stack and tell nothing", async () => {

@@ -9,6 +9,7 @@ import {
   ListResponseSchema,
   ListRevisionsResponseSchema,
   PutResponseSchema,
+  TransactResponseSchema,
   WatchResponseSchema,
 } from "../../../src/gen/holdfast/admin/v1/config_service_pb.js";
 import type { Resource } from "../../../src/gen/holdfast/config/v1/resource_pb.js";
@@ -108,6 +109,45 @@ async function read(includeSecrets: boolean): Promise<Record<string, string>> {
 }
 
 describe("secrets", () => {
+  test("that change are named, in the history and by a dry run, and not shown", async () => {
+    const { config } = server;
+    const fields = [
+      "config.nested.api_key",
+      "config.redis.password",
+      "key",
+      "password",
+      "secret",
+    ];
+    const told = await config.getRevision({ revision: 2n });
+    const tried = await config.transact({
+      operations: withSecrets(`${SECRET}-3`).map(putting),
+      dryRun: true,
+    });
+    for (const changes of [
+      told.changes.flatMap(({ change }) => change ?? []),
+      tried.changes,
+    ]) {
+      const all = changes.flatMap((change) => change.fields);
+      expect(all.map(({ path }) => path).sort()).toEqual(fields);
+      for (const { secret, before, after } of all)
+        expect([secret, before, after]).toEqual([true, undefined, undefined]);
+    }
+    expect(toJsonString(TransactResponseSchema, tried)).not.toContain(SECRET);
+    const shown = await config.getRevision({
+      revision: 2n,
+      includeSecrets: true,
+    });
+    expect(
+      shown.changes.flatMap(({ change }) => change?.fields ?? []),
+    ).toContainEqual(
+      expect.objectContaining({
+        path: "secret",
+        before: JSON.stringify(SECRET),
+        after: JSON.stringify(`${SECRET}-2`),
+      }),
+    );
+  });
+
   test("are in no answer that did not ask for them", async () => {
     for (const [rpc, text] of Object.entries(await read(false))) {
       expect(text, rpc).not.toContain(SECRET);
