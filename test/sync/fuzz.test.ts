@@ -29,12 +29,12 @@ import {
 import { Bucket } from "../../src/model/bucket.ts";
 import { writeSnapshotFile } from "../../src/model/snapshot-file.ts";
 import { LIMITS } from "../../src/sync/limits.ts";
+import { stepReplica } from "../../src/sync/replica.ts";
 import {
   openReplica,
-  stepReplica,
   type Frame,
   type ReplicaEvent,
-} from "../../src/sync/replica.ts";
+} from "../../src/sync/replica/state.ts";
 import { stepSession } from "../../src/sync/session.ts";
 import {
   openSession,

@@ -11,16 +11,15 @@ import {
 } from "../../src/gen/holdfast/sync/v1/sync_pb.js";
 import { LIMITS } from "../../src/sync/limits.ts";
 import { nackClassName } from "../../src/sync/names.ts";
+import { mayConnect, stepReplica } from "../../src/sync/replica.ts";
 import {
-  mayConnect,
   openReplica,
-  stepReplica,
   type Apply,
   type Frame,
   type Replica,
   type ReplicaEffect,
   type ReplicaEvent,
-} from "../../src/sync/replica.ts";
+} from "../../src/sync/replica/state.ts";
 import { cursor } from "../support/cursors.ts";
 
 type News = ReplicaEvent extends infer E

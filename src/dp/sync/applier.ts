@@ -15,7 +15,7 @@ import {
 import type { Changes } from "../../model/snapshot.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { LIMITS } from "../../sync/limits.ts";
-import type { Frame } from "../../sync/replica.ts";
+import type { Frame } from "../../sync/replica/state.ts";
 import type { State } from "../replica/last-good.ts";
 import { changesOf } from "./delta-content.ts";
 import { andThen } from "./and-then.ts";

@@ -1,5 +1,5 @@
 import type { Delta, Manifest } from "../../gen/holdfast/sync/v1/sync_pb.js";
-import type { Frame } from "../../sync/replica.ts";
+import type { Frame } from "../../sync/replica/state.ts";
 import { WireError } from "./staging.ts";
 
 /**

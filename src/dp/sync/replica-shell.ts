@@ -12,15 +12,14 @@ import { abridged } from "../../sync/editions.ts";
 import { BUCKET_BATCH } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import { nackClassName } from "../../sync/names.ts";
+import { mayConnect, stepReplica } from "../../sync/replica.ts";
 import {
-  mayConnect,
   openReplica,
-  stepReplica,
   type Frame,
   type Replica,
   type ReplicaEffect,
   type ReplicaEvent,
-} from "../../sync/replica.ts";
+} from "../../sync/replica/state.ts";
 import type { State } from "../replica/last-good.ts";
 import { andThen } from "./and-then.ts";
 import type { Applier } from "./applier.ts";

@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import { messageName } from "../../sync/names.ts";
-import type { Replica } from "../../sync/replica.ts";
+import type { Replica } from "../../sync/replica/state.ts";
 
 /** Counts what goes over the link. Plain numbers until somebody asks: each message is counted, few are asked for. */
 export class SyncMetrics {

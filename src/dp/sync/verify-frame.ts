@@ -3,7 +3,7 @@ import { diffSlices } from "../../model/diff.ts";
 import type { Slices } from "../../model/slices.ts";
 import { Snapshot, type Changes } from "../../model/snapshot.ts";
 import { driveSlices } from "../../runtime/slices.ts";
-import type { Frame } from "../../sync/replica.ts";
+import type { Frame } from "../../sync/replica/state.ts";
 import type { State } from "../replica/last-good.ts";
 import type { Staging } from "./staging.ts";
 

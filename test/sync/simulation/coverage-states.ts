@@ -1,5 +1,5 @@
 import { cursorsEqual } from "../../../src/model/cursor.ts";
-import type { Replica, ReplicaEvent } from "../../../src/sync/replica.ts";
+import type { Replica, ReplicaEvent } from "../../../src/sync/replica/state.ts";
 import type { Session, SessionEvent } from "../../../src/sync/session/state.ts";
 
 /** The states of a session as the coverage tells them apart: `active` is several. */

@@ -11,7 +11,7 @@ import type {
   ReplicaEffect,
   ReplicaEvent,
   ReplicaStep,
-} from "../../../src/sync/replica.ts";
+} from "../../../src/sync/replica/state.ts";
 import type {
   Session,
   SessionEffect,

@@ -1,11 +1,11 @@
 import { NackClass } from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
-import {
-  stepReplica,
-  type Frame,
-  type Replica,
-  type ReplicaEvent,
-  type ReplicaStep,
-} from "../../../src/sync/replica.ts";
+import { stepReplica } from "../../../src/sync/replica.ts";
+import type {
+  Frame,
+  Replica,
+  ReplicaEvent,
+  ReplicaStep,
+} from "../../../src/sync/replica/state.ts";
 import { stepSession } from "../../../src/sync/session.ts";
 import type {
   Session,

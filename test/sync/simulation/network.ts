@@ -8,7 +8,7 @@ import type {
   Report,
   Feature,
 } from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
-import type { Frame } from "../../../src/sync/replica.ts";
+import type { Frame } from "../../../src/sync/replica/state.ts";
 
 /** Leaves out a part of each member of a union. */
 export type Without<E, K extends PropertyKey> = E extends unknown

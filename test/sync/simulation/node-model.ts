@@ -5,14 +5,14 @@ import {
   type Refusal,
 } from "../../../src/gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual } from "../../../src/model/cursor.ts";
+import { mayConnect } from "../../../src/sync/replica.ts";
 import {
-  mayConnect,
   openReplica,
   type Frame,
   type Replica,
   type ReplicaEffect,
   type ReplicaEvent,
-} from "../../../src/sync/replica.ts";
+} from "../../../src/sync/replica/state.ts";
 import {
   EMPTY,
   FEATURES,

@@ -3,7 +3,7 @@ import type {
   Replica,
   ReplicaEvent,
   ReplicaStep,
-} from "../../../src/sync/replica.ts";
+} from "../../../src/sync/replica/state.ts";
 import type {
   Session,
   SessionEvent,
