@@ -101,7 +101,7 @@ export async function checkMaterial(
   let revocations: Revocations | undefined;
   if (raw.crl !== undefined)
     try {
-      revocations = await readRevocations(raw.crl);
+      revocations = readRevocations(raw.crl);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw problem("--cluster-crl", crlFile ?? "", why, cause);

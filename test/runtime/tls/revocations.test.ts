@@ -50,11 +50,64 @@ test("what one authority has revoked is another's own affair", async () => {
       times,
     );
   const lists = await Promise.all([listOf(ours, a), listOf(other, b)]);
-  const revocations = await readRevocations(lists.join(""));
+  const revocations = readRevocations(lists.join(""));
   expect(revocations.has(a)).toBe(true);
   expect(revocations.has(b)).toBe(false);
   expect(revocations.nextUpdateMs).toBe(Math.floor(times.nextMs / 1000) * 1000);
 });
+
+test("serial numbers and times of any form are read; a list that is cut off or damaged anywhere is refused in words", async () => {
+  const ours = await authority("ours");
+  const a = await certificateOf("a", newKeys().publicKey, ours);
+  const lines = ["00", "7f", "0080", "00ff01"].map((serialNumber) => ({
+    serialNumber,
+    revocationDate: new Date(0),
+    extensions: [],
+  }));
+  const list = await makeRevocationList(
+    ours,
+    [...lines, revocationEntry(a, times.nowMs)],
+    // A year that takes four digits.
+    { ...times, nextMs: Date.UTC(2050, 0, 1) },
+  );
+  const read = readRevocations(list);
+  expect(read.nextUpdateMs).toBe(Date.UTC(2050, 0, 1));
+  expect(read.has(a)).toBe(true);
+  for (const serialNumber of ["0", "7F", "80", "FF01"])
+    expect(read.has(copyOf(a, serialNumber))).toBe(true);
+  expect(read.has(copyOf(a, "FF02"))).toBe(false);
+
+  const der = Buffer.from(list.replace(/-----.*-----/g, ""), "base64");
+  const pem = (bytes: Buffer): string =>
+    `-----BEGIN X509 CRL-----\n${bytes.toString("base64")}\n-----END X509 CRL-----`;
+  for (let end = 0; end < der.length; end++)
+    expect(() => readRevocations(pem(der.subarray(0, end)))).toThrow("damaged");
+  for (let at = 0; at < der.length; at++) {
+    const other = Buffer.from(der);
+    other[at] = 0x80;
+    try {
+      readRevocations(pem(other));
+    } catch (error) {
+      expect(error).toMatchObject({
+        message: "the revocation list in it is damaged",
+        cause: expect.any(RangeError) as RangeError,
+      });
+    }
+  }
+});
+
+/** The same certificate, as far as it is looked at, with another serial number. */
+function copyOf(
+  certificate: X509Certificate,
+  serialNumber: string,
+): X509Certificate {
+  return new Proxy(certificate, {
+    get: (target, name) =>
+      name === "serialNumber"
+        ? serialNumber
+        : (Reflect.get(target, name, target) as unknown),
+  });
+}
 
 test("a list may be as long as it is, and may have been cut off", async () => {
   const ours = await authority("ours");
@@ -69,8 +122,9 @@ test("a list may be as long as it is, and may have been cut off", async () => {
     [...others, revocationEntry(a, times.nowMs)],
     times,
   );
-  expect((await readRevocations(list)).has(a)).toBe(true);
-  await expect(
-    readRevocations(list.replace(/\n.*\n.*(?=\n-----END)/, "")),
-  ).rejects.toThrow("the revocation list in it is damaged");
+  expect(readRevocations(list).has(a)).toBe(true);
+  const cut = list.replace(/\n.*\n.*(?=\n-----END)/, "");
+  expect(() => readRevocations(cut)).toThrow(
+    "the revocation list in it is damaged",
+  );
 });
