@@ -30,8 +30,17 @@ const transient = new Set<DescField>(
   ),
 );
 
-/** A copy without the fields that are read from requests only, or filled in for answers only: what is stored. */
+/**
+ * A resource without the fields that are read from requests only, or filled in for answers only: what is stored. Itself
+ * when it has none of them, and else a copy.
+ */
 export function stripInputOutput(resource: Resource): Resource {
+  const own = reflectKind(resource);
+  if (
+    own?.fields.some((field) => transient.has(field) && own.isSet(field)) !==
+    true
+  )
+    return resource;
   const copy = copyOf(resource);
   const message = reflectKind(copy);
   for (const field of message?.fields ?? [])

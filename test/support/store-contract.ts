@@ -264,7 +264,7 @@ export function testStore(
     });
 
     test("an entry keeps the time it was created at, and gets a new one when it is created anew", async () => {
-      const { store, empty } = await opened();
+      const { store, place, empty } = await opened();
       let state = empty;
       const step = async (
         timeMs: number,
@@ -283,9 +283,12 @@ export function testStore(
       await step(30, { key: key(1), before: bytes("b") });
       expect(await store.times(WORKSPACE, [key(1)])).toEqual([undefined]);
       await step(40, { key: key(1), after: bytes("c") });
-      expect(await store.times(WORKSPACE, [key(1)])).toEqual([
-        { createdMs: 40, updatedMs: 40 },
-      ]);
+      await step(50, { key: key(1), before: bytes("c"), after: bytes("d") });
+      const times = [{ createdMs: 40, updatedMs: 50 }];
+      expect(await store.times(WORKSPACE, [key(1)])).toEqual(times);
+      await store[Symbol.asyncDispose]();
+      await using again = await place.open();
+      expect(await again.times(WORKSPACE, [key(1)])).toEqual(times);
     });
 
     test("times are right for an entry that several commits of one step change", async () => {
@@ -302,6 +305,10 @@ export function testStore(
       expect(await store.times(WORKSPACE, [key(1)])).toEqual([
         { createdMs: 10, updatedMs: 20 },
       ]);
+      // Another workspace of that name begins without any.
+      await store.remove(WORKSPACE);
+      await store.create(WORKSPACE);
+      expect(await store.times(WORKSPACE, [key(1)])).toEqual([undefined]);
     });
 
     test("an idempotent answer comes with its commit, also one without a record, and outlives a restart", async () => {

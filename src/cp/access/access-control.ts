@@ -121,7 +121,8 @@ export class AccessControl implements AsyncDisposable {
     values.set(callEntryKey, call);
     return {
       values,
-      signal: call.signal,
+      // Nobody is looked up again where nobody has to say who they are.
+      ...(this.#rules.callers === undefined ? {} : { signal: call.signal }),
       done: () => {
         this.#live.delete(call);
         // The client had left before there was anything to write down.

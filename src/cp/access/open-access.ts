@@ -74,7 +74,13 @@ export async function openAdminAccess(
     await AuditTrail.open({
       directory: path.join(dataDir, AUDIT_DIRECTORY),
       ...deps,
-      onRecord: (line) => lines?.write(line),
+      ...(lines === undefined
+        ? {}
+        : {
+            onRecord: (line: string) => {
+              lines.write(line);
+            },
+          }),
     }),
   );
   const access = stack.use(

@@ -1,3 +1,4 @@
+import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import { nameOf } from "../../model/unique.ts";
 import type { RevisionRecord, StoredChange } from "../store/store.ts";
@@ -32,7 +33,9 @@ export function describeRecord(record: RevisionRecord): RevisionInfo {
     timeMs: record.timeMs,
     author: record.author,
     message: record.message,
-    changes: record.changes.slice(0, DESCRIBED_CHANGES).map(changeInfo),
+    changes: record.changes
+      .slice(0, DESCRIBED_CHANGES)
+      .map((change) => changeInfo(change)),
     changeCount: record.changes.length,
   };
 }
@@ -46,12 +49,19 @@ export function describeChange(change: StoredChange): ChangeDetail {
   };
 }
 
-/** Says what a change is, without the values. */
-export function changeInfo({ key, before, after }: StoredChange): ChangeInfo {
+/**
+ * Says what a change is, without the values.
+ *
+ * @param decoded What the newer of them stands for, where that is known already.
+ */
+export function changeInfo(
+  { key, before, after }: StoredChange,
+  decoded?: Resource,
+): ChangeInfo {
   const value = after ?? before;
   return {
     ...partsOf(key),
-    name: value === undefined ? "" : nameOf(decodeResource(value)),
+    name: value === undefined ? "" : nameOf(decoded ?? decodeResource(value)),
     action:
       before === undefined
         ? "create"

@@ -3,7 +3,6 @@ import { keyOf } from "../../model/kinds.ts";
 import type { Slices } from "../../model/slices.ts";
 import type { WarningInfo } from "./operation.ts";
 import type { Plan } from "./planner.ts";
-import { decodeResource } from "./resource.ts";
 
 /** Ids of nodes told in one message, at most. */
 const TOLD_NODES = 5;
@@ -42,10 +41,10 @@ export function* warnOfNodes(
   dryRun: boolean,
 ): Slices<WarningInfo[]> {
   const users = new Map<string, { feature: Feature; changed: number[] }>();
-  for (const [i, { after }] of plan.changes.entries()) {
+  for (const [i, { key, after }] of plan.changes.entries()) {
     yield 1;
     if (after === undefined) continue;
-    for (const feature of featuresOf(decodeResource(after))) {
+    for (const feature of featuresOf(plan.resource(key))) {
       const known = users.get(feature.name);
       if (known === undefined)
         users.set(feature.name, { feature, changed: [i] });

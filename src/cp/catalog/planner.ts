@@ -1,3 +1,4 @@
+import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
 import { keyOf } from "../../model/kinds.ts";
 import type { Slices } from "../../model/slices.ts";
 import { onDelete } from "../../model/references.ts";
@@ -45,6 +46,8 @@ export interface Plan {
   readonly keys: readonly string[];
   /** Everything that is wrong with it, in a dry run that would be refused. */
   readonly refusal?: ConfigError;
+  /** What an entry that there is then stands for. Not to be changed. */
+  readonly resource: (key: string) => Resource;
 }
 
 /** Where the operation that claimed or deleted something stands. */
@@ -65,6 +68,8 @@ export class Planner {
   readonly #warnings: WarningInfo[] = [];
   readonly #put: Put;
   readonly #keys: string[] = [];
+  /** What was put last, by its entry. */
+  readonly #stored = new Map<string, Resource>();
   /** Where each entry was put or deleted last. */
   readonly #causes = new Map<string, Cause>();
 
@@ -76,6 +81,7 @@ export class Planner {
       layer: this.#layer,
       refusals: this.#refusals,
       warn: (warning) => this.#warnings.push(warning),
+      onStored: (key, resource) => this.#stored.set(key, resource),
     });
   }
 
@@ -140,6 +146,7 @@ export class Planner {
   /** Gives an entry a value that was committed before, or deletes it. */
   restore(key: string, value: Uint8Array | undefined): void {
     this.#layer.set(key, value);
+    this.#stored.delete(key);
     this.#note(key, undefined);
     if (value !== undefined) this.#put.check(decodeResource(value), undefined);
   }
@@ -166,7 +173,7 @@ export class Planner {
           ...(after === undefined ? {} : { after }),
         };
         changes.push(change);
-        infos.push(changeInfo(change));
+        infos.push(changeInfo(change, after && this.#resource(key)));
       }
       yield 1;
     }
@@ -177,6 +184,7 @@ export class Planner {
       warnings: this.#warnings,
       keys: this.#keys,
       ...(refusal === undefined ? {} : { refusal }),
+      resource: (key) => this.#resource(key),
     };
   }
 
@@ -292,10 +300,10 @@ export class Planner {
     }
   }
 
-  #resource(key: string): ReturnType<typeof decodeResource> {
+  #resource(key: string): Resource {
     const value = this.#layer.get(key);
     if (value === undefined) throw new TypeError(`no entry "${key}"`);
-    return decodeResource(value);
+    return this.#stored.get(key) ?? decodeResource(value);
   }
 }
 

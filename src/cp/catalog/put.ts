@@ -44,6 +44,8 @@ export interface PutContext {
   readonly layer: Layer;
   readonly refusals: Refusals;
   readonly warn: (warning: WarningInfo) => void;
+  /** Hears what the value of an entry stands for, so that nobody needs to decode it again. */
+  readonly onStored: (key: string, resource: Resource) => void;
   /** A new id. */
   readonly newId: () => string;
   /** A new text that nobody can guess. */
@@ -81,7 +83,10 @@ export class Put {
       this.#resolve(reference),
     );
     if (whole === undefined) return [];
-    const { resource, key, violations } = this.#prepare(kind, whole);
+    const { resource, key, stored, value, violations } = this.#prepare(
+      kind,
+      whole,
+    );
     for (const violation of violations)
       refusals.add("invalid_argument", violation, at);
     for (const field of redactedFields(whole.resource))
@@ -97,12 +102,11 @@ export class Put {
     for (const violation of this.#missingReferences(resource))
       refusals.add("failed_precondition", violation, at);
     if (parseKey(key) === undefined) return [];
-    const stored = stripInputOutput(resource);
-    const value = encode(stored);
     if (value === undefined) return [key];
     const before = layer.get(key);
     if (before === undefined || Buffer.compare(before, value) !== 0)
       layer.set(key, value, factsOf(stored));
+    this.#context.onStored(key, stored);
     if (violations.length > 0) return [key];
     this.#warn(resource, at);
     return [key, ...this.#putSnis(resource, whole)];
@@ -121,6 +125,9 @@ export class Put {
   ): {
     readonly resource: Resource;
     readonly key: string;
+    /** Without what is for requests and answers only, and encoded; undefined when it cannot be. */
+    readonly stored: Resource;
+    readonly value: Uint8Array | undefined;
     readonly violations: readonly Violation[];
   } {
     const resolved = withResolved(
@@ -130,27 +137,33 @@ export class Put {
     const id = this.#identify(kind, resolved, operation);
     const key = keyOf(kind, id);
     const before = parseKey(key) && this.#context.layer.get(key);
-    const stored = before === undefined ? undefined : decodeResource(before);
+    const there = before === undefined ? undefined : decodeResource(before);
     const { resource, violations } = withGeneratedSecrets(
       withId(resolved, id),
-      stored,
+      there,
       operation.fromFile === true,
       this.#context.newSecret,
     );
     // A file says how everything is to be, and it replaces wholes: nothing of what was there ends up under another name.
     const renamed =
-      stored === undefined || operation.fromFile === true
+      there === undefined || operation.fromFile === true
         ? undefined
-        : renamedPlugin(stored, resource);
+        : renamedPlugin(there, resource);
+    const stored = stripInputOutput(resource);
+    const value = encode(stored);
     // What has its own explanation already needs no "is required" beside it.
     const explained = new Set(violations.map(({ field }) => field));
     return {
       resource,
       key,
+      stored,
+      value,
       violations: [
         ...violations,
         ...(renamed === undefined ? [] : [renamed]),
-        ...checkResource(resource).filter(({ field }) => !explained.has(field)),
+        ...checkResource(resource, value?.length).filter(
+          ({ field }) => !explained.has(field),
+        ),
       ],
     };
   }

@@ -248,7 +248,7 @@ export class Layer implements View {
   set(key: string, value: Uint8Array | undefined, facts?: Facts): void {
     const before = this.get(key);
     if (before !== undefined) {
-      const old = factsOf(decodeResource(before));
+      const old = factsOfValue(before);
       for (const unique of old.unique) this.#release(unique.key, key);
       for (const referred of old.refers) this.#refer(referred, key, false);
     }

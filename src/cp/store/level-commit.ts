@@ -6,6 +6,7 @@ import { getValues, type LevelDatabase } from "./level-database.ts";
 import { decodeTimes, encodeHead, encodeTimes } from "./level-head.ts";
 import { encodeAnswer } from "./level-idempotency.ts";
 import type { LevelKeys } from "./level-keys.ts";
+import type { KnownTimes } from "./known-times.ts";
 import { encodeRecord } from "./record-codec.ts";
 import {
   type Commit,
@@ -20,15 +21,31 @@ interface Write {
   readonly value?: Uint8Array;
 }
 
+/** What goes with commits. */
+interface CommitOptions {
+  /** Keys that are removed in the same write. Default: none. */
+  readonly superfluous?: readonly string[];
+  readonly known: KnownTimes;
+}
+
+/** What is found out about times while a write is put together. */
+interface Written {
+  /** When entries were created. */
+  readonly created: Map<string, number>;
+  /** What is written, by its key in the database. */
+  readonly times: Map<string, EntryTimes | undefined>;
+}
+
 /** Makes commits, and the head they lead to, durable in one synced batch, with the removal of what they make superfluous. */
 export async function writeCommits(
   database: LevelDatabase,
   keys: LevelKeys,
   commits: readonly Commit[],
   next: StoredHead,
-  superfluous: readonly string[],
+  { superfluous = [], known }: CommitOptions,
 ): Promise<void> {
-  const created = await createdTimes(database, keys, commits);
+  const created = await createdTimes(database, keys, commits, known);
+  const times = new Map<string, EntryTimes | undefined>();
   const batch = database.batch();
   try {
     // First what goes, then what comes: an idempotency key that was used again is both.
@@ -45,11 +62,11 @@ export async function writeCommits(
         },
         keys,
         commits,
-        next,
-        created,
+        { next, created, times },
       ),
     );
     await batch.write({ sync: true });
+    known.took(times);
   } catch (error) {
     await batch.close();
     throw error;
@@ -60,14 +77,13 @@ function* fill(
   write: (write: Write) => void,
   keys: LevelKeys,
   commits: readonly Commit[],
-  next: StoredHead,
-  created: Map<string, number>,
+  { next, ...known }: Written & { readonly next: StoredHead },
 ): Slices<void> {
   let moved = false;
   for (const { record, idempotency } of commits) {
     if (record !== undefined) {
       moved = true;
-      yield* fillRecord(write, keys, record, created);
+      yield* fillRecord(write, keys, record, known);
     }
     if (idempotency !== undefined) {
       const { key, timeMs } = idempotency;
@@ -85,7 +101,7 @@ function* fillRecord(
   write: (write: Write) => void,
   keys: LevelKeys,
   record: RevisionRecord,
-  created: Map<string, number>,
+  { created, times: written }: Written,
 ): Slices<void> {
   const { revision } = record.cursor;
   write({ key: keys.log(revision), value: yield* encodeRecord(record) });
@@ -95,6 +111,7 @@ function* fillRecord(
       created.delete(key);
       write({ key: keys.entry(key) });
       write({ key: keys.times(key) });
+      written.set(keys.times(key), undefined);
     } else {
       if (before === undefined) created.set(key, record.timeMs);
       const times: EntryTimes = {
@@ -103,6 +120,7 @@ function* fillRecord(
       };
       write({ key: keys.entry(key), value: after });
       write({ key: keys.times(key), value: encodeTimes(times) });
+      written.set(keys.times(key), times);
     }
     if (++handled >= SLICE_ENTRIES) {
       yield handled;
@@ -116,12 +134,17 @@ async function createdTimes(
   database: LevelDatabase,
   keys: LevelKeys,
   commits: readonly Commit[],
+  known: KnownTimes,
 ): Promise<Map<string, number>> {
   const updated = new Set<string>();
-  for (const { record } of commits)
-    for (const { key, before, after } of record?.changes ?? [])
-      if (before !== undefined && after !== undefined) updated.add(key);
   const created = new Map<string, number>();
+  for (const { record } of commits)
+    for (const { key, before, after } of record?.changes ?? []) {
+      if (before === undefined || after === undefined) continue;
+      const times = known.get(keys.times(key));
+      if (times === undefined) updated.add(key);
+      else created.set(key, times.createdMs);
+    }
   const all = [...updated];
   for (let at = 0; at < all.length; at += SLICE_ENTRIES) {
     const some = all.slice(at, at + SLICE_ENTRIES);

@@ -28,6 +28,7 @@ import {
   superfluousRecords,
 } from "./level-compact.ts";
 import { decodeAnswer, expiredAnswers } from "./level-idempotency.ts";
+import { KnownTimes } from "./known-times.ts";
 import { LevelKeys } from "./level-keys.ts";
 import {
   DamagedError,
@@ -103,6 +104,7 @@ export class LevelStore implements Store {
   readonly #prunedMs = new Map<string, number>();
   /** No record is older, by workspace: what was removed from a database takes time to look past. */
   readonly #floors = new Map<string, bigint>();
+  readonly #times = new KnownTimes();
   #closing: Promise<void> | undefined;
 
   private constructor(database: LevelDatabase, options: LevelStoreOptions) {
@@ -177,7 +179,9 @@ export class LevelStore implements Store {
       await this.#write(() =>
         commits.length === 0
           ? this.#database.put(keys.head, encodeHead(next), { sync: true })
-          : writeCommits(this.#database, keys, commits, next, []),
+          : writeCommits(this.#database, keys, commits, next, {
+              known: this.#times,
+            }),
       );
       this.#heads.set(workspace, next);
       return next;
@@ -189,6 +193,7 @@ export class LevelStore implements Store {
       await this.#reopen();
       await this.#write(() => writeRemoval(this.#database, workspace));
       this.#heads.delete(workspace);
+      this.#times.clear();
       this.#floors.delete(workspace);
       this.#prunedMs.delete(workspace);
     });
@@ -313,9 +318,10 @@ export class LevelStore implements Store {
     keys: readonly string[],
   ): Promise<readonly (EntryTimes | undefined)[]> {
     if (keys.length === 0) return Promise.resolve([]);
-    return this.#attempt("read", () =>
-      readTimes(this.#database, new LevelKeys(workspace), keys),
-    );
+    const own = new LevelKeys(workspace);
+    const known = keys.map((key) => this.#times.get(own.times(key)));
+    if (!known.includes(undefined)) return Promise.resolve(known);
+    return this.#attempt("read", () => readTimes(this.#database, own, keys));
   }
 
   idempotent(
@@ -436,7 +442,10 @@ export class LevelStore implements Store {
         )
       : [];
     await this.#write(() =>
-      writeCommits(this.#database, keys, commits, next, superfluous),
+      writeCommits(this.#database, keys, commits, next, {
+        superfluous,
+        known: this.#times,
+      }),
     );
     if (prune) this.#prunedMs.set(workspace, timeMs);
     this.#heads.set(workspace, next);
@@ -449,6 +458,7 @@ export class LevelStore implements Store {
     } catch (error) {
       this.#suspect = true;
       this.#heads.clear();
+      this.#times.clear();
       this.#logger.error("store.write_failed", {
         directory: this.directory,
         err: error,
