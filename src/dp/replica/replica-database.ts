@@ -10,9 +10,9 @@ import {
   type Refusal,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { describeCursor } from "../../model/cursor.ts";
-import type { Entry } from "../../model/bucket.ts";
 import { Snapshot } from "../../model/snapshot.ts";
 import { SLICE_ENTRIES } from "../../model/slices.ts";
+import { SnapshotPacker } from "../../model/snapshot-packer.ts";
 import { findTableDamage } from "../../runtime/leveldb-check/check.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import {
@@ -37,7 +37,10 @@ import { isOutside, messagesOf, unusableFile } from "./outside.ts";
 import { setAside } from "./set-aside.ts";
 import { trialsFromJson, type Trials } from "./trials.ts";
 
-const READ_BATCH = SLICE_ENTRIES;
+/** Entries read from the database in one go. */
+const READ_ENTRIES = SLICE_ENTRIES;
+/** Bytes read in one go, about. The default of 16 KiB ends a read after some 50 entries. */
+const READ_BYTES = 256 << 10;
 
 /** What a replica's database is to be. */
 export interface DatabaseOptions {
@@ -245,9 +248,9 @@ async function readSnapshot(
   workspace: string,
   cursor: Cursor | undefined,
 ): Promise<Snapshot> {
-  let puts: Entry[];
+  const packer = new SnapshotPacker();
   try {
-    puts = await readEntries(db);
+    await readEntries(db, packer);
   } catch (error) {
     // What is lost with it is to be told.
     if (isOutside(error)) throw error;
@@ -256,9 +259,7 @@ async function readSnapshot(
       cursor,
     );
   }
-  return driveSlices(
-    Snapshot.empty(workspace).applySlices({ puts, deletes: [] }),
-  );
+  return (await driveSlices(packer.finishSlices(workspace))).snapshot;
 }
 
 function readConfirmed(sealed: Uint8Array | undefined): number | undefined {
@@ -268,15 +269,20 @@ function readConfirmed(sealed: Uint8Array | undefined): number | undefined {
   return typeof atMs === "number" ? atMs : undefined;
 }
 
-async function readEntries(db: Database): Promise<Entry[]> {
-  const entries: Entry[] = [];
-  const iterator = db.iterator({ gte: ENTRY, lt: ENTRY_END });
+/** Packs all entries, which come in ascending order of their keys: an object for each would weigh more than what it holds. */
+async function readEntries(db: Database, into: SnapshotPacker): Promise<void> {
+  const iterator = db.iterator({
+    gte: ENTRY,
+    lt: ENTRY_END,
+    highWaterMarkBytes: READ_BYTES,
+  });
   try {
     for (;;) {
-      const batch = await iterator.nextv(READ_BATCH);
-      if (batch.length === 0) return entries;
+      // Each read waits for the database's thread, so others get the event loop in between.
+      const batch = await iterator.nextv(READ_ENTRIES);
+      if (batch.length === 0) return;
       for (const [key, value] of batch)
-        entries.push({ key: key.slice(ENTRY.length), value });
+        into.add(key.slice(ENTRY.length), value);
     }
   } finally {
     await iterator.close();
