@@ -1,6 +1,10 @@
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { WatchNodesResponse } from "../../../src/gen/holdfast/admin/v1/node_service_pb.js";
+import {
+  UpstreamHealthSchema,
+  type WatchNodesResponse,
+} from "../../../src/gen/holdfast/admin/v1/node_service_pb.js";
 import { CloseStack } from "../../../src/runtime/close-stack.ts";
 import {
   each,
@@ -91,6 +95,28 @@ test("a page has as many nodes as were asked for, and goes on after a node that 
   const second = await server.node.listNodes({ pageSize: 2, pageToken });
   expect(second.nodes.map(({ id }) => id)).toEqual(["zwei"]);
   expect(second.nextPageToken).toBe("");
+});
+
+test("upstreams are told page by page, those of one name alone, and a token of another list is refused", async () => {
+  server.nodes.upstreams = ["a", "b", "c"].map((upstream) =>
+    create(UpstreamHealthSchema, { upstream }),
+  );
+  const first = await server.node.listUpstreamHealth({ pageSize: 2 });
+  expect(first.upstreams.map(({ upstream }) => upstream)).toEqual(["a", "b"]);
+  // One that comes in between is not told before the place where the reader is.
+  server.nodes.upstreams = ["a", "aa", "b", "c"].map((upstream) =>
+    create(UpstreamHealthSchema, { upstream }),
+  );
+  const pageToken = first.nextPageToken;
+  const second = await server.node.listUpstreamHealth({ pageToken });
+  expect(second.upstreams.map(({ upstream }) => upstream)).toEqual(["c"]);
+  expect(second.nextPageToken).toBe("");
+  const one = await server.node.listUpstreamHealth({ upstream: "b" });
+  expect(one.upstreams.map(({ upstream }) => upstream)).toEqual(["b"]);
+  const nodes = await server.node.listNodes({ pageSize: 1 });
+  await expect(
+    server.node.listUpstreamHealth({ pageToken: nodes.nextPageToken }),
+  ).rejects.toThrow(/page_token/);
 });
 
 test("nodes are pinned by id or labels, and what is wrong with the request is said", async () => {
