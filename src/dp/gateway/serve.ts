@@ -349,6 +349,9 @@ class Serving {
   }
 
   #answerFailure(failure: Failure): void {
+    // Of a client that has stopped nothing more is waited for, or it would have its connection for longer than it may.
+    if (failure.reason === "client-timed-out")
+      this.#arrived.response.shouldKeepAlive = false;
     this.#answer(failureAnswer(failure), failure.reason);
   }
 

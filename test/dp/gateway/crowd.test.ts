@@ -2,6 +2,7 @@ import { expect, test, vi } from "vitest";
 import { api } from "../../support/api.ts";
 import { eventually } from "../../support/eventually.ts";
 import { TestGateway } from "../../support/gateway.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 import { RawConnection } from "../../support/raw-http.ts";
 import { Upstream } from "../../support/upstream.ts";
 
@@ -86,4 +87,30 @@ test("five hundred idle connections hold up nobody and are closed at once when t
   await gateway[Symbol.asyncDispose]();
   await Promise.all(idle.map((client) => client.closed()));
   await untilOpen(before);
+});
+
+test("a client that stops in the middle of its body is answered 408 after a minute, and its connection is closed at once", async () => {
+  await using upstream = await Upstream.start();
+  const clock = new ManualClock();
+  await using gateway = await TestGateway.start(api(upstream.port), { clock });
+  const [going, stopped] = await come(gateway, 2);
+  if (going === undefined || stopped === undefined) throw new Error("two");
+  const head = "POST /api HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n";
+  await going.write(head);
+  await stopped.write(head, "b");
+  await eventually(
+    () => gateway.gateway.upstreamConnections.busy === 2 || undefined,
+    "both requests at the upstream",
+  );
+  for (const piece of ["b", "b"]) {
+    clock.advance(40_000);
+    await going.write(piece);
+  }
+  expect(await stopped.closed()).toMatch(
+    /^HTTP\/1\.1 408 .*Connection: close/s,
+  );
+  expect(going.received).toBe("");
+  await going.write("b");
+  expect(await going.until(/\r\n\r\n/)).toMatch(/^HTTP\/1\.1 200 /);
+  going.socket.destroy();
 });
