@@ -78,7 +78,7 @@ export interface WarningInfo {
 }
 
 /** What a dry run says beside its result. */
-export interface DryRun {
+interface DryRun {
   /** Of each of the changes, what would be before and after it. */
   readonly details: readonly StoredChange[];
   /** The values that there would be, by key. */
