@@ -146,7 +146,7 @@ describe("grpcurl, which needs no proto files,", () => {
       });
       const wrong = await curl(
         "-d",
-        '{"resource":{"route":{"name":"x","paths":["a","b"]}}}',
+        '{"resource":{"route":{"name":"x","paths":["a","b"]}},"dry_run":true}',
         address(),
         `${CONFIG}/Put`,
       );
@@ -154,6 +154,7 @@ describe("grpcurl, which needs no proto files,", () => {
       expect(wrong.stderr).toMatch(/Code: InvalidArgument/);
       expect(wrong.stderr).toMatch(/"field": "route \\"x\\": paths\[0\]"/);
       expect(wrong.stderr).toMatch(/"field": "route \\"x\\": paths\[1\]"/);
+      expect(wrong.stderr).toMatch(/DryRunPlan"[^]*"action": "create"/);
     },
   );
 
