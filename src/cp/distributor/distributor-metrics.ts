@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import { NackClass } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { nackClassName } from "../../sync/names.ts";
-import type { NodeFigures } from "./node-registry.ts";
+import type { NodeFigures } from "./node-census.ts";
 
 /** What metrics tell of one workspace. */
 export interface WorkspaceFigures {

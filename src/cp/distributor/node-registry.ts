@@ -1,63 +1,49 @@
 import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import { createHash } from "node:crypto";
 import {
-  MissingNodeSchema,
-  type MissingNode,
-} from "../../gen/holdfast/admin/v1/config_service_pb.js";
-import {
-  NodeRequestsSchema,
   NodeSchema,
   type Node,
 } from "../../gen/holdfast/admin/v1/node_service_pb.js";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
-import {
-  NackClass,
-  type Hello,
-  type Report,
-  type Timings,
-} from "../../gen/holdfast/sync/v1/sync_pb.js";
+import type { Hello, Report } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual } from "../../model/cursor.ts";
+import { ConfigError } from "../../model/violation.ts";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
-import { nackClassName } from "../../sync/names.ts";
-import { degradedOf, missingOf } from "../../sync/features.ts";
-import { LIMITS } from "../../sync/limits.ts";
-import { isLasting } from "../../sync/session/greeting.ts";
-import { presentEpoch } from "../../sync/session/limit.ts";
 import type { Session } from "../../sync/session/state.ts";
 import type { Store } from "../store/store.ts";
-import { ConfigError } from "../../model/violation.ts";
+import {
+  figuresOf,
+  lackingOf,
+  waitingFor,
+  type Census,
+  type NodeFigures,
+} from "./node-census.ts";
+import {
+  byPlace,
+  goneAt,
+  hasLabels,
+  newEntry,
+  refuserOf,
+  withApply,
+  type Entry,
+} from "./node-entry.ts";
+import { changed, count, greeted, isRoutine, moved } from "./node-news.ts";
 import { NodeSaver } from "./node-saver.ts";
 import {
-  applyTimingsOf,
-  certificateOf,
   conditionsOf,
-  describeMissing,
-  ipOf,
-  isBlocked,
-  lastNackOf,
   progressOf,
   reasonOf,
   type PeerView,
 } from "./node-view.ts";
+import type { LackingNodes, NodeEvent, NodePlace, WaitState } from "./nodes.ts";
 import type { Hold } from "./rollout.ts";
-import {
-  servesRevision,
-  type LackingNodes,
-  type NodeEvent,
-  type NodePlace,
-  type WaitState,
-} from "./nodes.ts";
 
-/** A node that is gone still counts for waiting this long: it may be restarting. */
-const COUNTED_AFTER_MS = 60_000;
 /** A node that is gone this long is forgotten. */
 const FORGOTTEN_AFTER_MS = 14 * 24 * 60 * 60 * 1000;
 const FORGET_EVERY_MS = 60 * 60 * 1000;
 /** `last_seen` alone is worth a write only this often. */
 const SEEN_MS = 60_000;
-const REQUEST_REVISIONS = 16;
 /** Listeners hear of a node's counters at most this often. */
 const COUNTED_MS = 1_000;
 /** Nodes that are known at a time. Beyond it the one that was gone longest is forgotten. */
@@ -70,35 +56,6 @@ export interface NodeRegistryOptions {
   readonly logger: Logger;
   /** What keeps a node from following the head. Default: nothing does. */
   readonly holdOf?: (id: string) => Hold | undefined;
-}
-
-/** What metrics tell of the nodes. */
-export interface NodeFigures {
-  readonly known: number;
-  readonly inSync: number;
-  /** Connected nodes that lack a feature the head needs. */
-  readonly lacking: number;
-  /** When the first of the connected nodes' certificates expires: milliseconds since the Unix epoch, 0 without any. */
-  readonly firstExpiryMs: number;
-  /** How many nodes have each condition that any has. */
-  readonly conditions: ReadonlyMap<string, number>;
-}
-
-interface Entry {
-  /** What outlives a session. `wanted`, `in_sync` and `reason` are computed when it is shown. */
-  readonly node: Node;
-  session: Session | undefined;
-  /** How the last apply went. Made into what people read only when they do: there is one with every change. */
-  lastApply:
-    | { readonly timings: Timings | undefined; readonly roundTripMs: number }
-    | undefined;
-  /** When `last_seen` was last written. */
-  savedSeenMs: number;
-  /** When listeners last heard of counters. */
-  countedMs: number;
-  /** Which build and features the refused roots belong to. */
-  refuser: string;
-  refusedRoots: string[];
 }
 
 /** What the control plane knows of the nodes of one workspace; kept in the store. */
@@ -196,43 +153,12 @@ export class NodeRegistry implements AsyncDisposable {
       entry = newEntry(create(NodeSchema, { id: info.id }));
       this.#entries.set(info.id, entry);
     }
-    const { node } = entry;
-    node.boot = info.boot;
-    node.hostname = info.hostname;
-    node.ip = ipOf(peer.address);
-    if (peer.certificate === undefined) delete node.certificate;
-    else node.certificate = certificateOf(peer.certificate);
-    node.build = info.build;
-    node.labels = { ...info.labels };
-    node.workspace = this.#options.workspace;
-    node.connected = true;
-    node.connectedAt = timestampFromMs(nowMs);
-    delete node.disconnectedAt;
-    node.lastSeen = timestampFromMs(nowMs);
-    const refuser = refuserOf(hello);
-    if (entry.refuser !== refuser) {
-      entry.refuser = refuser;
-      entry.refusedRoots = [];
-    }
-    // A node that refused something before a restart of the control plane, or before its own, still knows why.
-    const refusal = hello.refused.findLast(
-      (known) =>
-        known.cursor?.root === session.head.root ||
-        known.class === NackClass.CRASHED,
-    );
-    if (refusal?.cursor !== undefined)
-      node.lastNack = create(NodeSchema, {
-        lastNack: {
-          class: nackClassName(refusal.class),
-          cursor: refusal.cursor,
-          at: node.lastNack?.at ?? timestampFromMs(nowMs),
-          violations: refusal.violations.map(({ key, field, reason }) => ({
-            key,
-            field,
-            reason,
-          })),
-        },
-      }).lastNack;
+    greeted(entry, hello, {
+      peer,
+      session,
+      workspace: this.#options.workspace,
+      nowMs,
+    });
     this.observe(info.id, session);
   }
 
@@ -250,42 +176,7 @@ export class NodeRegistry implements AsyncDisposable {
         this.#saver.save(id, { routine: true });
     }
     if (!changed(before, session)) return;
-    if (session.acked === undefined) delete node.serving;
-    else node.serving = session.acked;
-    if (
-      session.lastNack !== undefined &&
-      session.lastNack !== before?.lastNack
-    ) {
-      node.lastNack = lastNackOf(session.lastNack, nowMs);
-      node.retryPending = false;
-      const { cursor, class: nackClass } = session.lastNack;
-      if (cursor !== undefined && isLasting(nackClass))
-        entry.refusedRoots = [
-          ...entry.refusedRoots.filter((root) => root !== cursor.root),
-          cursor.root,
-        ].slice(-LIMITS.refusals);
-    }
-    if (session.lastAck !== undefined && session.lastAck !== before?.lastAck) {
-      delete node.lastNack;
-      if (session.acked !== undefined) node.acknowledged = session.acked;
-      node.retryPending = false;
-      const sentMs = before?.inFlight?.sentMs ?? session.seenMs;
-      entry.lastApply = {
-        timings: session.lastAck.timings,
-        roundTripMs: session.seenMs - sentMs,
-      };
-    }
-    // Used up, by following or by holding back all the same.
-    if (
-      before?.allowed === true &&
-      !session.allowed &&
-      presentEpoch(before) === presentEpoch(session)
-    )
-      node.allowedEpoch = "";
-    if (session.inFlight?.seq !== before?.inFlight?.seq) delete node.progress;
-    node.missingFeatures = [...session.missing, ...session.degraded].map(
-      describeMissing,
-    );
+    moved(entry, before, session, nowMs);
     this.#saver.save(id, { routine: isRoutine(before, session) });
     this.#tell(entry);
   }
@@ -300,22 +191,7 @@ export class NodeRegistry implements AsyncDisposable {
     if (progress === undefined) delete node.progress;
     else node.progress = progress;
     if (report.counters.length === 0 && !isNews) return;
-    const byRevision = new Map(node.requests.map((r) => [r.revision, r]));
-    for (const { revision, requests, errors } of report.counters) {
-      const known = byRevision.get(revision);
-      if (known === undefined)
-        byRevision.set(
-          revision,
-          create(NodeRequestsSchema, { revision, requests, errors }),
-        );
-      else {
-        known.requests = sum(known.requests, requests);
-        known.errors = sum(known.errors, errors);
-      }
-    }
-    node.requests = [...byRevision.values()]
-      .sort((a, b) => Number(b.revision - a.revision))
-      .slice(0, REQUEST_REVISIONS);
+    count(node, report);
     this.#saver.save(id);
     // Of counters people need not hear as often as a node likes to report.
     const nowMs = this.#options.clock.monotonic();
@@ -427,28 +303,7 @@ export class NodeRegistry implements AsyncDisposable {
 
   /** Counts for metrics, without showing every node. */
   figures(): NodeFigures {
-    const conditions = new Map<string, number>();
-    const figures = { known: 0, inSync: 0, lacking: 0, firstExpiryMs: 0 };
-    for (const { node, session } of this.#entries.values()) {
-      figures.known++;
-      if (node.connected && cursorsEqual(node.serving, this.#head))
-        figures.inSync++;
-      if (node.missingFeatures.length > 0) figures.lacking++;
-      const expiresAt = node.connected && node.certificate?.expiresAt;
-      if (expiresAt) {
-        const atMs = timestampMs(expiresAt);
-        if (figures.firstExpiryMs === 0 || atMs < figures.firstExpiryMs)
-          figures.firstExpiryMs = atMs;
-      }
-      for (const name of conditionsOf(
-        node,
-        session,
-        this.#head,
-        this.#holdOf(node.id),
-      ))
-        conditions.set(name, (conditions.get(name) ?? 0) + 1);
-    }
-    return { ...figures, conditions };
+    return figuresOf(this.#census());
   }
 
   onChange(listener: (event: NodeEvent) => void): () => void {
@@ -461,68 +316,13 @@ export class NodeRegistry implements AsyncDisposable {
     labels: Readonly<Record<string, string>> = {},
   ): WaitState {
     const nowMs = this.#options.clock.now();
-    const state = {
-      serving: 0,
-      total: 0,
-      refusing: 0,
-      heldBack: 0,
-      missing: [] as MissingNode[],
-    };
-    for (const entry of this.#entries.values()) {
-      const { node, session } = entry;
-      const goneMs =
-        node.disconnectedAt === undefined
-          ? Infinity
-          : nowMs - timestampMs(node.disconnectedAt);
-      if (!node.connected && goneMs > COUNTED_AFTER_MS) continue;
-      if (!hasLabels(node, labels)) continue;
-      state.total++;
-      if (
-        session?.forked !== true &&
-        servesRevision(node.serving, this.#head, revision)
-      ) {
-        state.serving++;
-        continue;
-      }
-      const hold = this.#holdOf(node.id);
-      if (hold !== undefined && !leadsTo(hold, this.#head, revision))
-        state.heldBack++;
-      else if (
-        session !== undefined &&
-        isBlocked(session) &&
-        session.head.revision >= revision
-      )
-        state.refusing++;
-      state.missing.push(
-        create(MissingNodeSchema, {
-          id: node.id,
-          hostname: node.hostname,
-          reason: reasonOf(node, session, this.#head, hold),
-          ...(node.serving === undefined ? {} : { serving: node.serving }),
-        }),
-      );
-    }
-    return state;
+    return waitingFor(this.#census(), nowMs, revision, labels);
   }
 
   unsupportedBy(
     features: readonly { readonly name: string; readonly version: number }[],
   ): LackingNodes[] {
-    return features.flatMap((feature) => {
-      const need = [{ ...feature, keys: [] }];
-      const lacking = (of: typeof missingOf): string[] =>
-        [...this.#entries.values()]
-          .filter(
-            ({ session }) =>
-              session?.hello !== undefined &&
-              of(need, session.hello.features).length > 0,
-          )
-          .map(({ node }) => node.id);
-      return [
-        { feature, refusing: true, nodes: lacking(missingOf) },
-        { feature, refusing: false, nodes: lacking(degradedOf) },
-      ].filter(({ nodes }) => nodes.length > 0);
-    });
+    return lackingOf({ entries: [...this.#entries.values()] }, features);
   }
 
   /** Writes what is not written yet. */
@@ -534,6 +334,14 @@ export class NodeRegistry implements AsyncDisposable {
     this.#closed = true;
     this.#forgetTimer?.cancel();
     await this.#saver[Symbol.asyncDispose]();
+  }
+
+  #census(): Census {
+    return {
+      entries: this.#entries.values(),
+      head: this.#head,
+      holdOf: (id) => this.#holdOf(id),
+    };
   }
 
   #holdOf(id: string): Hold | undefined {
@@ -596,101 +404,4 @@ export class NodeRegistry implements AsyncDisposable {
         void this.flush();
       });
   }
-}
-
-function withApply({ node, lastApply }: Entry): Node {
-  if (lastApply !== undefined)
-    node.lastApply = applyTimingsOf(lastApply.timings, lastApply.roundTripMs);
-  return node;
-}
-
-/** Whether a node that is kept at a state will serve a revision all the same. */
-function leadsTo(
-  { cursor, reachable }: Hold,
-  head: Cursor,
-  revision: bigint,
-): boolean {
-  return reachable && servesRevision(cursor, head, revision);
-}
-
-function hasLabels(
-  node: Node,
-  labels: Readonly<Record<string, string>>,
-): boolean {
-  return Object.entries(labels).every(
-    ([name, value]) => node.labels[name] === value,
-  );
-}
-
-/** When a node's stream ended; later than any when it has not. */
-function goneAt(entry: Entry | undefined): number {
-  const at = entry?.node.disconnectedAt;
-  return at === undefined ? Infinity : timestampMs(at);
-}
-
-/** Counters are whatever nodes say: their sum must still be one that can be written. */
-function sum(a: bigint, b: bigint): bigint {
-  const total = a + b;
-  return total > MAX_COUNT ? MAX_COUNT : total;
-}
-
-const MAX_COUNT = 0xffff_ffff_ffff_ffffn;
-
-function newEntry(node: Node): Entry {
-  return {
-    node,
-    session: undefined,
-    lastApply: undefined,
-    savedSeenMs: 0,
-    countedMs: -Infinity,
-    refuser: "",
-    refusedRoots: [],
-  };
-}
-
-/** Another build, or other features, may be able to apply what was refused. */
-function refuserOf(hello: Hello): string {
-  const hash = createHash("sha256").update(`${hello.node?.build ?? ""}\0`);
-  const features = hello.features.map((f) => `${f.name}@${f.version}`);
-  return hash.update(features.sort().join("\0")).digest("hex");
-}
-
-/** Whether a node has just been sent a state, or taken one up, as all nodes do with every change. */
-function isRoutine(before: Session | undefined, after: Session): boolean {
-  return (
-    before?.at === after.at &&
-    before.acked !== undefined &&
-    before.lastNack === after.lastNack &&
-    before.missing === after.missing &&
-    before.degraded === after.degraded &&
-    before.refusedRoots === after.refusedRoots &&
-    before.forked === after.forked &&
-    before.held === after.held &&
-    before.allowed === after.allowed
-  );
-}
-
-/** Whether anything that people are shown is different. */
-function changed(before: Session | undefined, after: Session): boolean {
-  return (
-    before?.at !== after.at ||
-    before.acked !== after.acked ||
-    before.inFlight?.seq !== after.inFlight?.seq ||
-    before.inFlight?.parked !== after.inFlight?.parked ||
-    before.lastNack !== after.lastNack ||
-    before.missing !== after.missing ||
-    before.degraded !== after.degraded ||
-    before.refusedRoots !== after.refusedRoots ||
-    before.forked !== after.forked ||
-    before.held !== after.held ||
-    before.allowed !== after.allowed
-  );
-}
-
-function byPlace(a: NodePlace, b: NodePlace): number {
-  return compare(a.hostname, b.hostname) || compare(a.id, b.id);
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
