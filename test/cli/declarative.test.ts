@@ -420,5 +420,12 @@ describe("files", () => {
     expect(
       await runCli(["lint", "-f", "-"], { stdin: "services: [{}]" }),
     ).toMatchObject({ code: 1, stdout: "" });
+    // Whether an upstream is used is not known before all could be read.
+    const wrong = await runCli(["lint", "-f", "-"], {
+      stdin: stdin.replace("upstreams: [", "upstreams: [{name: x, slots: y}, "),
+    });
+    expect(wrong.code).toBe(1);
+    expect(wrong.stdout).toMatch(/^.* \(regex-without-tilde\)\n$/);
+    expect(wrong.stderr).toContain("slots: expected a whole number");
   });
 });

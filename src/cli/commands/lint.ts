@@ -23,7 +23,7 @@ export const lint = command({
   help: [
     "Reads the files as one whole configuration, without a control plane, and lists what Kong and Holdfast accept and hardly anybody wants, each with its file, line and column and the name of its rule:",
     NAMES.map((name) => `${name}: ${RULES[name]}`).join("; ") + ".",
-    "Ends with 3 when there is anything, and like validate with 1 when the files cannot be applied.",
+    "Ends with 3 when there is anything, and like validate with 1 when the files cannot be applied: then with everything that is wrong, and what is found in the rest of them by itself.",
   ],
   examples: [
     ["holdfast lint -f gateway/", "All files of a folder together"],
@@ -48,16 +48,7 @@ export const lint = command({
       new FileParser().parse(files, {}, io.stop),
     );
     const problems = [...parsed.problems, ...parsed.missing];
-    if (problems.length > 0)
-      throw new Failure(
-        [
-          "the files cannot be applied:",
-          ...problems.map(
-            (one) => `  ${printable(original(describeProblem(one)))}`,
-          ),
-        ].join("\n"),
-      );
-    const findings = lintFiles(parsed, systemClock.now()).filter(
+    const findings = lintFiles(parsed, systemClock.now(), problems).filter(
       ({ rule }) => !flags.ignore.includes(rule),
     );
     if (flags.output === "table")
@@ -70,6 +61,15 @@ export const lint = command({
       writeValue(io.stdout, flags.output, {
         findings: findings.map((one): JsonValue => ({ ...one })),
       });
+    if (problems.length > 0)
+      throw new Failure(
+        [
+          "the files cannot be applied:",
+          ...problems.map(
+            (one) => `  ${printable(original(describeProblem(one)))}`,
+          ),
+        ].join("\n"),
+      );
     const count = findings.length;
     if (count === 0) return EXIT.done;
     io.stderr.write(`${count} ${count === 1 ? "finding" : "findings"}\n`);

@@ -1,4 +1,4 @@
-import type { ParsedDeclarative } from "../declarative/parsed.ts";
+import type { ParsedDeclarative, Problem } from "../declarative/parsed.ts";
 import { fillDefaults } from "../defaults.ts";
 import type { Kind } from "../kinds.ts";
 import { warningsOf } from "../warnings.ts";
@@ -9,22 +9,19 @@ import { routesWithoutService, shadowedRoutes } from "./routes.ts";
 import { services, upstreams } from "./unused.ts";
 
 /**
- * What is accepted and nobody means, in files that have no problems: as far as the files themselves tell, in their order.
- * Certificates are judged by `nowMs`.
+ * What is accepted and nobody means, as far as the files themselves tell, in their order. Where they have problems, only
+ * what is said of one entity that has none: another one may be what could not be read. Certificates are judged by `nowMs`.
  */
 export function lint(
   { entities }: Pick<ParsedDeclarative, "entities">,
   nowMs: number,
+  problems: readonly Pick<Problem, "entity">[] = [],
 ): Finding[] {
-  const graph = new Graph(entities);
+  const wrong = new Set(problems.map(({ entity }) => entity));
+  const right = entities.filter(({ label }) => !wrong.has(label));
   const findings = [
-    ...notes(entities, nowMs),
-    ...shadowedRoutes(graph),
-    ...routesWithoutService(graph),
-    ...unreachablePlugins(graph),
-    ...unusedCredentials(graph),
-    ...upstreams(graph),
-    ...services(graph),
+    ...notes(right, nowMs),
+    ...(problems.length === 0 ? betweenEntities(entities) : []),
   ];
   const files = [...new Set(entities.map(({ position }) => position.file))];
   const order = new Map(files.map((file, i) => [file, i]));
@@ -32,6 +29,18 @@ export function lint(
   return findings.sort(
     (a, b) => fileOf(a) - fileOf(b) || a.line - b.line || a.column - b.column,
   );
+}
+
+function betweenEntities(entities: ParsedDeclarative["entities"]): Finding[] {
+  const graph = new Graph(entities);
+  return [
+    ...shadowedRoutes(graph),
+    ...routesWithoutService(graph),
+    ...unreachablePlugins(graph),
+    ...unusedCredentials(graph),
+    ...upstreams(graph),
+    ...services(graph),
+  ];
 }
 
 /** What an apply warns about as well. */
