@@ -23,6 +23,10 @@ export const adminAccessFlags = {
     summary:
       "The authorities that client certificates must be by (PEM); every client needs one then. Without --admin-token-file, who has one may do everything.",
   }),
+  adminCrl: optional(text("FILE"), {
+    summary:
+      "Revocation lists (PEM) of the authorities in --admin-client-ca, one of each: whose certificate is on them is refused, and cut off. Read again when it changes.",
+  }),
   auditLog: optional(text("FILE"), {
     summary:
       "Append a line of JSON for every call that changes something, shows secrets or is refused. A file that was moved away is followed by a new one.",
@@ -41,8 +45,8 @@ export function adminAccessOf(
   flags: Values<typeof adminAccessFlags>,
   listen: HostPort,
 ): AdminAccess {
-  const { adminTokenFile, adminCert, adminKey, adminClientCa, auditLog } =
-    flags;
+  const { adminTokenFile, adminCert, adminKey, auditLog } = flags;
+  const { adminClientCa, adminCrl } = flags;
   if ((adminCert === undefined) !== (adminKey === undefined))
     throw new UsageError([
       adminCert === undefined
@@ -52,6 +56,10 @@ export function adminAccessOf(
   if (adminClientCa !== undefined && adminCert === undefined)
     throw new UsageError([
       "--admin-client-ca needs --admin-cert and --admin-key: client certificates are shown over TLS",
+    ]);
+  if (adminCrl !== undefined && adminClientCa === undefined)
+    throw new UsageError([
+      "--admin-crl needs --admin-client-ca: without it no client certificates are asked for",
     ]);
   if (
     !isLoopback(listen.host) &&
@@ -69,6 +77,7 @@ export function adminAccessOf(
             certFile: adminCert,
             keyFile: adminKey,
             clientCaFile: adminClientCa,
+            crlFile: adminCrl,
           },
         }),
     ...(adminTokenFile === undefined ? {} : { adminTokenFile }),

@@ -237,6 +237,10 @@ function follow(
   server.on("tlsClientError", (error) => {
     logger.debug("http.handshake_failed", { err: error });
   });
+  // Before the connection is handed on.
+  server.prependListener("secureConnection", (socket: TLSSocket) => {
+    if (!tls.admits(socket)) socket.destroy();
+  });
   tls.onChange(({ context, ticketKeys }, othersTrusted) => {
     server.setSecureContext(context);
     server.setTicketKeys(ticketKeys);

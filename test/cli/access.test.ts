@@ -162,6 +162,7 @@ describe("holdfast cp", () => {
     ],
     [["--admin-cert", "c"], "--admin-key is needed"],
     [["--admin-client-ca", "c"], "needs --admin-cert"],
+    [["--admin-crl", "c"], "needs --admin-client-ca"],
   ])("ends with 2 for %j", async (argv, reason) => {
     const done = await cp(...argv);
     expect(done).toMatchObject({ code: 2, stdout: "" });

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { parseCertificates, parsePrivateKey } from "../../model/pem.ts";
 import { ConfigError } from "../../model/violation.ts";
+import { listsIn, readRevocations, type Revocations } from "./revocations.ts";
 
 /** The files that a listener of our own is secured with. */
 export interface ListenerTlsFiles {
@@ -11,6 +12,8 @@ export interface ListenerTlsFiles {
   readonly keyFile: string;
   /** The authorities that client certificates must be by. Absent: none is asked for. */
   readonly clientCaFile?: string | undefined;
+  /** Revocation lists of those authorities. */
+  readonly crlFile?: string | undefined;
 }
 
 /** The files, and what their flags are called, for messages: "--admin" for --admin-cert, --admin-key and so on. */
@@ -23,13 +26,17 @@ export interface RawListenerMaterial {
   readonly cert: string;
   readonly key: string;
   readonly clientCa: string | undefined;
+  readonly crl: string | undefined;
   /** Changes when any of the files does. */
   readonly digest: string;
 }
 
 /** What the files hold, read and checked. */
 export interface ListenerMaterial {
+  /** Of clients, as text and read. */
   readonly clientCa: string | undefined;
+  readonly authorities: readonly X509Certificate[];
+  readonly revocations: Revocations | undefined;
   readonly context: SecureContextOptions;
 }
 
@@ -45,25 +52,26 @@ export async function readListenerFiles(
       throw problem(files, flag, file, `cannot be read: ${why}`, cause);
     }
   };
-  const { certFile, keyFile, clientCaFile } = files;
+  const { certFile, keyFile, clientCaFile, crlFile } = files;
   const cert = await read("cert", certFile);
   const key = await read("key", keyFile);
   const clientCa =
     clientCaFile === undefined
       ? undefined
       : await read("client-ca", clientCaFile);
+  const crl = crlFile === undefined ? undefined : await read("crl", crlFile);
   const digest = createHash("sha256")
-    .update(JSON.stringify([cert, key, clientCa ?? null]))
+    .update(JSON.stringify([cert, key, clientCa ?? null, crl ?? null]))
     .digest("hex");
-  return { cert, key, clientCa, digest };
+  return { cert, key, clientCa, crl, digest };
 }
 
 /** Checks what the files hold. @throws ConfigError that names the flag and the file. */
-export function checkListenerMaterial(
+export async function checkListenerMaterial(
   files: FlaggedFiles,
-  { cert, key, clientCa }: RawListenerMaterial,
-): ListenerMaterial {
-  const { certFile, keyFile, clientCaFile = "" } = files;
+  { cert, key, clientCa, crl }: RawListenerMaterial,
+): Promise<ListenerMaterial> {
+  const { certFile, keyFile } = files;
   const certificates = parseCertificates(cert);
   if (!certificates.ok)
     throw problem(files, "cert", certFile, certificates.reason);
@@ -77,23 +85,16 @@ export function checkListenerMaterial(
       keyFile,
       `is not the key of the certificate in ${certFile}`,
     );
-  if (clientCa !== undefined) {
-    const authorities = parseCertificates(clientCa);
-    if (!authorities.ok)
-      throw problem(files, "client-ca", clientCaFile, authorities.reason);
-    // One that is no authority would let in its own holder, and nobody who was meant.
-    if (authorities.value.some((certificate) => !certificate.ca))
-      throw problem(
-        files,
-        "client-ca",
-        clientCaFile,
-        "holds a certificate that is no authority's",
-      );
-  }
+  const authorities =
+    clientCa === undefined ? [] : authoritiesIn(files, clientCa);
+  const revocations =
+    crl === undefined ? undefined : await revocationsIn(files, crl);
   const context: SecureContextOptions = {
     cert,
     key,
     ...(clientCa === undefined ? {} : { ca: clientCa }),
+    // One by one: of several in a text OpenSSL takes the first.
+    ...(crl === undefined ? {} : { crl: [...listsIn(crl)] }),
     minVersion: "TLSv1.2",
   };
   try {
@@ -103,7 +104,38 @@ export function checkListenerMaterial(
     const why = cause instanceof Error ? cause.message : String(cause);
     throw problem(files, "cert", certFile, `cannot be used: ${why}`, cause);
   }
-  return { clientCa, context };
+  return { clientCa, authorities, revocations, context };
+}
+
+function authoritiesIn(
+  files: FlaggedFiles,
+  clientCa: string,
+): readonly X509Certificate[] {
+  const { clientCaFile = "" } = files;
+  const authorities = parseCertificates(clientCa);
+  if (!authorities.ok)
+    throw problem(files, "client-ca", clientCaFile, authorities.reason);
+  // One that is no authority would let in its own holder, and nobody who was meant.
+  if (authorities.value.some((certificate) => !certificate.ca))
+    throw problem(
+      files,
+      "client-ca",
+      clientCaFile,
+      "holds a certificate that is no authority's",
+    );
+  return authorities.value;
+}
+
+async function revocationsIn(
+  files: FlaggedFiles,
+  crl: string,
+): Promise<Revocations> {
+  try {
+    return await readRevocations(crl);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw problem(files, "crl", files.crlFile ?? "", why, cause);
+  }
 }
 
 function problem(

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import type { SecureContextOptions } from "node:tls";
+import type { SecureContextOptions, TLSSocket } from "node:tls";
 import type { Clock } from "../clock.ts";
 import { FollowedFiles } from "../followed-files.ts";
 import type { Logger } from "../logger.ts";
+import { Chains, shownBeside } from "./chains.ts";
 import {
   checkListenerMaterial,
   readListenerFiles,
@@ -10,9 +11,10 @@ import {
   type ListenerTlsFiles,
   type RawListenerMaterial,
 } from "./listener-material.ts";
+import { LiveSockets } from "./live-sockets.ts";
 
 export interface ListenerTlsOptions extends ListenerTlsFiles {
-  /** What the flags are called, for messages: "--admin" for --admin-cert, --admin-key and --admin-client-ca. */
+  /** What the flags are called, for messages: "--admin" for --admin-cert, --admin-key, --admin-client-ca and --admin-crl. */
   readonly flags: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -32,7 +34,10 @@ const POLL_MS = 5_000;
 /** A listener's certificate and whom it trusts. The files are followed; what cannot be used changes nothing. */
 export class ListenerTls implements AsyncDisposable {
   readonly #options: ListenerTlsOptions;
+  readonly #chains = new Chains();
+  readonly #live = new LiveSockets();
   #current: ListenerContext;
+  #listIsOld = false;
   readonly #files: FollowedFiles<RawListenerMaterial, ListenerMaterial>;
   #listener:
     ((next: ListenerContext, othersTrusted: boolean) => void) | undefined;
@@ -41,21 +46,24 @@ export class ListenerTls implements AsyncDisposable {
     options: ListenerTlsOptions,
     files: FollowedFiles<RawListenerMaterial, ListenerMaterial>,
   ) {
-    const { flags, logger } = options;
+    const { logger } = options;
     this.#options = options;
     this.#files = files;
     this.#current = contextOf(files.current);
+    this.#chains.use(files.current.authorities, []);
+    this.#lookAtList();
     files.follow({
       onChange: (next, before) => {
-        this.#current = contextOf(next);
-        logger.info("listener_tls.reloaded", { of: flags });
-        this.#listener?.(this.#current, next.clientCa !== before.clientCa);
+        this.#use(next, before);
       },
       onUnusable: (reason) => {
         logger.error("listener_tls.reload_failed", {
           reason,
           consequence: "the files of before stay in use",
         });
+      },
+      onLook: () => {
+        this.#lookAtList();
       },
     });
   }
@@ -81,6 +89,30 @@ export class ListenerTls implements AsyncDisposable {
     return this.#options.clientCaFile !== undefined;
   }
 
+  /**
+   * Whether somebody may stay whose handshake is through. OpenSSL has looked at lists of revoked certificates, but not
+   * when a session was resumed. Who may stay is cut when its certificate is revoked later.
+   */
+  admits(socket: TLSSocket): boolean {
+    const { revocations } = this.#files.current;
+    const certificate = socket.getPeerX509Certificate();
+    if (this.#options.crlFile === undefined || certificate === undefined)
+      return true;
+    const { chain } = this.#chains.above(
+      certificate,
+      socket.isSessionReused() ? [] : shownBeside(certificate),
+    );
+    if (
+      revocations !== undefined &&
+      (revocations.nextUpdateMs < this.#options.clock.now() ||
+        chain.some((each) => revocations.has(each)))
+    )
+      return false;
+    this.#chains.learn(chain.slice(1));
+    this.#live.add(socket, socket, chain);
+    return true;
+  }
+
   /** Calls back when the files have changed, and says whether other clients are trusted now. */
   onChange(
     listener: (next: ListenerContext, othersTrusted: boolean) => void,
@@ -95,6 +127,36 @@ export class ListenerTls implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#files[Symbol.asyncDispose]();
+  }
+
+  #use(next: ListenerMaterial, before: ListenerMaterial): void {
+    const { flags, logger } = this.#options;
+    this.#current = contextOf(next);
+    this.#chains.use(next.authorities, []);
+    this.#listIsOld = false;
+    const revoked =
+      next.revocations === undefined ? 0 : this.#live.cut(next.revocations);
+    logger.info("listener_tls.reloaded", {
+      of: flags,
+      ...(revoked === 0 ? {} : { revoked_connections_cut: revoked }),
+    });
+    this.#listener?.(this.#current, next.clientCa !== before.clientCa);
+  }
+
+  /** Says, once, that a list should have been replaced. */
+  #lookAtList(): void {
+    const { clock, logger, crlFile } = this.#options;
+    const { revocations } = this.#files.current;
+    const isOld =
+      revocations !== undefined && revocations.nextUpdateMs < clock.now();
+    if (isOld && !this.#listIsOld)
+      logger.error("listener_tls.crl_out_of_date", {
+        file: crlFile,
+        since: new Date(revocations.nextUpdateMs).toISOString(),
+        consequence:
+          "no client certificate is taken until there is a newer one",
+      });
+    this.#listIsOld = isOld;
   }
 }
 

@@ -19,6 +19,7 @@ import {
   type Pair,
 } from "../../support/cluster-certificates.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
+import { RecordingLogger } from "../../support/recording-logger.ts";
 import { TempDir } from "../../support/temp-dir.ts";
 
 let stack: CloseStack;
@@ -45,7 +46,7 @@ beforeEach(async () => {
 afterEach(() => stack.close());
 
 async function start(
-  { clientCaFile }: { clientCaFile?: string },
+  { clientCaFile, crlFile }: { clientCaFile?: string; crlFile?: string },
   tokenFile?: string,
 ) {
   const { certFile, keyFile } = files;
@@ -54,8 +55,9 @@ async function start(
       certFile,
       keyFile,
       clientCaFile,
+      crlFile,
       flags: "--admin",
-      clock: new ManualClock(),
+      clock: new ManualClock(Date.now()),
       logger: silentLogger,
     }),
   );
@@ -169,6 +171,89 @@ test("takes up renewed files; when other clients are trusted, those of before ar
   ).toBe("Ok");
 });
 
+test("a revoked certificate is refused and its connections are cut, and nobody else's", async () => {
+  const crlFile = dir.join("clients.crl");
+  await writeFile(crlFile, await authority.revoke());
+  const { server, tls } = await start({ ...files, crlFile });
+  const ann = await authority.issue("ann");
+  const bob = await authority.issue("bob");
+  const { host, port } = server.address;
+  const open = (pair: Pair, session?: Buffer) => {
+    const socket = connect({
+      host,
+      port,
+      ca: authority.cert,
+      ...pair,
+      session,
+    });
+    socket.on("error", () => undefined);
+    return socket;
+  };
+  const socket = open(ann);
+  let session: Buffer | undefined;
+  socket.on("session", (next) => (session = next));
+  await once(socket, "session");
+  const closed = once(socket, "close");
+  const watching = clients(server.url, ann).map((client) =>
+    client.watch({})[Symbol.asyncIterator](),
+  );
+  for (const stream of watching) await stream.next();
+  const others = clients(server.url, bob).map((client) =>
+    client.watch({})[Symbol.asyncIterator](),
+  );
+  for (const stream of others) await stream.next();
+
+  await writeFile(crlFile, await authority.revoke(ann.cert));
+  await tls.reload();
+  await closed;
+  for (const stream of watching) await expect(stream.next()).rejects.toThrow();
+  for (const client of clients(server.url, ann))
+    expect(await codeOf(client.list(listing))).not.toBe("Ok");
+  const again = open(ann, session);
+  again.write("GET /status/live HTTP/1.1\r\nhost: x\r\n\r\n");
+  let received = "";
+  again.on("data", (data) => (received += String(data)));
+  await once(again, "close");
+  expect(received).toBe("");
+  const [client] = clients(server.url, bob);
+  await client?.put({
+    resource: { kind: { case: "consumer", value: { username: "u" } } },
+  });
+  for (const stream of others) {
+    expect((await stream.next()).done).toBe(false);
+    await stream.return?.();
+  }
+});
+
+test("a revocation list that is out of date lets nobody in, and says so", async () => {
+  const crlFile = dir.join("clients.crl");
+  await writeFile(crlFile, await authority.listUntil(Date.now() + 60_000));
+  const logger = new RecordingLogger();
+  const clock = new ManualClock(Date.now());
+  const tls = stack.use(
+    await ListenerTls.open({
+      ...files,
+      crlFile,
+      flags: "--admin",
+      clock,
+      logger,
+    }),
+  );
+  const server = await startAdminServer(stack, { tls });
+  const [client] = clients(server.url, await authority.issue("ann"));
+  if (client === undefined) throw new Error("no client");
+  expect(await codeOf(client.list(listing))).toBe("Ok");
+  clock.advance(61_000);
+  await tls.reload();
+  await tls.reload();
+  expect(
+    logger.events.filter((event) => event === "listener_tls.crl_out_of_date"),
+  ).toHaveLength(1);
+  const [another] = clients(server.url, await authority.issue("bob"));
+  if (another === undefined) throw new Error("no client");
+  expect(await codeOf(another.list(listing))).not.toBe("Ok");
+});
+
 test("files that cannot be used are told with their flag", async () => {
   const open = (change: Partial<ListenerTlsFiles>) =>
     ListenerTls.open({
@@ -186,5 +271,8 @@ test("files that cannot be used are told with their flag", async () => {
   );
   await expect(open({ clientCaFile: files.certFile })).rejects.toThrow(
     /--admin-client-ca .*no authority/,
+  );
+  await expect(open({ crlFile: files.certFile })).rejects.toThrow(
+    /--admin-crl .*no revocation list/,
   );
 });
