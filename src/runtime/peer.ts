@@ -7,6 +7,8 @@ export interface PeerCertificate {
    * nodes: all have the same one.
    */
   readonly nodeId: string | undefined;
+  /** The workspaces whose configuration its holder may have. None: it says nothing of them, and all are right. */
+  readonly workspaces: readonly string[];
   readonly expiresAtMs: number;
   /** SHA-256 of the whole certificate, lower-case hex. */
   readonly fingerprint: string;

@@ -80,6 +80,28 @@ describe("holdfast cert", () => {
     expect(new Set([ca, server, node].map((c) => c.serialNumber)).size).toBe(3);
   });
 
+  test("binds a data plane to workspaces, and to none unless it is told so", async () => {
+    await inDir("init");
+    await inDir(
+      ...["issue", "--dp", "edge-8"],
+      ...["--workspace", "staging", "--workspace", "qa"],
+    );
+    const node = await certificateOf("edge-8.crt");
+    expect(node.subjectAltName).toBe(
+      "URI:holdfast:node:edge-8, URI:holdfast:workspace:staging, URI:holdfast:workspace:qa",
+    );
+    const shown = await cert("show", file("edge-8.crt"));
+    expect(shown.stdout).toMatch(/^ {2}workspaces {5}staging, qa$/m);
+    for (const [wrong, reason] of [
+      [["--cp", "cp", "--workspace", "qa"], "goes together with --dp"],
+      [["--dp", "x", "--workspace", "Q A"], "a workspace"],
+    ] as const) {
+      const refused = await inDir("issue", ...wrong);
+      expect(refused.code).toBe(2);
+      expect(refused.stderr).toContain(reason);
+    }
+  });
+
   test("keeps keys and directories it makes to their owner", async () => {
     await inDir("init");
     await inDir("issue", "--dp", "edge-7");

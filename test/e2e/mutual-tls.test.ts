@@ -246,6 +246,7 @@ describe("PKI mode, with what holdfast cert makes", () => {
     await cert("issue", "--cp", "cp", "--host", "127.0.0.1", ...out);
     for (const node of ["edge-1", "edge-2"])
       await cert("issue", "--dp", node, ...out);
+    await cert("issue", "--dp", "edge-3", "--workspace", "staging", ...out);
   });
   afterAll(async () => {
     await made[Symbol.asyncDispose]();
@@ -284,6 +285,20 @@ describe("PKI mode, with what holdfast cert makes", () => {
       ) as unknown,
     });
     await logged(cp, "node.wrong_identity", /"certificate_node":"edge-2"/);
+    // Nor is a node told anything of a workspace that its certificate is not for.
+    expect(await greet(cp, "edge-3", "edge-3")).toMatchObject({
+      reason: GoodbyeReason.IDENTITY,
+      message: expect.stringContaining(
+        'the certificate is for workspace "staging", and the node asks for "default"',
+      ) as unknown,
+    });
+    await logged(cp, "node.wrong_workspace", /"workspace":"default"/);
+    const stray = await holdfast(
+      ...["dp", "--data-dir", dir.join("dp-3"), "--workspace", "default"],
+      ...["--control-plane", cp.address("sync"), ...withCa("edge-3")],
+    );
+    expect(stray.code).toBe(2);
+    expect(stray.stderr).toContain('is for workspace "staging"');
     expect(await nodesOf(cp)).toMatchObject([
       { id: "edge-1", connected: true },
     ]);

@@ -204,6 +204,7 @@ class ManualGatekeeper implements Gatekeeper {
               certificate: {
                 name: "",
                 nodeId: undefined,
+                workspaces: [],
                 expiresAtMs: 0,
                 fingerprint: "",
               },

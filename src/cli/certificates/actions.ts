@@ -6,7 +6,10 @@ import {
 import path from "node:path";
 import { parseCertificates } from "../../model/pem.ts";
 import { writeFileDurably } from "../../runtime/durable-file.ts";
-import { NODE_URI } from "../../runtime/tls/certificate-names.ts";
+import {
+  NODE_URI,
+  WORKSPACE_URI,
+} from "../../runtime/tls/certificate-names.ts";
 import { plainSerial, readLists } from "../../runtime/tls/revocations.ts";
 import { Failure, type Io } from "../io.ts";
 import { writeValue, type Format } from "../output.ts";
@@ -89,7 +92,12 @@ export async function issue(
           readonly name: string;
           readonly hosts: readonly string[];
         }
-      | { readonly type: "dp"; readonly name: string };
+      | {
+          readonly type: "dp";
+          readonly name: string;
+          /** Those it may have the configuration of; none: any. */
+          readonly workspaces: readonly string[];
+        };
   },
 ): Promise<void> {
   const { out, to, role } = options;
@@ -117,7 +125,12 @@ export async function issue(
       : role.hosts.length > 0
         ? role.hosts
         : [role.name],
-    uris: isControlPlane ? [] : [NODE_URI + role.name],
+    uris: isControlPlane
+      ? []
+      : [
+          NODE_URI + role.name,
+          ...role.workspaces.map((workspace) => WORKSPACE_URI + workspace),
+        ],
     nowMs,
     endMs: Math.min(wantedMs, lastMs),
   });
@@ -195,9 +208,10 @@ export async function show(
     io.stdout.write(shown.map(describeForPeople).join("\n"));
   else
     writeValue(io.stdout, output, {
-      certificates: shown.map((one) => ({
+      certificates: shown.map(({ workspaces, ...one }) => ({
         ...one,
         names: [...one.names],
+        ...(workspaces === undefined ? {} : { workspaces: [...workspaces] }),
         usages: [...one.usages],
       })),
     });

@@ -3,6 +3,7 @@ import {
   fingerprintOf,
   namesOf,
   nodeIdsOf,
+  workspacesOf,
 } from "../../runtime/tls/certificate-names.ts";
 import { printable } from "../table.ts";
 
@@ -15,6 +16,8 @@ export interface ShownCertificate {
   readonly names: readonly string[];
   /** The node it binds its holder to; absent when it names none, or several. */
   readonly node_id?: string;
+  /** The workspaces it binds its holder to; absent when it names none. */
+  readonly workspaces?: readonly string[];
   readonly usages: readonly string[];
   readonly serial_number: string;
   readonly valid_from: string;
@@ -36,6 +39,7 @@ export function describe(
 ): ShownCertificate {
   const names = namesOf(certificate);
   const [node, ...others] = nodeIdsOf(names);
+  const workspaces = workspacesOf(names);
   const usages: unknown = certificate.toLegacyObject().ext_key_usage;
   return {
     file,
@@ -46,6 +50,7 @@ export function describe(
     ...(certificate.ca || node === undefined || others.length > 0
       ? {}
       : { node_id: node }),
+    ...(certificate.ca || workspaces.length === 0 ? {} : { workspaces }),
     usages: Array.isArray(usages)
       ? usages.map((usage) => USAGES.get(String(usage)) ?? String(usage))
       : [],
@@ -68,6 +73,7 @@ export function describeForPeople(shown: ShownCertificate): string {
     ["authority", shown.authority ? "yes" : "no"],
     ["names", shown.names.join(", ")],
     ["node id", shown.node_id ?? ""],
+    ["workspaces", shown.workspaces?.join(", ") ?? ""],
     ["for", shown.usages.join(", ")],
     ["serial number", shown.serial_number],
     ["valid from", shown.valid_from],

@@ -19,10 +19,16 @@ const host = textLike(
   "a host's name or address",
 );
 
+const workspace = textLike(
+  "NAME",
+  /^[a-z0-9-]{1,63}$/,
+  'a workspace: 1 to 63 of a-z, 0-9 and "-"',
+);
+
 /** What the verbs take, and what each of them does not. */
 const FLAGS_OF = {
   init: ["out", "shared", "days"],
-  issue: ["out", "to", "cp", "dp", "host", "days"],
+  issue: ["out", "to", "cp", "dp", "host", "workspace", "days"],
   revoke: ["out", "newList"],
   show: ["output"],
   "signing-key": ["out"],
@@ -38,7 +44,7 @@ export const cert = command({
   argsCount: { min: 1, max: 65 },
   help: [
     "init makes an authority: ca.crt, which control planes and data planes get with --cluster-ca; ca.key, which stays where it is; and ca.crl, the list of revoked certificates for --cluster-crl. With --shared it makes just one pair instead, cluster.crt and cluster.key, that all of them get.",
-    "issue makes a pair NAME.crt and NAME.key by that authority: for a control plane with the hosts that data planes dial (--host; default: NAME), for a data plane with its node's id, which it alone can use then.",
+    "issue makes a pair NAME.crt and NAME.key by that authority: for a control plane with the hosts that data planes dial (--host; default: NAME), for a data plane with its node's id, which it alone can use then, and with --workspace for nodes of that workspace only.",
     "revoke adds a certificate to ca.crl; control planes that have it as --cluster-crl take it up within seconds and cut the node off. show prints what is in certificates. signing-key makes holdfast-signing.key and holdfast-signing.pub, which sign and verify snapshot files.",
     "Keys are readable by their owner only (0600), directories that are made too (0700). Nothing is overwritten but ca.crl. Everything works offline; any other tool's certificates are as good.",
   ],
@@ -49,6 +55,10 @@ export const cert = command({
       "For a control plane",
     ],
     ["holdfast cert issue --dp edge-7", "For the data plane edge-7"],
+    [
+      "holdfast cert issue --dp edge-8 --workspace staging",
+      "It gets no other workspace's configuration",
+    ],
     ["holdfast cert init --shared", "One pair for all instead"],
     ["holdfast cert show ./cluster/edge-7.crt", "When does it expire?"],
   ],
@@ -64,6 +74,9 @@ export const cert = command({
     }),
     host: list(host, {
       summary: "issue --cp: a host name or address that data planes dial.",
+    }),
+    workspace: list(workspace, {
+      summary: "issue --dp: a workspace that the node may serve. Default: any.",
     }),
     to: optional(text("DIR"), {
       summary:
@@ -99,6 +112,7 @@ export const cert = command({
       cp: flags.cp !== undefined,
       dp: flags.dp !== undefined,
       host: flags.host.length > 0,
+      workspace: flags.workspace.length > 0,
       to: flags.to !== undefined,
       days: flags.days !== undefined,
       newList: flags.newList,
@@ -121,7 +135,11 @@ export const cert = command({
           cp !== undefined && dp === undefined
             ? ({ type: "cp", name: cp, hosts: flags.host } as const)
             : dp !== undefined && cp === undefined
-              ? ({ type: "dp", name: dp } as const)
+              ? ({
+                  type: "dp",
+                  name: dp,
+                  workspaces: flags.workspace,
+                } as const)
               : undefined;
         if (role === undefined)
           throw new UsageError([
@@ -130,6 +148,10 @@ export const cert = command({
         if (role.type === "dp" && flags.host.length > 0)
           throw new UsageError([
             "--host goes together with --cp: nobody dials a data plane's name",
+          ]);
+        if (role.type === "cp" && flags.workspace.length > 0)
+          throw new UsageError([
+            "--workspace goes together with --dp: a control plane serves all of them",
           ]);
         await actions.issue(io, { out, to: flags.to ?? out, days, role });
         return EXIT.done;

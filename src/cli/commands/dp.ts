@@ -1,7 +1,7 @@
 import { systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/logger.ts";
 import {
-  certifiedNodeId,
+  certificateIn,
   type ClusterTlsFiles,
 } from "../../runtime/tls/material.ts";
 import { answerFlags, answerSettings, isFile } from "../answer-flags.ts";
@@ -114,8 +114,7 @@ export const dp = command({
     const answers = answerSettings(flags);
     const plugins = pluginSettings(flags);
     const startOptions = startOptionsOf(flags);
-    if ("tls" in security && flags.nodeId !== undefined)
-      await checkNodeId(flags.nodeId, security.tls);
+    if ("tls" in security) await checkIdentity(flags, security.tls);
     const logger = createLogger(flags.logLevel);
     const deps = { clock: systemClock, logger };
     // Not before it is needed: every other command starts in half the time without it.
@@ -161,15 +160,24 @@ export const dp = command({
   },
 });
 
-/** A wrong node id is a wrong command line. What else there is to say about the certificate is said at the start. */
-async function checkNodeId(
-  nodeId: string,
+/** A wrong node id or workspace is a wrong command line. What else there is to say about the certificate is said at the start. */
+async function checkIdentity(
+  {
+    nodeId,
+    workspace,
+  }: { readonly nodeId?: string | undefined; readonly workspace: string },
   files: ClusterTlsFiles,
 ): Promise<void> {
-  const certified = await certifiedNodeId(files).catch(() => undefined);
-  if (certified !== undefined && certified !== nodeId)
+  const certificate = await certificateIn(files).catch(() => undefined);
+  if (certificate === undefined) return;
+  const { nodeId: certified, workspaces } = certificate;
+  if (nodeId !== undefined && certified !== undefined && certified !== nodeId)
     throw new UsageError([
       `--node-id ${nodeId}: the certificate in --cluster-cert ${files.certFile} is of node "${certified}", and the control plane takes it for no other: leave --node-id away, or give this node a certificate of its own`,
+    ]);
+  if (workspaces.length > 0 && !workspaces.includes(workspace))
+    throw new UsageError([
+      `--workspace ${workspace}: the certificate in --cluster-cert ${files.certFile} is for workspace ${workspaces.map((name) => `"${name}"`).join(", ")}, and the control plane gives its holder no other: change --workspace, or make another certificate (holdfast cert issue --dp NAME --workspace ${workspace})`,
     ]);
 }
 

@@ -58,7 +58,7 @@ export interface ConnectionDesk {
   /** Those of them that are pieces of snapshots. */
   readonly snapshotBudget: WriteBudget;
   /** Finds the host of a node by its Hello. */
-  route(hello: Hello): Routing;
+  route(hello: Hello, peer: Peer): Routing;
   /** A message came or went. */
   counted(direction: "in" | "out", type: string, bytes: number): void;
 }
@@ -301,7 +301,7 @@ export class Connection implements Puller {
       this.dispatch({ type: "broke", message: "Hello was sent twice" });
       return;
     }
-    const routing = this.#desk.route(hello);
+    const routing = this.#desk.route(hello, this.peer);
     if (!routing.ok) {
       this.#refuse(routing);
       return;

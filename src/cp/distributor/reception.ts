@@ -8,6 +8,7 @@ import {
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import { bindBidi, type BoundService } from "../../runtime/grpc.ts";
 import type { Logger } from "../../runtime/logger.ts";
+import type { Peer } from "../../runtime/peer.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import { Connection, type ConnectionDesk, type Routing } from "./connection.ts";
 import type { Distributor, ReceptionShare } from "./distributor.ts";
@@ -77,7 +78,7 @@ export class Reception implements ReceptionShare, AsyncDisposable {
       alternatives: options.alternatives ?? [],
       budget,
       snapshotBudget,
-      route: (hello) => this.#route(hello),
+      route: (hello, peer) => this.#route(hello, peer),
       counted: (direction, type, bytes) => {
         this.metrics.counted(direction, type, bytes);
       },
@@ -150,8 +151,24 @@ export class Reception implements ReceptionShare, AsyncDisposable {
     this.#ticking?.cancel();
   }
 
-  #route({ workspace }: Hello): Routing {
+  #route({ workspace, node }: Hello, peer: Peer): Routing {
     const name = workspace === "" ? DEFAULT_WORKSPACE : workspace;
+    const bound = peer.certificate?.workspaces ?? [];
+    // First: whether there is such a workspace is not for everybody.
+    if (bound.length > 0 && !bound.includes(name)) {
+      this.#options.logger.error("node.wrong_workspace", {
+        node: node?.id,
+        workspace: name,
+        certificate_workspaces: bound,
+        peer: peer.address,
+      });
+      return {
+        ok: false,
+        reason: GoodbyeReason.IDENTITY,
+        message: `the certificate is for workspace ${bound.map((one) => `"${one}"`).join(", ")}, and the node asks for "${name}". Start it with --workspace ${bound[0] ?? ""}, or give it a certificate for "${name}"`,
+        retryAfterMs: LIMITS.hopelessRetryMs,
+      };
+    }
     const distributor = this.#distributors.get(name);
     if (distributor !== undefined) return { ok: true, host: distributor.host };
     const reason = this.#unavailable.get(name);

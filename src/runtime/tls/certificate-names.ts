@@ -1,8 +1,13 @@
 import { createHash, type X509Certificate } from "node:crypto";
+// First: when a certificate is the first to load it, by toLegacyObject, it is left without half of what it exports.
+import "node:tls";
 import type { PeerCertificate } from "../peer.ts";
 
 /** What the URI in a certificate that names its node begins with. */
 export const NODE_URI = "holdfast:node:";
+
+/** What a URI in a certificate that names a workspace begins with. */
+export const WORKSPACE_URI = "holdfast:workspace:";
 
 /** The names that a certificate has. */
 export interface CertificateNames {
@@ -54,14 +59,25 @@ function* alternativeNames(
 
 /** The nodes that a certificate names: by its URIs, else by its common name. None and more than one bind to nobody. */
 export function nodeIdsOf(names: CertificateNames): readonly string[] {
-  const byUri = names.uris
-    .filter((uri) => uri.startsWith(NODE_URI))
-    .map((uri) => uri.slice(NODE_URI.length))
-    .filter((id) => id !== "");
+  const byUri = afterPrefix(names.uris, NODE_URI).filter((id) => id !== "");
   if (byUri.length > 0) return byUri;
   return names.commonName === undefined || names.commonName === ""
     ? []
     : [names.commonName];
+}
+
+/** The workspaces that a certificate is for. None: it does not say. An empty name is of none that there is. */
+export function workspacesOf({ uris }: CertificateNames): readonly string[] {
+  return afterPrefix(uris, WORKSPACE_URI);
+}
+
+function afterPrefix(
+  uris: readonly string[],
+  prefix: string,
+): readonly string[] {
+  return uris
+    .filter((uri) => uri.startsWith(prefix))
+    .map((uri) => uri.slice(prefix.length));
 }
 
 /** Whether one of a certificate's names is allowed: it is one of the patterns, or "*.example.com" stands for it. */
@@ -97,7 +113,7 @@ function matches(name: string, pattern: string): boolean {
   return dot > 0 && lower.slice(dot) === wanted.slice(1);
 }
 
-/** What a certificate says; `binds`: whether it binds its holder to the node it names. */
+/** What a certificate says; `binds`: whether it binds its holder to the node and the workspaces it names. */
 export function describeCertificate(
   certificate: X509Certificate,
   binds: boolean,
@@ -106,6 +122,7 @@ export function describeCertificate(
   return {
     name: names.commonName ?? "",
     nodeId: binds ? nodeIdsOf(names)[0] : undefined,
+    workspaces: binds ? workspacesOf(names) : [],
     expiresAtMs: Date.parse(certificate.validTo),
     fingerprint: fingerprintOf(certificate),
   };

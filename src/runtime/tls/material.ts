@@ -196,12 +196,12 @@ function problem(
 }
 
 /**
- * The node that the certificate in a file binds its holder to; undefined when it binds to none.
+ * What the certificate in a file says.
  *
  * @throws ConfigError
  */
-export async function certifiedNodeId(
+export async function certificateIn(
   files: ClusterTlsFiles,
-): Promise<string | undefined> {
-  return (await checkMaterial(files, await readRaw(files))).own.nodeId;
+): Promise<PeerCertificate> {
+  return (await checkMaterial(files, await readRaw(files))).own;
 }

@@ -46,7 +46,7 @@ beforeEach(async () => {
 afterEach(() => stack.close());
 
 async function start(
-  { clientCaFile, crlFile }: { clientCaFile?: string; crlFile?: string },
+  { clientCaFile, crlFile }: Partial<ListenerTlsFiles>,
   tokenFile?: string,
 ) {
   const { certFile, keyFile } = files;

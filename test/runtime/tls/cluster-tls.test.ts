@@ -159,6 +159,7 @@ describe("in shared mode", () => {
     expect(peers[0]?.certificate).toEqual({
       name: "cluster",
       nodeId: undefined,
+      workspaces: [],
       expiresAtMs: dp.tls.certificate.expiresAtMs,
       fingerprint: dp.tls.certificate.fingerprint,
     });

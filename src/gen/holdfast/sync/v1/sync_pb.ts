@@ -27,8 +27,9 @@
 //
 // Transport. gRPC over HTTP/2, without compression of its own. Unless both ends are loopback addresses it goes over mutual
 // TLS, 1.2 or newer. The node verifies that the CP's certificate is for the host it dialled; the CP takes the node for
-// the one that its certificate names, by a URI "holdfast:node:ID", else by its common name. (Where all have the same
-// self-signed certificate, each verifies instead that the other's is the same.)
+// the one that its certificate names, by a URI "holdfast:node:ID", else by its common name, and when it has URIs
+// "holdfast:workspace:NAME" besides, the node is given none but those workspaces. (Where all have the same self-signed
+// certificate, each verifies instead that the other's is the same.)
 //
 // What a node does. Whatever it is sent, it serves one state at a time, whole, and changes nothing before a new one is
 // proved, prepared and durable; its disk it believes after a restart only when the root is right.
