@@ -239,7 +239,7 @@ test.for(examples)(
   },
 );
 
-test("example nodes are let in over mutual TLS by a certificate for their name, refused with another's, and tokens are sent", async (context) => {
+test("example nodes are let in over mutual TLS by a certificate for their name, refused with another's, and tokens are sent over TLS", async (context) => {
   const found = [...ready.values()].filter((one) => typeof one !== "string");
   if (found.length === 0) {
     context.skip("neither Go nor Python is there with what they need");
@@ -263,6 +263,7 @@ test("example nodes are let in over mutual TLS by a certificate for their name, 
     ...["cp", "--data-dir", dir.join("tls-cp")],
     ...["--admin-listen", "127.0.0.1:0", "--sync-listen", "127.0.0.1:0"],
     ...["--cluster-cert", cert, "--cluster-key", key, "--cluster-ca", ca],
+    ...["--admin-cert", cert, "--admin-key", key],
     ...["--admin-token-file", await writeTokens()],
   );
   await using nodes = new CloseStack();
@@ -283,7 +284,7 @@ test("example nodes are let in over mutual TLS by a certificate for their name, 
     await other.says("GOODBYE_REASON_IDENTITY");
   }
   for (const { language, change, flag } of found) {
-    const admin = flag("admin", cp.address("admin"));
+    const admin = [...flag("admin", cp.address("admin")), ...flag("ca", ca)];
     const command = [...change, `/${language}`, ...admin];
     const { stderr } = await run(language, command, 1);
     expect(stderr).toMatch(
@@ -295,10 +296,19 @@ test("example nodes are let in over mutual TLS by a certificate for their name, 
   }
 });
 
-test("the example client in TypeScript, made and called as its README says, changes the configuration and follows it", async () => {
+test("the example client in TypeScript, made and called as its README says, changes the configuration over TLS and follows it", async () => {
+  const authority = await TestAuthority.make();
+  const { cert, key } = await authority.controlPlane();
+  const file = async (name: string, text: string) => {
+    await writeFile(dir.join(name), text, { mode: 0o600 });
+    return dir.join(name);
+  };
+  const ca = await file("ts-ca.crt", authority.cert);
   await using cp = await HoldfastProcess.start(
     ...["cp", "--data-dir", dir.join("ts-cp"), "--insecure-sync"],
     ...["--admin-listen", "127.0.0.1:0", "--sync-listen", "127.0.0.1:0"],
+    ...["--admin-cert", await file("ts-cp.crt", cert)],
+    ...["--admin-key", await file("ts-cp.key", key)],
     ...["--admin-token-file", await writeTokens()],
   );
   // The packages are this repository's own: nothing has to be installed.
@@ -306,13 +316,9 @@ test("the example client in TypeScript, made and called as its README says, chan
     typescript.translate(command),
   );
   await run("typescript", generate!);
+  const admin = ["--admin", `https://${cp.address("admin")}`, "--ca", ca];
   const changes = (path: string, code = 0) =>
-    run(
-      "typescript",
-      [...change!.slice(0, -1), path, "--admin", cp.url("admin")],
-      code,
-      TOKEN,
-    );
+    run("typescript", [...change!.slice(0, -1), path, ...admin], code, TOKEN);
   const { stdout } = await changes("/one");
   expect(stdout).toMatch(
     /^at revision 0\ncommitted revision 1\n(.*\n)*revision 1 is served by 0 of 0 nodes\nsaw revision 1 by /,

@@ -14,6 +14,7 @@ from protos import admin, admin_rpc, duration, error_details
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--admin", default="127.0.0.1:8001", help="host:port of the admin listener")
+    parser.add_argument("--ca", help="a file with the authority of its certificate (PEM); without it no TLS")
     parser.add_argument("--host", default="example.com", help="the host that requests go to")
     parser.add_argument("--path", default="/python", help="the path of the requests")
     options = parser.parse_args()
@@ -21,7 +22,7 @@ def main() -> int:
     # A control plane with --admin-token-file wants to know who calls.
     token = os.environ.get("HOLDFAST_TOKEN")
     call = {"timeout": 60, "metadata": [("authorization", f"Bearer {token}")] if token else []}
-    with grpc.insecure_channel(options.admin) as channel:
+    with connect(options.admin, options.ca) as channel:
         try:
             change(admin_rpc.ConfigServiceStub(channel), options, call)
         except grpc.RpcError as error:
@@ -35,6 +36,14 @@ def main() -> int:
 
 class NotServed(Exception):
     pass
+
+
+def connect(address: str, ca: str | None) -> grpc.Channel:
+    """Over TLS when there is an authority to check the control plane's certificate with."""
+    if ca is None:
+        return grpc.insecure_channel(address)
+    with open(ca, "rb") as file:
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(file.read()))
 
 
 def change(config, options: argparse.Namespace, call: dict) -> None:

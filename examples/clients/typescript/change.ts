@@ -2,6 +2,7 @@
  * Makes a service and a route in one transaction, waits until the data planes serve it, and prints the revision as
  * everybody who watches sees it.
  */
+import { readFileSync } from "node:fs";
 import { env, exit } from "node:process";
 import { parseArgs } from "node:util";
 import {
@@ -21,7 +22,10 @@ import { BadRequestSchema } from "./gen/google/rpc/error_details_pb.js";
 
 const { values: options } = parseArgs({
   options: {
+    // With TLS: https://…
     admin: { type: "string", default: "http://127.0.0.1:8001" },
+    // A file with the authority of its certificate (PEM), unless that is one that Node trusts anyway.
+    ca: { type: "string" },
     host: { type: "string", default: "example.com" },
     path: { type: "string", default: "/typescript" },
   },
@@ -38,6 +42,8 @@ const config = createClient(
   ConfigService,
   createGrpcTransport({
     baseUrl: options.admin,
+    nodeOptions:
+      options.ca === undefined ? {} : { ca: readFileSync(options.ca) },
     defaultTimeoutMs: 60_000,
     interceptors: [authorize],
   }),

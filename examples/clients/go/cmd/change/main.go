@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -24,11 +25,16 @@ import (
 
 func main() {
 	address := flag.String("admin", "127.0.0.1:8001", "`host:port` of the admin listener")
+	ca := flag.String("ca", "", "`file` with the authority of the admin listener's certificate (PEM); without it no TLS")
 	host := flag.String("host", "example.com", "`name` of the host that requests go to")
 	path := flag.String("path", "/go", "`path` of the requests")
 	flag.Parse()
 
-	connection, err := grpc.NewClient(*address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	security, err := security(*ca)
+	if err != nil {
+		log.Fatal(err)
+	}
+	connection, err := grpc.NewClient(*address, grpc.WithTransportCredentials(security))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -43,6 +49,14 @@ func main() {
 		explain(err)
 		os.Exit(1)
 	}
+}
+
+// security is TLS when there is an authority to check the control plane's certificate with.
+func security(ca string) (credentials.TransportCredentials, error) {
+	if ca == "" {
+		return insecure.NewCredentials(), nil
+	}
+	return credentials.NewClientTLSFromFile(ca, "")
 }
 
 func run(ctx context.Context, config adminv1.ConfigServiceClient, host, path string) error {
