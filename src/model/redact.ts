@@ -9,6 +9,8 @@ import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
 import { KINDS, kindOfResource, schemaOf, type Kind } from "./kinds.ts";
 import { copyOf, reflectKind } from "./messages.ts";
 import { knownPlugin } from "./plugins.ts";
+import { withUrlSecrets } from "./url-secrets.ts";
+import { isVaultReference } from "./vault-reference.ts";
 
 /** What stands for a secret. */
 export const REDACTED = "***";
@@ -133,19 +135,24 @@ function inPlain(value: JsonValue, path: string, replace: Replace): JsonValue {
     : value;
 }
 
-/** The user and password of URLs; of a header or an argument to send, "authorization: Bearer x", the value. */
+/** What is secret in URLs; of a header or an argument to send, "authorization: Bearer x", the value. */
 function inText(text: string, path: string, replace: Replace): string {
   const [, name = "", gap = "", value = ""] = NAMED_VALUE.exec(text) ?? [];
   // What is renamed has another name there.
   if (value !== "" && soundsSecret(name) && !path.startsWith("config.rename."))
     return `${name}${gap}${replace(value, path)}`;
-  return text.replace(USER_INFO, (user) => replace(user, path));
+  // What is told there is where a secret is, not the secret.
+  if (isVaultReference(text)) return text;
+  const hide = (part: string): string => replace(part, path);
+  return URL_IN_HEADER.test(value)
+    ? `${name}${gap}${withUrlSecrets(value, hide)}`
+    : withUrlSecrets(text, hide);
 }
 
-const NAMED_VALUE = /^(\s*[^\s:]+)(\s*:\s*)(\S.*)$/s;
+/** The value of a header, and not the rest of what begins with a URL's scheme. */
+const URL_IN_HEADER = /^[a-z][a-z0-9+.-]*:\/\//i;
 
-/** Up to the last @ before the path, as whoever calls the URL reads it: with spaces, when all of the text is a URL. */
-const USER_INFO = /(?<=^https?:\/\/)[^/?#]+(?=@)|(?<=:\/\/)[^/?#\s]+(?=@)/gi;
+const NAMED_VALUE = /^(\s*[^\s:]+)(\s*:\s*)(\S.*)$/s;
 
 /** Nobody told us what is secret in it: all below a key that sounds so is. */
 function inUnknown(

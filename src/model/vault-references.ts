@@ -1,6 +1,7 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import type { Resource } from "../gen/holdfast/config/v1/resource_pb.js";
 import { secretsThat } from "./redact.ts";
+import { isVaultReference } from "./vault-reference.ts";
 
 /** The fields that have a reference to a secret kept elsewhere, such as "{vault://env/password}". */
 export function vaultReferencesOf(resource: Resource): string[] {
@@ -45,9 +46,4 @@ export function valueAt(
       : (value as Readonly<Record<string, JsonValue>>)[quoted ?? step];
   }
   return value;
-}
-
-/** Whether a text stands for a secret kept elsewhere. */
-export function isVaultReference(text: string): boolean {
-  return text.startsWith("{vault://") && text.endsWith("}");
 }

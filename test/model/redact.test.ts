@@ -87,6 +87,51 @@ test("what stands for a part of a text is found when it is put again", () => {
   }
 });
 
+test.each([
+  ["https://h/in?token=s3cr3t", "https://h/in?token=***"],
+  [
+    "https://h/?a=s3cr3t&b=s3=cr3t;c=&d#t=s3cr3t",
+    "https://h/?a=***&b=***;c=&***#t=***",
+  ],
+  ["HTTPS://h?s3cr3t#s3cr3t", "HTTPS://h?***#***"],
+  ["https://u:s3cr3t@h/a b?k=s3 cr3t", "https://***@h/a b?k=***"],
+  ["https://h/?back=https://i/?token=s3cr3t", "https://h/?back=***"],
+  ["https://h/path/?", "https://h/path/?"],
+  ["see https://h/?topic=limits", "see https://h/?topic=limits"],
+  ["{vault://hcv/log/url?prefix=a#2}", "{vault://hcv/log/url?prefix=a#2}"],
+])("of the URL %s in a plugin's config, %s is shown", (url, shown) => {
+  for (const name of ["http-log", "somebodys-own"]) {
+    const resource = resourceOf({
+      plugin: { name, config: { http_endpoint: url } },
+    });
+    expect(resourceToJson(redact(resource))).toMatchObject({
+      plugin: { config: { http_endpoint: shown } },
+    });
+  }
+});
+
+test("a URL in a header is one too, and so is a vault's", () => {
+  const plugin = resourceOf({
+    plugin: {
+      name: "request-transformer",
+      config: { add: { headers: ["x-from: https://h/?token=s3cr3t"] } },
+    },
+  });
+  expect(JSON.stringify(resourceToJson(redact(plugin)))).toContain(
+    "x-from: https://h/?token=***",
+  );
+  const vault = resourceOf({
+    vault: {
+      name: "hcv",
+      prefix: "v",
+      config: { address: "https://h/?sig=s3cr3t" },
+    },
+  });
+  expect(JSON.stringify(resourceToJson(redact(vault)))).toContain(
+    "https://h/?sig=***",
+  );
+});
+
 test.each(["https://u:s3cr3t@h/?to=a@b", "https://s3cr3t:a@b c@h/?to=a@b"])(
   "people are shown %s without its user",
   (url) => {
@@ -96,7 +141,7 @@ test.each(["https://u:s3cr3t@h/?to=a@b", "https://s3cr3t:a@b c@h/?to=a@b"])(
     expect(resourceToJson(redact(resource))).toEqual({
       plugin: {
         name: "http-log",
-        config: { http_endpoint: "https://***@h/?to=a@b" },
+        config: { http_endpoint: "https://***@h/?to=***" },
       },
     });
   },

@@ -4,7 +4,7 @@ import type { Kind } from "../../model/kinds.ts";
 import { REDACTED, secretsThat } from "../../model/redact.ts";
 import type { Slices } from "../../model/slices.ts";
 import { isNamedBySecret } from "../../model/unique.ts";
-import { isVaultReference } from "../../model/vault-references.ts";
+import { isVaultReference } from "../../model/vault-reference.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import type { ById } from "../catalog/reading.ts";
 import { describeResource } from "../catalog/resource.ts";

@@ -18,7 +18,8 @@ import {
   type Report,
   type Subject,
 } from "./report.ts";
-import { isVaultReference, referenceHint } from "../vault-references.ts";
+import { isVaultReference } from "../vault-reference.ts";
+import { referenceHint } from "../vault-references.ts";
 import { nearest } from "./suggest.ts";
 import {
   describeNode,
