@@ -46,6 +46,8 @@ export function controlPlaneStatus(of: {
             known: figures.nodes.known,
             connected: figures.sessions,
             in_sync: figures.nodes.inSync,
+            // Counts only, however many there are: the nodes themselves are listed by the Admin RPC, in pages.
+            conditions: Object.fromEntries(figures.nodes.conditions),
           },
         };
       }),

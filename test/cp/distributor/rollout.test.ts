@@ -80,6 +80,9 @@ describe("a pinned node", () => {
         inSync: false,
         reason: "pinned to revision 2",
       });
+      expect(cp.nodes.figures.nodes.conditions).toEqual(
+        new Map([["pinned", 1]]),
+      );
       expect(cp.nodes.waiting("default", 3n)).toMatchObject({
         total: 2,
         heldBack: 1,

@@ -201,7 +201,11 @@ test("one with a damaged history is unavailable with the reason, and does not ke
         unavailable: expect.stringContaining("is damaged") as string,
       },
       { workspace: "default", entries: 0 },
-      { workspace: "good", head: { revision: "2" }, nodes: { known: 0 } },
+      {
+        workspace: "good",
+        head: { revision: "2" },
+        nodes: { known: 0, conditions: {} },
+      },
     ],
   });
   using node = new PuppetNode(sync).greet("n", { workspace: "bad" });
