@@ -18,6 +18,7 @@ import type {
   WorkspaceFigures,
 } from "./distributor-metrics.ts";
 import { Frames, type BucketFrames } from "./frames.ts";
+import { refuseIdentity } from "./identity.ts";
 import { NeedIndex } from "./needs.ts";
 import { FleetHealth } from "./fleet-health.ts";
 import { NodeRegistry } from "./node-registry.ts";
@@ -33,8 +34,6 @@ import { Pacer } from "./pacer.ts";
 import { Pins } from "./pins.ts";
 import { Rollout, type Target } from "./rollout.ts";
 
-/** Before a second process with a node id that is taken tries again: by then the first is known to be dead or alive. */
-const DUPLICATE_RETRY_MS = 10_000;
 export interface DistributorOptions {
   readonly catalog: Catalog;
   readonly store: Store;
@@ -392,46 +391,16 @@ export class Distributor implements Nodes, AsyncDisposable {
   ): Admission {
     const { logger } = this.#options;
     if (this.#dismissal !== undefined) return { ok: false, ...this.#dismissal };
-    const node = hello.node;
+    const { node } = hello;
     if (node === undefined)
       return {
         ok: false,
         reason: GoodbyeReason.PROTOCOL,
         message: "Hello names no node",
       };
-    const bound = connection.peer.certificate?.nodeId;
-    if (bound !== undefined && bound !== node.id) {
-      logger.error("node.wrong_identity", {
-        node: node.id,
-        certificate_node: bound,
-        hostname: node.hostname,
-        peer: connection.peer.address,
-      });
-      return {
-        ok: false,
-        reason: GoodbyeReason.IDENTITY,
-        message: `the certificate is of node "${bound}", and the node says that it is "${node.id}". Start it with --node-id ${bound}, or give it a certificate of its own`,
-        retryAfterMs: LIMITS.hopelessRetryMs,
-      };
-    }
     const other = this.#byNode.get(node.id);
-    const otherBoot = other?.session.hello?.node?.boot;
-    if (other !== undefined && otherBoot !== node.boot) {
-      const theirs = other.session.hello?.node?.hostname ?? "";
-      logger.error("node.duplicate", {
-        node: node.id,
-        hostname: node.hostname,
-        peer: connection.peer.address,
-        connected_hostname: theirs,
-        connected_peer: other.peer.address,
-      });
-      return {
-        ok: false,
-        reason: GoodbyeReason.DUPLICATE,
-        message: `node "${node.id}" is connected already, from ${theirs} (${other.peer.address}); this is ${node.hostname} (${connection.peer.address}). Give one of them another --node-id, or its own --data-dir`,
-        retryAfterMs: DUPLICATE_RETRY_MS,
-      };
-    }
+    const refusal = refuseIdentity(node, connection, other, logger);
+    if (refusal !== undefined) return refusal;
     if (!this.#registry.makeRoom(node.id))
       return {
         ok: false,
