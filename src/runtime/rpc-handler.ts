@@ -6,6 +6,7 @@ import {
 import {
   ConnectError,
   createConnectRouter,
+  createServiceImplSpec,
   type ConnectRouter,
   type ContextValues,
   type Interceptor,
@@ -31,6 +32,12 @@ import type {
 import { callExplainingJson, noteRead } from "./json-problems.ts";
 import type { Logger } from "./logger.ts";
 import { refuseUnknownMethod } from "./rpc-refusal.ts";
+import {
+  answerUnary,
+  plainCall,
+  type UnaryOptions,
+  type UnarySpec,
+} from "./unary-grpc.ts";
 
 /** No message of an RPC may be larger, in either direction: what gRPC clients accept when nothing else is said. */
 const MAX_MESSAGE_BYTES = 4 << 20;
@@ -88,7 +95,14 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
       registry: createRegistry(...options.details),
     },
   });
-  options.routes(router);
+  const unary = new Map<string, UnarySpec>();
+  options.routes(noting(router, unary));
+  const calls: UnaryOptions = {
+    interceptors: options.interceptors,
+    shutdown: options.shutdown,
+    maxBytes: MAX_MESSAGE_BYTES,
+    maxTimeoutMs: MAX_TIMEOUT_MS,
+  };
   const handlers = new Map(
     router.handlers.map((handler) => [handler.requestPath, handler]),
   );
@@ -105,6 +119,43 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
       return;
     }
     const admission = options.admit(request, handler.method);
+    const spec = unary.get(path);
+    const plain =
+      spec === undefined || admission instanceof ConnectError
+        ? undefined
+        : plainCall(request, response, calls);
+    if (
+      plain === undefined ||
+      spec === undefined ||
+      admission instanceof ConnectError
+    ) {
+      serve(handler, admission, request, response);
+      return;
+    }
+    const { values, signal, done } = admission;
+    answerUnary(plain, spec, { values, signal }, calls).then(
+      (body) => {
+        if (body === undefined) done();
+        else serve(handler, admission, request, response, body);
+      },
+      (error: unknown) => {
+        options.logger.debug("rpc.answer_not_written", {
+          rpc: path,
+          err: error,
+        });
+        cut(response);
+        done();
+      },
+    );
+  };
+
+  function serve(
+    handler: UniversalHandler,
+    admission: Admitted | ConnectError,
+    request: HttpRequest,
+    response: HttpResponse,
+    read?: AsyncIterable<Uint8Array>,
+  ): void {
     const isAdmitted = !(admission instanceof ConnectError);
     let call;
     try {
@@ -123,9 +174,11 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
       return;
     }
     // Leaving the loop over connect's own body would destroy the request, and with it a connection that still sends.
-    const body = request.iterator({
-      destroyOnReturn: false,
-    }) as AsyncIterableIterator<Uint8Array>;
+    const body =
+      read ??
+      (request.iterator({
+        destroyOnReturn: false,
+      }) as AsyncIterableIterator<Uint8Array>);
     letGo(request, response, options.clock);
     const answer = isAdmitted
       ? callExplainingJson(
@@ -139,7 +192,7 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
       .catch((error: unknown) => {
         // Errors of calls are answers. This is about writing them, and mostly means that the client has left.
         options.logger.debug("rpc.answer_not_written", {
-          rpc: path,
+          rpc: handler.requestPath,
           err: error,
         });
         cut(response);
@@ -147,7 +200,27 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
       .finally(() => {
         if (isAdmitted) admission.done();
       });
+  }
+}
+
+/** A router that notes what does the methods with one message each way. */
+function noting(
+  router: ConnectRouter,
+  unary: Map<string, UnarySpec>,
+): ConnectRouter {
+  const noted: ConnectRouter = {
+    handlers: router.handlers,
+    service(service, implementation, options) {
+      router.service(service, implementation, options);
+      const { methods } = createServiceImplSpec(service, implementation);
+      for (const spec of Object.values(methods))
+        if (spec.kind === "unary")
+          unary.set(`/${service.typeName}/${spec.method.name}`, spec);
+      return noted;
+    },
+    rpc: router.rpc.bind(router),
   };
+  return noted;
 }
 
 /**
