@@ -62,7 +62,7 @@ test("the pipeline of examples/gitops checks, applies, and finds what was change
   );
   const second = await pipeline("check", "other.internal");
   expect(second.told).toMatch(
-    /~ service {2}orders\n- route {4}by-hand\n1 to update, 1 to delete\n$/,
+    /~ service {2}orders\n {4}host: "orders\.internal" -> "other\.internal"\n- route {4}by-hand\n1 to update, 1 to delete\n$/,
   );
   expect(second.told).not.toContain("key-of-the-shop");
 }, 60_000);
