@@ -131,7 +131,8 @@ class Node {
 
 test(
   `data planes that are killed ${NODES * KILLS_EACH} times while they apply changes start on a whole revision, and none older than they acknowledged (seed ${random.seed})`,
-  { timeout: 180_000 },
+  // Against hanging, not against slowness: many starts take their time on a busy machine.
+  { timeout: 600_000 },
   async () => {
     await using dir = await TempDir.make();
     await using cp = await startCp(dir.join("cp"));

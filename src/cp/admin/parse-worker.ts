@@ -1,4 +1,4 @@
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import { toBinary } from "@bufbuild/protobuf";
 import { ResourceSchema } from "../../gen/holdfast/config/v1/resource_pb.js";
 import type {
@@ -19,7 +19,7 @@ export type ParsedPart =
   | { readonly type: "entities"; readonly entities: readonly EncodedEntity[] }
   | ({ readonly type: "end" } & Omit<ParsedDeclarative, "entities">);
 
-/** What the thread is given. */
+/** What the thread is given, one after the other. */
 export interface ParseWork {
   readonly files: readonly DeclarativeFile[];
   readonly options: ParseOptions;
@@ -31,16 +31,17 @@ function send(part: ParsedPart): void {
   parentPort?.postMessage(part);
 }
 
-const { files, options } = workerData as ParseWork;
-const { entities, ...rest } = parseDeclarative(files, options);
-for (let at = 0; at < entities.length; at += PART_ENTITIES)
-  send({
-    type: "entities",
-    entities: entities
-      .slice(at, at + PART_ENTITIES)
-      .map(({ resource, ...entity }) => ({
-        ...entity,
-        value: toBinary(ResourceSchema, resource),
-      })),
-  });
-send({ type: "end", ...rest });
+parentPort?.on("message", ({ files, options }: ParseWork) => {
+  const { entities, ...rest } = parseDeclarative(files, options);
+  for (let at = 0; at < entities.length; at += PART_ENTITIES)
+    send({
+      type: "entities",
+      entities: entities
+        .slice(at, at + PART_ENTITIES)
+        .map(({ resource, ...entity }) => ({
+          ...entity,
+          value: toBinary(ResourceSchema, resource),
+        })),
+    });
+  send({ type: "end", ...rest });
+});

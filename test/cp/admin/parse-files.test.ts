@@ -1,5 +1,8 @@
-import { expect, test, vi } from "vitest";
+import { once } from "node:events";
+import type { Worker } from "node:worker_threads";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { FileParser } from "../../../src/cp/admin/parse-files.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -45,4 +48,34 @@ test("one thread runs at a time, and one that nobody waits for is ended", async 
   await expect(
     parser.parse([large("c")], {}, AbortSignal.abort(new Error("gone"))),
   ).rejects.toThrow("gone");
+});
+
+test("a thread is kept for the next files, until it has had nothing to do for a while", async () => {
+  const threads: Worker[] = [];
+  const note = (thread: Worker): void => {
+    threads.push(thread);
+  };
+  process.on("worker", note);
+  onTestFinished(() => {
+    process.off("worker", note);
+  });
+  const clock = new ManualClock();
+  const parser = new FileParser(clock);
+  const ended = async (thread: Worker | undefined): Promise<void> => {
+    if (thread === undefined) throw new Error("there is no thread");
+    const exit = once(thread, "exit");
+    clock.advance(5_000);
+    await exit;
+  };
+  for (const name of ["a", "b"])
+    expect(
+      (await parser.parse([large(name)], {}, never)).entities,
+    ).toHaveLength(80);
+  expect(threads).toHaveLength(1);
+  await ended(threads[0]);
+  expect((await parser.parse([large("c")], {}, never)).entities).toHaveLength(
+    80,
+  );
+  expect(threads).toHaveLength(2);
+  await ended(threads[1]);
 });
