@@ -1,5 +1,4 @@
 import { cursorsEqual } from "../../model/cursor.ts";
-import type { Slices } from "../../model/slices.ts";
 import { ConfigError } from "../../model/violation.ts";
 import type {
   LoadedWorkspace,
@@ -10,13 +9,12 @@ import { Batch, type BatchContext, type Outcome } from "./batch.ts";
 import { readBeyond } from "./catch-up.ts";
 import { replacedAlready } from "./epochs.ts";
 import type { Job } from "./job.ts";
+import { nextKeysSlices } from "./next-keys.ts";
 import type { TransactResult } from "./operation.ts";
-import { sortSlices, type SortedKeys } from "./sorted-keys.ts";
+import { Queue, type Waiting } from "./queue.ts";
+import type { SortedKeys } from "./sorted-keys.ts";
 import type { Head, State } from "./state.ts";
 import { CommittedView, Layer } from "./view.ts";
-
-/** Transactions that share one durable write, at most. */
-const BATCH_JOBS = 64;
 
 /** States kept for those who have not caught up yet. */
 const RETAINED_HEADS = 64;
@@ -27,18 +25,6 @@ export type CommitListener = (
   records: readonly RevisionRecord[],
 ) => void;
 
-interface Waiting {
-  readonly job: Job;
-  readonly resolve: (result: TransactResult) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** Something that shares its turn with no transaction. */
-interface WaitingAlone {
-  readonly run: () => Promise<void>;
-  readonly reject: (error: unknown) => void;
-}
-
 /** The one writer of a workspace: takes what waits, plans it, makes it durable in one write, and only then moves the head. */
 export class Writer {
   readonly #context: BatchContext;
@@ -46,7 +32,7 @@ export class Writer {
   #state: State;
   readonly #retained: Head[];
   readonly #listeners = new Set<CommitListener>();
-  #waiting: (Waiting | WaitingAlone)[] = [];
+  readonly #waiting = new Queue();
   #running: Promise<void> | undefined;
   /** The dry run that is being planned, beside the writes. */
   #trial: Promise<void> | undefined;
@@ -149,7 +135,7 @@ export class Writer {
 
   #refuseAll(reason: ConfigError): void {
     this.#closed ??= reason;
-    for (const { reject } of this.#waiting.splice(0)) reject(this.#closed);
+    this.#waiting.refuse(this.#closed);
   }
 
   async #run(): Promise<void> {
@@ -158,10 +144,10 @@ export class Writer {
     try {
       for (;;) {
         await this.#startTrial();
-        const next = this.#next();
+        const next = this.#waiting.next();
         if (next === undefined) {
           // Only dry runs are left: each of them begins when the one before has ended.
-          if (this.#trial !== undefined || this.#waiting.length === 0) return;
+          if (this.#trial !== undefined || this.#waiting.isEmpty) return;
         } else if ("run" in next) await next.run();
         else await this.#runBatch(next);
       }
@@ -170,32 +156,11 @@ export class Writer {
     }
   }
 
-  /** Takes what has its turn: those that share the next write, or something alone. Dry runs keep nobody waiting. */
-  #next(): readonly Waiting[] | WaitingAlone | undefined {
-    const jobs = new Set<Waiting | WaitingAlone>();
-    const shared: Waiting[] = [];
-    for (const waiting of this.#waiting) {
-      if (isTrial(waiting)) continue;
-      if (shared.length === BATCH_JOBS) break;
-      if ("run" in waiting) {
-        if (shared.length > 0) break;
-        this.#waiting = this.#waiting.filter((other) => other !== waiting);
-        return waiting;
-      }
-      jobs.add(waiting);
-      shared.push(waiting);
-    }
-    if (shared.length === 0) return undefined;
-    this.#waiting = this.#waiting.filter((waiting) => !jobs.has(waiting));
-    return shared;
-  }
-
   /** Begins a dry run that nothing is before, when none is under way. The indexes must be whole: between two batches. */
   async #startTrial(): Promise<void> {
-    const [first] = this.#waiting;
-    if (this.#trial !== undefined || first === undefined || !isTrial(first))
-      return;
-    this.#waiting.shift();
+    const first =
+      this.#trial === undefined ? this.#waiting.nextTrial() : undefined;
+    if (first === undefined) return;
     try {
       await this.#catchUp();
     } catch (error) {
@@ -204,7 +169,7 @@ export class Writer {
     }
     this.#trial = this.#try(first).finally(() => {
       this.#trial = undefined;
-      if (this.#waiting.length > 0) this.#running ??= this.#run();
+      if (!this.#waiting.isEmpty) this.#running ??= this.#run();
     });
   }
 
@@ -375,29 +340,6 @@ export class Writer {
       nextKeysSlices(keys, layer, (key) => head.snapshot.get(key)),
     );
   }
-}
-
-function* nextKeysSlices(
-  keys: SortedKeys,
-  layer: Layer,
-  before: (key: string) => Uint8Array | undefined,
-): Slices<SortedKeys> {
-  const added: string[] = [];
-  const removed: string[] = [];
-  for (const [key, after] of layer.entries) {
-    const was = before(key) !== undefined;
-    if (after !== undefined && !was) added.push(key);
-    if (after === undefined && was) removed.push(key);
-    yield 1;
-  }
-  return yield* keys.withSlices(
-    yield* sortSlices(added),
-    yield* sortSlices(removed),
-  );
-}
-
-function isTrial(waiting: Waiting | WaitingAlone): waiting is Waiting {
-  return "job" in waiting && waiting.job.options.dryRun === true;
 }
 
 function closedError(): ConfigError {
