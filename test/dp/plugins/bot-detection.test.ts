@@ -70,3 +70,12 @@ test("a request without an agent passes, and one with two gets 400", async () =>
   expect(answer.status).toBe(400);
   expect(answer.json()["message"]).toBe("Only one User-Agent header allowed");
 });
+
+test("expressions that are too many for one, or that would swallow the next, count each for themselves", async () => {
+  const long = ["a", "b", "c"].map((letter) => `^${letter}{900}$`);
+  const agents = ["b".repeat(900), "Q(", "x (y)", "b", "curl/8.5.0"];
+  expect(await statuses({ deny: [...long, "^\\QQ(", "^x"] }, agents)).toEqual({
+    ...all(agents.slice(0, 3), 403),
+    ...all(agents.slice(3), 200),
+  });
+});

@@ -17,9 +17,10 @@ export const botDetection = definePlugin({
   schema: BotDetectionConfigSchema,
   create: ({ allow, deny }): PluginHandlers => {
     const allowed = anyOf(allow);
-    const denied = anyOf([...deny, ...KNOWN_BOTS.map((bot) => `(?i)${bot}`)]);
+    const denied = anyOf(deny);
+    const isKnown = (known ??= anyOf(KNOWN_BOTS.map((bot) => `(?i)${bot}`)));
     const isBot = (agent: string): boolean =>
-      allowed?.test(agent) !== true && denied?.test(agent) === true;
+      !allowed(agent) && (denied(agent) || isKnown(agent));
     const remembered = new LRUCache<string, boolean>({ max: MAX_REMEMBERED });
     return {
       access: ({ request }) => {
@@ -40,12 +41,26 @@ export const botDetection = definePlugin({
   },
 });
 
-/** One expression for all: the text is gone through once. Undefined for none. */
-function anyOf(sources: readonly string[]): Regex | undefined {
-  if (sources.length === 0) return undefined;
-  const compiled = compileRegex(
-    sources.map((source) => `(?:${source})`).join("|"),
-  );
-  if (!compiled.ok) throw new TypeError(compiled.reason);
-  return compiled.regex;
+/**
+ * Whether any of these expressions is found in a text. They are made one where that is possible, so that the text is gone
+ * through once.
+ */
+function anyOf(sources: readonly string[]): (text: string) => boolean {
+  const inOne = sources.map((source) => `(?:${source})`).join("|");
+  const one = sources.length === 0 ? undefined : compileRegex(inOne);
+  // All together may be too large, or a quotation without an end take in what is put behind it.
+  const regexes =
+    one?.ok === true && !inOne.includes("\\Q")
+      ? [one.regex]
+      : sources.map(compiled);
+  return (text) => regexes.some((regex) => regex.test(text));
+}
+
+/** Made for the first configured plugin: most data planes have none. */
+let known: ((agent: string) => boolean) | undefined;
+
+function compiled(source: string): Regex {
+  const result = compileRegex(source);
+  if (!result.ok) throw new TypeError(result.reason);
+  return result.regex;
 }
