@@ -1,25 +1,16 @@
 import { randomBytes } from "node:crypto";
-import { rm } from "node:fs/promises";
-import path from "node:path";
 import { Snapshot } from "../../model/snapshot.ts";
 import { ConfigError } from "../../model/violation.ts";
-import { writeFileDurably } from "../../runtime/durable-file.ts";
 import { silentLogger, type Logger } from "../../runtime/logger.ts";
+import { LevelAccess, openStoreDatabase } from "./level-access.ts";
 import { nextHead, writeCommits } from "./level-commit.ts";
-import {
-  getValue,
-  openDatabase,
-  openProvenDatabase,
-  type LevelDatabase,
-} from "./level-database.ts";
+import { getValue, type LevelDatabase } from "./level-database.ts";
 import {
   adoptedHead,
   firstCommits,
   firstHead,
   writeAdoption,
 } from "./level-epoch.ts";
-import { damaged, storeError, type StoreAction } from "./level-errors.ts";
-import { checkFormat } from "./level-format.ts";
 import { encodeHead } from "./level-head.ts";
 import { readHolds, refuseForgotten, writeHolds } from "./level-holds.ts";
 import {
@@ -30,12 +21,7 @@ import {
 import { decodeAnswer, expiredAnswers } from "./level-idempotency.ts";
 import { KnownTimes } from "./known-times.ts";
 import { LevelKeys } from "./level-keys.ts";
-import {
-  DamagedError,
-  readHead,
-  readRecord,
-  readWorkspace,
-} from "./level-load.ts";
+import { readHead, readRecord, readWorkspace } from "./level-load.ts";
 import {
   clearRemoved,
   readRemoved,
@@ -43,12 +29,7 @@ import {
   reclaimSome,
   writeRemoval,
 } from "./level-workspaces.ts";
-import { PROBE_FILE } from "../control-plane-files.ts";
 import { readHistory, readNodes, readTimes, writeNodes } from "./level-read.ts";
-import {
-  isDatabaseFile,
-  openPrivateDirectory,
-} from "../../runtime/private-directory.ts";
 import type {
   Commit,
   EntryTimes,
@@ -72,9 +53,6 @@ const PRUNE_INTERVAL_MS = 60_000;
  */
 const MAPPED_BYTES = 16 << 20;
 
-/** Written to see whether the disk takes writes again: as much as opening may write, two write buffers of LevelDB. */
-const PROBE_BYTES = 8 << 20;
-
 export interface LevelStoreOptions {
   /** Where the database lies. Created when it is not there, readable by its owner only. */
   readonly directory: string;
@@ -89,97 +67,93 @@ export class LevelStore implements Store {
   /** Where the database lies. */
   readonly directory: string;
   readonly #random: (bytes: number) => Uint8Array;
-  readonly #logger: Logger;
-  #database: LevelDatabase;
+  readonly #access: LevelAccess;
   /** The heads as they are on disk, of the workspaces known so far. */
   readonly #heads = new Map<string, StoredHead>();
-  /**
-   * Whether a write failed since the database was opened. LevelDB's log may then end in half a record, and what comes
-   * after that would be lost at the next start: only opening it again makes it whole.
-   */
-  #suspect = false;
-  /** The last write: one at a time, so that opening again meets no other. */
-  #writing: Promise<unknown> = Promise.resolve();
   /** By workspace: when old answers were last looked for. */
   readonly #prunedMs = new Map<string, number>();
   /** No record is older, by workspace: what was removed from a database takes time to look past. */
   readonly #floors = new Map<string, bigint>();
   readonly #times = new KnownTimes();
-  #closing: Promise<void> | undefined;
 
   private constructor(database: LevelDatabase, options: LevelStoreOptions) {
     this.directory = options.directory;
-    this.#database = database;
     this.#random = options.random ?? ((bytes) => randomBytes(bytes));
-    this.#logger = options.logger ?? silentLogger;
+    this.#access = new LevelAccess(database, {
+      directory: options.directory,
+      logger: options.logger ?? silentLogger,
+      distrusted: () => {
+        this.#heads.clear();
+        this.#times.clear();
+      },
+    });
   }
 
   /** Opens the store in a directory, or creates it. */
   static async open(options: LevelStoreOptions): Promise<LevelStore> {
-    const { directory } = options;
-    let database: LevelDatabase | undefined;
-    try {
-      await openPrivateDirectory(directory, isDatabaseFile);
-      database = await openProvenDatabase(directory);
-      await checkFormat(database, directory);
-    } catch (error) {
-      await database?.close();
-      throw storeError(error, "open", directory);
-    }
-    return new LevelStore(database, options);
+    return new LevelStore(await openStoreDatabase(options.directory), options);
   }
 
   load(workspace: string): Promise<LoadedWorkspace> {
-    return this.#serially(async () => {
-      await this.#reopen();
-      return this.#attempt("read", async () => {
+    return this.#access.serially(async () => {
+      await this.#access.reopen();
+      return this.#access.attempt("read", async () => {
         const keys = new LevelKeys(workspace);
-        const head = await readHead(this.#database, keys);
+        const head = await readHead(this.#access.database, keys);
         if (head === undefined) return this.#create(workspace, keys);
         const loaded = await readWorkspace(
-          this.#database,
+          this.#access.database,
           keys,
           workspace,
           head,
         );
         this.#heads.set(workspace, head);
-        if (loaded.snapshot.byteCount >= MAPPED_BYTES) await this.#openAgain();
+        if (loaded.snapshot.byteCount >= MAPPED_BYTES)
+          await this.#access.openAgain();
         return loaded;
       });
     });
   }
 
   workspaces(): Promise<readonly string[]> {
-    return this.#serially(async () => {
-      await this.#reopen();
-      return this.#attempt("read", () => readWorkspaces(this.#database));
+    return this.#access.serially(async () => {
+      await this.#access.reopen();
+      return this.#access.attempt("read", () =>
+        readWorkspaces(this.#access.database),
+      );
     });
   }
 
   removed(): Promise<readonly string[]> {
-    return this.#attempt("read", () => readRemoved(this.#database));
+    return this.#access.attempt("read", () =>
+      readRemoved(this.#access.database),
+    );
   }
 
   create(workspace: string, first?: FirstRevision): Promise<StoredHead> {
-    return this.#serially(async () => {
-      await this.#reopen();
+    return this.#access.serially(async () => {
+      await this.#access.reopen();
       const keys = new LevelKeys(workspace);
-      const there = await this.#attempt("read", () =>
-        readHead(this.#database, keys),
+      const there = await this.#access.attempt("read", () =>
+        readHead(this.#access.database, keys),
       );
       if (there !== undefined)
         throw new ConfigError(
           "already_exists",
           `there is a workspace "${workspace}" already`,
         );
-      await this.#write(() => clearRemoved(this.#database, workspace));
+      await this.#access.write(() =>
+        clearRemoved(this.#access.database, workspace),
+      );
       const head = firstHead(this.#newEpoch(), Snapshot.empty(workspace).root);
       const commits = firstCommits(head, first);
       const next = nextHead(head, commits);
-      await this.#write(() =>
+      await this.#access.write(() =>
         commits.length === 0
-          ? this.#database.put(keys.head, encodeHead(next), { sync: true })
-          : writeCommits(this.#database, keys, commits, next, {
+          ? this.#access.database.put(keys.head, encodeHead(next), {
+              sync: true,
+            })
+          : writeCommits(this.#access.database, keys, commits, next, {
               known: this.#times,
             }),
       );
@@ -189,9 +163,11 @@ export class LevelStore implements Store {
   }
 
   remove(workspace: string): Promise<void> {
-    return this.#serially(async () => {
-      await this.#reopen();
-      await this.#write(() => writeRemoval(this.#database, workspace));
+    return this.#access.serially(async () => {
+      await this.#access.reopen();
+      await this.#access.write(() =>
+        writeRemoval(this.#access.database, workspace),
+      );
       this.#heads.delete(workspace);
       this.#times.clear();
       this.#floors.delete(workspace);
@@ -203,11 +179,11 @@ export class LevelStore implements Store {
     // A step at a time, so that others write in between.
     for (let at: string | undefined = ""; at !== undefined;) {
       const after: string = at;
-      at = await this.#serially(async () => {
-        await this.#reopen();
+      at = await this.#access.serially(async () => {
+        await this.#access.reopen();
         let next: string | undefined;
-        await this.#write(async () => {
-          next = await reclaimSome(this.#database, workspace, after);
+        await this.#access.write(async () => {
+          next = await reclaimSome(this.#access.database, workspace, after);
         });
         return next;
       });
@@ -216,12 +192,12 @@ export class LevelStore implements Store {
 
   commit(workspace: string, commits: readonly Commit[]): Promise<void> {
     if (commits.length === 0) return Promise.resolve();
-    return this.#serially(() => this.#commit(workspace, commits));
+    return this.#access.serially(() => this.#commit(workspace, commits));
   }
 
   head(workspace: string): Promise<StoredHead> {
-    return this.#serially(async () => {
-      await this.#reopen();
+    return this.#access.serially(async () => {
+      await this.#access.reopen();
       return this.#head(workspace);
     });
   }
@@ -230,12 +206,12 @@ export class LevelStore implements Store {
     workspace: string,
     { from }: { readonly from: string },
   ): Promise<StoredHead> {
-    return this.#serially(async () => {
-      await this.#reopen();
+    return this.#access.serially(async () => {
+      await this.#access.reopen();
       const head = await this.#head(workspace);
       const next = adoptedHead(head, from, this.#newEpoch());
-      await this.#write(() =>
-        writeAdoption(this.#database, new LevelKeys(workspace), next),
+      await this.#access.write(() =>
+        writeAdoption(this.#access.database, new LevelKeys(workspace), next),
       );
       this.#heads.set(workspace, next);
       return next;
@@ -246,8 +222,8 @@ export class LevelStore implements Store {
     workspace: string,
     options: { readonly before?: bigint; readonly limit: number },
   ): Promise<readonly RevisionRecord[]> {
-    return this.#attempt("read", () =>
-      readHistory(this.#database, new LevelKeys(workspace), options),
+    return this.#access.attempt("read", () =>
+      readHistory(this.#access.database, new LevelKeys(workspace), options),
     );
   }
 
@@ -255,9 +231,9 @@ export class LevelStore implements Store {
     workspace: string,
     revision: bigint,
   ): Promise<RevisionRecord | undefined> {
-    return this.#attempt("read", async () => {
+    return this.#access.attempt("read", async () => {
       const key = new LevelKeys(workspace).log(revision);
-      const value = await getValue(this.#database, key);
+      const value = await getValue(this.#access.database, key);
       return value === undefined ? undefined : readRecord(value);
     });
   }
@@ -269,21 +245,21 @@ export class LevelStore implements Store {
   ): AsyncGenerator<RevisionRecord, void, undefined> {
     const keys = new LevelKeys(workspace);
     // After a failed commit this is what says whether it is there, and only a database opened again knows.
-    if (this.#suspect) await this.#serially(() => this.#reopen());
+    await this.#access.trusted();
     try {
       const range = { gte: keys.log(from), lte: keys.log(to) };
-      for await (const [, value] of this.#database.iterator(range))
+      for await (const [, value] of this.#access.database.iterator(range))
         yield await readRecord(value);
     } catch (error) {
-      throw this.#translate(error, "read");
+      throw this.#access.translate(error, "read");
     }
   }
 
   oldest(workspace: string): Promise<bigint | undefined> {
-    return this.#attempt("read", async () => {
+    return this.#access.attempt("read", async () => {
       const from = this.#floors.get(workspace) ?? 0n;
       const keys = new LevelKeys(workspace);
-      const oldest = await oldestRecord(this.#database, keys, from);
+      const oldest = await oldestRecord(this.#access.database, keys, from);
       if (oldest !== undefined) this.#floors.set(workspace, oldest);
       return oldest;
     });
@@ -295,19 +271,21 @@ export class LevelStore implements Store {
     const keys = new LevelKeys(workspace);
     const { cursor } = await this.head(workspace);
     // Read before its turn comes: only the removal makes others wait.
-    const old = await this.#attempt("read", () =>
-      superfluousRecords(this.#database, keys, superfluous, {
+    const old = await this.#access.attempt("read", () =>
+      superfluousRecords(this.#access.database, keys, superfluous, {
         from,
         head: cursor.revision,
       }),
     );
     if (old.length === 0) return 0;
-    return this.#serially(async () => {
-      await this.#reopen();
+    return this.#access.serially(async () => {
+      await this.#access.reopen();
       const going = stillSuperfluous(old, keys, superfluous);
       if (going.length > 0)
-        await this.#write(() =>
-          this.#database.batch(going.map((key) => ({ type: "del", key }))),
+        await this.#access.write(() =>
+          this.#access.database.batch(
+            going.map((key) => ({ type: "del", key })),
+          ),
         );
       return going.length;
     });
@@ -321,18 +299,20 @@ export class LevelStore implements Store {
     const own = new LevelKeys(workspace);
     const known = keys.map((key) => this.#times.get(own.times(key)));
     if (!known.includes(undefined)) return Promise.resolve(known);
-    return this.#attempt("read", () => readTimes(this.#database, own, keys));
+    return this.#access.attempt("read", () =>
+      readTimes(this.#access.database, own, keys),
+    );
   }
 
   idempotent(
     workspace: string,
     key: string,
   ): Promise<IdempotentAnswer | undefined> {
-    return this.#attempt("read", async () =>
+    return this.#access.attempt("read", async () =>
       decodeAnswer(
         key,
         await getValue(
-          this.#database,
+          this.#access.database,
           new LevelKeys(workspace).idempotent(key),
         ),
       ),
@@ -340,8 +320,8 @@ export class LevelStore implements Store {
   }
 
   loadNodes(workspace: string): Promise<readonly NodeRecord[]> {
-    return this.#attempt("read", () =>
-      readNodes(this.#database, new LevelKeys(workspace)),
+    return this.#access.attempt("read", () =>
+      readNodes(this.#access.database, new LevelKeys(workspace)),
     );
   }
 
@@ -350,17 +330,22 @@ export class LevelStore implements Store {
     put: readonly NodeRecord[],
     remove: readonly string[],
   ): Promise<void> {
-    await this.#serially(async () => {
-      await this.#reopen();
-      await this.#write(() =>
-        writeNodes(this.#database, new LevelKeys(workspace), put, remove),
+    await this.#access.serially(async () => {
+      await this.#access.reopen();
+      await this.#access.write(() =>
+        writeNodes(
+          this.#access.database,
+          new LevelKeys(workspace),
+          put,
+          remove,
+        ),
       );
     });
   }
 
   loadHolds(workspace: string): Promise<readonly HoldRecord[]> {
-    return this.#attempt("read", () =>
-      readHolds(this.#database, new LevelKeys(workspace)),
+    return this.#access.attempt("read", () =>
+      readHolds(this.#access.database, new LevelKeys(workspace)),
     );
   }
 
@@ -370,23 +355,24 @@ export class LevelStore implements Store {
     remove: readonly (string | undefined)[],
   ): Promise<void> {
     const keys = new LevelKeys(workspace);
-    await this.#serially(async () => {
-      await this.#reopen();
+    await this.#access.serially(async () => {
+      await this.#access.reopen();
       if (put.length > 0) {
         const { cursor } = await this.#head(workspace);
         // In the same turn: what leads back to a state may have been forgotten since somebody looked.
-        await this.#attempt("read", () =>
-          refuseForgotten(this.#database, keys, put, cursor.revision),
+        await this.#access.attempt("read", () =>
+          refuseForgotten(this.#access.database, keys, put, cursor.revision),
         );
       }
-      await this.#write(() => writeHolds(this.#database, keys, put, remove));
+      await this.#access.write(() =>
+        writeHolds(this.#access.database, keys, put, remove),
+      );
     });
   }
 
   /** Closes the database after what is being written. Others may open it then. */
   close(): Promise<void> {
-    this.#closing ??= this.#serially(() => this.#database.close());
-    return this.#closing;
+    return this.#access.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -397,9 +383,11 @@ export class LevelStore implements Store {
   async #create(workspace: string, keys: LevelKeys): Promise<LoadedWorkspace> {
     const snapshot = Snapshot.empty(workspace);
     const head = firstHead(this.#newEpoch(), snapshot.root);
-    await this.#write(() => clearRemoved(this.#database, workspace));
-    await this.#write(() =>
-      this.#database.put(keys.head, encodeHead(head), { sync: true }),
+    await this.#access.write(() =>
+      clearRemoved(this.#access.database, workspace),
+    );
+    await this.#access.write(() =>
+      this.#access.database.put(keys.head, encodeHead(head), { sync: true }),
     );
     this.#heads.set(workspace, head);
     return { ...head, snapshot };
@@ -412,8 +400,8 @@ export class LevelStore implements Store {
   async #head(workspace: string): Promise<StoredHead> {
     const head =
       this.#heads.get(workspace) ??
-      (await this.#attempt("read", () =>
-        readHead(this.#database, new LevelKeys(workspace)),
+      (await this.#access.attempt("read", () =>
+        readHead(this.#access.database, new LevelKeys(workspace)),
       ));
     if (head === undefined)
       throw new ConfigError(
@@ -425,7 +413,7 @@ export class LevelStore implements Store {
   }
 
   async #commit(workspace: string, commits: readonly Commit[]): Promise<void> {
-    await this.#reopen();
+    await this.#access.reopen();
     const keys = new LevelKeys(workspace);
     const next = nextHead(await this.#head(workspace), commits);
     const timeMs = Math.max(
@@ -437,90 +425,17 @@ export class LevelStore implements Store {
       Math.abs(timeMs - (this.#prunedMs.get(workspace) ?? 0)) >=
       PRUNE_INTERVAL_MS;
     const superfluous = prune
-      ? await this.#attempt("read", () =>
-          expiredAnswers(this.#database, keys, timeMs),
+      ? await this.#access.attempt("read", () =>
+          expiredAnswers(this.#access.database, keys, timeMs),
         )
       : [];
-    await this.#write(() =>
-      writeCommits(this.#database, keys, commits, next, {
+    await this.#access.write(() =>
+      writeCommits(this.#access.database, keys, commits, next, {
         superfluous,
         known: this.#times,
       }),
     );
     if (prune) this.#prunedMs.set(workspace, timeMs);
     this.#heads.set(workspace, next);
-  }
-
-  /** Runs a write; when it fails, nothing that was known of the database is believed any more. */
-  async #write(write: () => Promise<void>): Promise<void> {
-    try {
-      await write();
-    } catch (error) {
-      this.#suspect = true;
-      this.#heads.clear();
-      this.#times.clear();
-      this.#logger.error("store.write_failed", {
-        directory: this.directory,
-        err: error,
-      });
-      throw this.#translate(error, "commit");
-    }
-  }
-
-  async #reopen(): Promise<void> {
-    if (!this.#suspect) return;
-    await this.#attempt("read", async () => {
-      // On a disk that is still full the database could not be opened again, and then not even be read.
-      await this.#probe();
-      await this.#openAgain(openProvenDatabase);
-    });
-    this.#suspect = false;
-    this.#heads.clear();
-    this.#logger.info("store.reopened", { directory: this.directory });
-  }
-
-  async #openAgain(open = openDatabase): Promise<void> {
-    await this.#database.close();
-    this.#database = await open(this.directory);
-  }
-
-  /** Fails when the disk takes no write. */
-  async #probe(): Promise<void> {
-    const file = path.join(path.dirname(this.directory), PROBE_FILE);
-    try {
-      await writeFileDurably(file, Buffer.alloc(PROBE_BYTES));
-    } finally {
-      await rm(file, { force: true });
-    }
-  }
-
-  async #attempt<T>(action: StoreAction, run: () => Promise<T>): Promise<T> {
-    try {
-      return await run();
-    } catch (error) {
-      throw this.#translate(error, action);
-    }
-  }
-
-  #translate(error: unknown, action: StoreAction): unknown {
-    if (error instanceof DamagedError)
-      return damaged(this.directory, error.message, error);
-    // A mistake of the program stays what it is.
-    if (error instanceof TypeError) return error;
-    return storeError(error, action, this.directory);
-  }
-
-  /** Runs after the writes before it, whether those went well or not. */
-  #serially<T>(run: () => Promise<T>): Promise<T> {
-    if (this.#closing !== undefined)
-      return Promise.reject(
-        new ConfigError(
-          "unavailable",
-          `the store in ${this.directory} is closed`,
-        ),
-      );
-    const result = this.#writing.then(run, run);
-    this.#writing = result;
-    return result;
   }
 }
