@@ -17,10 +17,7 @@ import type { ChangeDetail, RevisionInfo } from "../catalog/history.ts";
 import { redact } from "../../model/redact.ts";
 import type { ConfigError } from "../../model/violation.ts";
 import { RefusedDryRun } from "./refused-dry-run.ts";
-import type {
-  TransactResult,
-  WarningInfo,
-} from "../catalog/operation.ts";
+import type { TransactResult, WarningInfo } from "../catalog/operation.ts";
 import { changeOf, detailedChangeOf } from "./change-answers.ts";
 import { Room } from "./room.ts";
 
