@@ -5,6 +5,13 @@ const MAX_DEPTH = 10;
 /** How many certificates between nodes and authorities are remembered. */
 const MAX_KNOWN = 256;
 
+/** A certificate and those above it. */
+export interface Chain {
+  readonly chain: readonly X509Certificate[];
+  /** Whether it goes up to an authority. */
+  readonly whole: boolean;
+}
+
 /**
  * Finds the certificates above one, up to an authority. Whoever resumes a session shows only his own, and after a restart
  * not even that: so what has been shown before is remembered.
@@ -37,7 +44,7 @@ export class Chains {
   above(
     certificate: X509Certificate,
     shown: readonly X509Certificate[],
-  ): { readonly chain: readonly X509Certificate[]; readonly whole: boolean } {
+  ): Chain {
     const others = shown.length > 0 ? shown : [...this.#known.values()];
     const chain = [certificate];
     let last = certificate;
@@ -54,7 +61,10 @@ export class Chains {
   }
 }
 
-/** What a peer has shown beside his own certificate, in a handshake that was no resumption. */
+/**
+ * What a peer has shown beside his own certificate, in a handshake that was no resumption. Node 24.21.0 hides that from a
+ * server (nodejs/node#65579): who has been let in then is taken for one with an incomplete chain.
+ */
 export function shownBeside(
   certificate: X509Certificate,
 ): readonly X509Certificate[] {

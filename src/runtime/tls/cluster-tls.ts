@@ -198,7 +198,8 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     try {
       await secured(secure, handshakeMs);
       const resumed = secure.isSessionReused() ? session : undefined;
-      accepted = this.#check(secure, socket, target.host, resumed?.chain).chain;
+      accepted = this.#check(secure, socket, target.host, resumed?.chain).chain
+        .chain;
       keep();
       secure.once("close", () => {
         // Not a word: it is refused, perhaps because it was resumed. The next one is not.

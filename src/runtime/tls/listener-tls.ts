@@ -98,10 +98,11 @@ export class ListenerTls implements AsyncDisposable {
     const certificate = socket.getPeerX509Certificate();
     if (this.#options.crlFile === undefined || certificate === undefined)
       return true;
-    const { chain } = this.#chains.above(
+    const known = this.#chains.above(
       certificate,
       socket.isSessionReused() ? [] : shownBeside(certificate),
     );
+    const { chain } = known;
     if (
       revocations !== undefined &&
       (revocations.nextUpdateMs < this.#options.clock.now() ||
@@ -109,7 +110,7 @@ export class ListenerTls implements AsyncDisposable {
     )
       return false;
     this.#chains.learn(chain.slice(1));
-    this.#live.add(socket, socket, chain);
+    this.#live.add(socket, socket, known);
     return true;
   }
 

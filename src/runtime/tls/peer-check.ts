@@ -9,7 +9,7 @@ import {
   namesOf,
   nodeIdsOf,
 } from "./certificate-names.ts";
-import { shownBeside, type Chains } from "./chains.ts";
+import { shownBeside, type Chain, type Chains } from "./chains.ts";
 import { HandshakeError, type HandshakeFailure } from "./handshake-report.ts";
 import { oneLine } from "./material.ts";
 import type { Revocations } from "./revocations.ts";
@@ -31,8 +31,8 @@ export interface PeerRules {
 /** Who the peer is. */
 export interface CheckedPeer {
   readonly peer: PeerCertificate;
-  /** Its certificate and those above it. */
-  readonly chain: readonly X509Certificate[];
+  /** Its certificate and those above it. In shared mode there are none above. */
+  readonly chain: Chain;
 }
 
 /**
@@ -52,7 +52,7 @@ export function checkPeer(socket: TLSSocket, rules: PeerRules): CheckedPeer {
   const who = `the certificate of ${oneLine(certificate.subject) || "nobody"}`;
   if (pins !== undefined) checkPin(certificate, pins);
   checkTimes(certificate, nowMs, who);
-  let chain = rules.known ?? [certificate];
+  let chain: Chain = { chain: rules.known ?? [certificate], whole: true };
   if (pins === undefined) {
     if (revocations?.has(certificate) === true)
       throw new HandshakeError("revoked", `${who} is revoked`);
@@ -70,7 +70,7 @@ function checkChain(
   certificate: X509Certificate,
   who: string,
   { nowMs, revocations, chains, known }: PeerRules,
-): readonly X509Certificate[] {
+): Chain {
   if (revocations !== undefined && revocations.nextUpdateMs < nowMs)
     throw new HandshakeError(
       "revocation_unknown",
@@ -95,7 +95,7 @@ function checkChain(
     checkTimes(each, nowMs, name);
   }
   if (!isResumed && whole) chains.learn(above);
-  return chain;
+  return { chain, whole };
 }
 
 function checkPin(
