@@ -87,8 +87,7 @@ export async function checkListenerMaterial(
     );
   const authorities =
     clientCa === undefined ? [] : authoritiesIn(files, clientCa);
-  const revocations =
-    crl === undefined ? undefined : await revocationsIn(files, crl);
+  const revocations = crl === undefined ? undefined : revocationsIn(files, crl);
   const context: SecureContextOptions = {
     cert,
     key,
@@ -126,12 +125,9 @@ function authoritiesIn(
   return authorities.value;
 }
 
-async function revocationsIn(
-  files: FlaggedFiles,
-  crl: string,
-): Promise<Revocations> {
+function revocationsIn(files: FlaggedFiles, crl: string): Revocations {
   try {
-    return await readRevocations(crl);
+    return readRevocations(crl);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw problem(files, "crl", files.crlFile ?? "", why, cause);
