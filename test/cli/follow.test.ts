@@ -63,7 +63,7 @@ test("watch prints each revision with the fields it changed, until it is interru
   cli.stop();
   expect(await cli.ended).toBe(0);
   expect(cli.stdout()).toBe(
-    'revision 5  alice  1 updated  why\n  update route "a" (1)\n    paths: ["/a"] -> ["/b"]\n',
+    'revision 5  alice  1 updated  why\n  update route "a" (1)\n    paths[0]: "/a" -> "/b"\n',
   );
 });
 
