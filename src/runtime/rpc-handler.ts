@@ -187,8 +187,18 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
           MAX_MESSAGE_BYTES,
         )
       : refuse(handler, call, admission);
+    let isOver = false;
+    const done = (): void => {
+      if (isAdmitted && !isOver) admission.done();
+      isOver = true;
+    };
     answer
-      .then((universal) => universalResponseToNodeResponse(universal, response))
+      .then((universal) =>
+        universalResponseToNodeResponse(
+          { ...universal, body: withEnd(universal.body, done) },
+          response,
+        ),
+      )
       .catch((error: unknown) => {
         // Errors of calls are answers. This is about writing them, and mostly means that the client has left.
         options.logger.debug("rpc.answer_not_written", {
@@ -196,9 +206,7 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
           err: error,
         });
         cut(response);
-      })
-      .finally(() => {
-        if (isAdmitted) admission.done();
+        done();
       });
   }
 }
@@ -287,6 +295,21 @@ function letGo(
 
 /** How long an HTTP/2 client may go on sending after its answer. */
 const LINGER_MS = 250;
+
+/**
+ * A body that says when it has been taken, or nobody goes on with it: methods do their work while their answer is read.
+ * The promise of whoever writes it is no sign of that, as it may never settle.
+ */
+async function* withEnd(
+  body: AsyncIterable<Uint8Array> | undefined,
+  onEnd: () => void,
+): AsyncGenerator<Uint8Array> {
+  try {
+    if (body !== undefined) yield* body;
+  } finally {
+    onEnd();
+  }
+}
 
 function cut(response: HttpResponse): void {
   if ("stream" in response) response.stream.close(constants.NGHTTP2_CANCEL);
