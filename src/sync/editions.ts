@@ -72,11 +72,19 @@ export function abridged(features: readonly Plain[]): readonly Plain[] {
   ];
 }
 
-/** The same features, each by its own name. */
+/** The same features, each by its own name and once, in the highest version. */
 export function spelledOut(features: readonly Feature[]): Feature[] {
-  return features.flatMap((feature) =>
-    feature.name === EDITION.name
-      ? MEMBERS.map((name) => create(FeatureSchema, { name, version: 1 }))
-      : [feature],
-  );
+  const spelled = new Map<string, Feature>();
+  const add = (feature: Feature): void => {
+    const known = spelled.get(feature.name);
+    if (known === undefined || known.version < feature.version)
+      spelled.set(feature.name, feature);
+  };
+  const says = ({ name, version }: Plain): boolean =>
+    name === EDITION.name && version === EDITION.version;
+  if (features.some(says))
+    for (const name of MEMBERS)
+      add(create(FeatureSchema, { name, version: 1 }));
+  for (const feature of features) if (!says(feature)) add(feature);
+  return [...spelled.values()];
 }

@@ -56,6 +56,13 @@ test("a higher version and what came later are named beside it", () => {
   expect(has(understood, later)).toBe(true);
 });
 
+test("an edition that is said a thousand times is one, and another version of it none", () => {
+  const said = Array.from({ length: 1_000 }, () => EDITION);
+  expect(texts(received(said))).toEqual(texts(OWN));
+  const other = { ...EDITION, version: 2 };
+  expect(received([other])).toMatchObject([other]);
+});
+
 test("the protocol's file names all that the edition stands for", async () => {
   const file = new URL(
     "../../proto/holdfast/sync/v1/sync.proto",
