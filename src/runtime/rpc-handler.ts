@@ -31,6 +31,7 @@ import type {
 } from "./http-listener.ts";
 import { callExplainingJson, noteRead } from "./json-problems.ts";
 import type { Logger } from "./logger.ts";
+import { REQUEST_LIMITS, refuseLongLists } from "./request-limits.ts";
 import { refuseUnknownMethod } from "./rpc-refusal.ts";
 import {
   answerUnary,
@@ -83,7 +84,7 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
   setMaxListeners(0, options.shutdown);
   const router = createConnectRouter({
     shutdownSignal: options.shutdown,
-    interceptors: [noteRead, ...options.interceptors],
+    interceptors: [noteRead, refuseLongLists, ...options.interceptors],
     readMaxBytes: MAX_MESSAGE_BYTES,
     writeMaxBytes: MAX_MESSAGE_BYTES,
     maxTimeoutMs: MAX_TIMEOUT_MS,
@@ -101,6 +102,7 @@ export function rpcHandler(options: RpcHandlerOptions): HttpHandler {
     interceptors: options.interceptors,
     shutdown: options.shutdown,
     maxBytes: MAX_MESSAGE_BYTES,
+    limits: REQUEST_LIMITS,
     maxTimeoutMs: MAX_TIMEOUT_MS,
   };
   const handlers = new Map(

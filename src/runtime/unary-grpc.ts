@@ -27,7 +27,10 @@ import {
   Http2ServerResponse,
   type OutgoingHttpHeaders,
 } from "node:http2";
+import { refuseHeavy, type MessageLimits } from "../model/message-limits.ts";
 import { decodeSlices, encodeSlices } from "../model/message-slices.ts";
+import { weightSlices } from "../model/message-weight.ts";
+import { ConfigError } from "../model/violation.ts";
 import { enveloped, oneMessage } from "./grpc-envelope.ts";
 import type { HttpRequest, HttpResponse } from "./http-listener.ts";
 import { driveSlices } from "./slices.ts";
@@ -42,6 +45,8 @@ export interface UnaryOptions {
   readonly shutdown: AbortSignal;
   /** No message may be larger, in either direction. */
   readonly maxBytes: number;
+  /** What a request may hold. */
+  readonly limits: MessageLimits;
   readonly maxTimeoutMs: number;
 }
 
@@ -53,8 +58,8 @@ interface PlainCall {
   readonly timeoutMs: number | undefined;
 }
 
-/** Messages up to this size are decoded in one step. */
-const STEP_BYTES = 64 << 10;
+/** Messages up to this size are decoded in one step, whatever they hold. */
+const STEP_BYTES = 32 << 10;
 
 /** What a call is aborted with when it is over: nobody hears of it. Made once, as that is not cheap. */
 const OVER = new ConnectError("the call is over", Code.Canceled);
@@ -122,9 +127,14 @@ export async function answerUnary(
     const read: Uint8Array[] = [];
     const bytes = await oneMessage(body, read, options.maxBytes);
     const message =
-      bytes === undefined ? undefined : await decoded(method.input, bytes);
+      bytes === undefined
+        ? undefined
+        : await decoded(method.input, bytes, options.limits);
     if (message === undefined) return replayed(read, body);
-    const answer = await answered(spec, context, message, options);
+    const answer =
+      message instanceof ConnectError
+        ? refused(context, message)
+        : await answered(spec, context, message, options);
     if (!response.stream.destroyed) send(response, context, answer);
     return undefined;
   } finally {
@@ -180,17 +190,20 @@ function headerOf({ headers }: Http2ServerRequest): [string, string][] {
   );
 }
 
-/** The message; undefined when these are not the bytes of one. */
+/** The message, or why it is not decoded; undefined when these are not the bytes of one. */
 async function decoded<Desc extends DescMessage>(
   schema: Desc,
   bytes: Uint8Array,
-): Promise<MessageShape<Desc> | undefined> {
+  limits: MessageLimits,
+): Promise<MessageShape<Desc> | ConnectError | undefined> {
   try {
-    return bytes.length <= STEP_BYTES
-      ? fromBinary(schema, bytes)
-      : await driveSlices(decodeSlices(schema, bytes));
-  } catch {
-    return undefined;
+    if (bytes.length <= STEP_BYTES) return fromBinary(schema, bytes);
+    refuseHeavy(await driveSlices(weightSlices(schema, bytes)), limits);
+    return await driveSlices(decodeSlices(schema, bytes));
+  } catch (error) {
+    return error instanceof ConfigError
+      ? new ConnectError(error.message, Code.ResourceExhausted)
+      : undefined;
   }
 }
 
@@ -220,14 +233,21 @@ async function answered(
     const parts = await driveSlices(encodeSlices(spec.method.output, output));
     return await enveloped(parts, context, maxBytes);
   } catch (error) {
-    setTrailerStatus(
-      context.responseTrailer,
+    return refused(
+      context,
       error instanceof ConnectError
         ? error
         : new ConnectError("internal error", Code.Internal),
     );
-    return undefined;
   }
+}
+
+function refused(
+  { responseTrailer }: HandlerContext,
+  error: ConnectError,
+): undefined {
+  setTrailerStatus(responseTrailer, error);
+  return undefined;
 }
 
 function send(

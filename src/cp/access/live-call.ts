@@ -93,10 +93,9 @@ export class LiveCall implements CallEntry {
     return error;
   }
 
-  async enter(request: object): Promise<void> {
+  check(request: object): void {
     this.#abort.signal.throwIfAborted();
-    const { access, log } = this.#options;
-    const needs = needsOf(access, request);
+    const needs = needsOf(this.#options.access, request);
     const [{ workspace }] = needs;
     for (const need of needs) {
       const error = this.#denied(need);
@@ -104,6 +103,13 @@ export class LiveCall implements CallEntry {
       this.#refused({ request, workspace }, error);
       throw error;
     }
+  }
+
+  async enter(request: object): Promise<void> {
+    this.check(request);
+    const { access, log } = this.#options;
+    const needs = needsOf(access, request);
+    const [{ workspace }] = needs;
     this.#needs.push(...needs);
     if (this.#begun !== undefined) return;
     const changes = this.#changes(request);

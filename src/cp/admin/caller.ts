@@ -18,6 +18,12 @@ export interface CallEntry {
    */
   seeSecrets(request: object, why: string): void;
   /**
+   * Says so much of a request that it can be told who may make it; {@link enter} is yet to come, with all of it.
+   *
+   * @throws ConnectError PERMISSION_DENIED
+   */
+  check(request: object): void;
+  /**
    * Says what the call is about: a request with the workspaces it names. Resolves when the caller may do that and it is
    * written down that it begins.
    *
@@ -58,6 +64,11 @@ export function seeSecrets(
   why: string,
 ): void {
   entryOf(call).seeSecrets(request, why);
+}
+
+/** See {@link CallEntry.check}. */
+export function checkCall(call: HandlerContext, request: object): void {
+  entryOf(call).check(request);
 }
 
 /**

@@ -25,7 +25,7 @@ interface Pot {
   readonly full: string;
 }
 
-/** Memory for requests that come in parts, which are held until they are whole and read. Nobody gets all of it. */
+/** Memory for requests that come in parts, which are held until they are whole and decoded. Nobody gets all of it. */
 export class UploadBudget {
   readonly #all: Pot = {
     held: 0,
@@ -65,7 +65,7 @@ export class UploadBudget {
 }
 
 /** What one request holds of the room for all. */
-class UploadShare {
+export class UploadShare {
   readonly #pots: readonly Pot[];
   readonly #onRelease: () => void;
   #bytes = 0;

@@ -141,6 +141,21 @@ describe("large requests", () => {
     },
   );
 
+  test.each(["connect-json", "connect-1.1", "grpc-web-2"] as const)(
+    "of too many operations by %s are refused",
+    async (protocol) => {
+      const error = await failure(
+        server.clients(protocol).config.transact({
+          operations: Array.from({ length: 20_001 }, () => ({})),
+        }),
+      );
+      expect(error.code).toBe(Code.ResourceExhausted);
+      expect(error.rawMessage).toMatch(
+        "a request may have 20000 operations, and this one has 20001: make several",
+      );
+    },
+  );
+
   test("that unfold to more when inflated are refused", async () => {
     const response = await fetch(
       `${server.url}/holdfast.admin.v1.ConfigService/Get`,

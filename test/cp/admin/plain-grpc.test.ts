@@ -53,6 +53,7 @@ function put(tags = 0): Buffer {
 
 interface Answer {
   readonly status: number;
+  readonly said: string;
   readonly header: IncomingHttpHeaders;
   readonly body: Buffer;
 }
@@ -84,6 +85,7 @@ async function call(
   const [[first], [trailer]] = await told;
   return {
     status: Number(trailer["grpc-status"]),
+    said: decodeURIComponent(String(trailer["grpc-message"] ?? "")),
     header: first,
     body: Buffer.concat(answer),
   };
@@ -141,6 +143,31 @@ test.each([
     const { status, body } = await call(pieces, header);
     expect({ status, body: body.length }).toEqual({ status: code, body: 0 });
     expect(server.catalog.head.cursor.revision).toBe(0n);
+  },
+);
+
+test.each([
+  [
+    "operations",
+    Uint8Array.of(0x12, 0),
+    20_001,
+    "a request may have 20000 operations, and this one has 20001",
+  ],
+  [
+    "fields that nobody knows",
+    Uint8Array.of(0xc2, 0x3e, 0),
+    250_001,
+    "a request may hold 250000 messages and elements of lists in all, and this one has 250001",
+  ],
+])(
+  "a message with too many %s is refused before it is decoded",
+  async (_what, bytes, count, message) => {
+    const body = Buffer.alloc(bytes.length * count, bytes);
+    const { status, said } = await call([enveloped(body)], {
+      ":path": "/holdfast.admin.v1.ConfigService/Transact",
+    });
+    expect(status).toBe(Code.ResourceExhausted);
+    expect(said).toMatch(`${message}: make several requests of it`);
   },
 );
 

@@ -4,7 +4,7 @@ import {
   createHandlerContext,
   type HandlerContext,
 } from "@connectrpc/connect";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { callEntryKey, type CallEntry } from "../../../src/cp/admin/caller.ts";
 import { UploadBudget } from "../../../src/cp/admin/upload-budget.ts";
 import {
@@ -24,14 +24,18 @@ function callOf(
   caller: string,
   {
     mayWrite = true,
+    denied = false,
     signal,
-  }: { mayWrite?: boolean; signal?: AbortSignal } = {},
+  }: { mayWrite?: boolean; denied?: boolean; signal?: AbortSignal } = {},
 ): HandlerContext {
   const entry: CallEntry = {
     caller,
     may: () => mayWrite,
     mayAnywhere: () => mayWrite,
     seeSecrets: () => undefined,
+    check: () => {
+      if (denied) throw new Error("denied");
+    },
     enter: () => Promise.resolve(),
   };
   const { signal: ended, ...context } = createHandlerContext({
@@ -143,4 +147,67 @@ test("what is whole is read, and holds nothing any more", async () => {
   const read = await applyRequestOf(parts(), callOf("ci"), deps);
   expect(read.files[0]?.content).toHaveLength(1000);
   budget.share({ caller: "ci", mayWrite: true }).take(256 * MIB);
+});
+
+/** Sends a request that has so many of these bytes, in two parts. */
+async function* repeated(bytes: Uint8Array, count: number) {
+  const data = Buffer.alloc(bytes.length * count, bytes);
+  const half = data.length >> 1;
+  yield { data: data.subarray(0, half) };
+  yield { data: data.subarray(half) };
+}
+
+describe("what would take more memory decoded than it has bytes", () => {
+  const deps = () => ({ clock: new ManualClock(), budget: new UploadBudget() });
+  // An operation, or a file, without anything in it.
+  const empty = Uint8Array.of(0x12, 0);
+
+  test.each([
+    ["operations", transactRequestOf],
+    ["files", applyRequestOf],
+  ] as const)(
+    "is refused before it is decoded when it has too many %s",
+    async (what, requestOf) => {
+      const budget = new UploadBudget();
+      const call = requestOf(repeated(empty, 100_001), callOf("ci"), {
+        clock: new ManualClock(),
+        budget,
+      });
+      await expect(call).rejects.toThrow(
+        `a request may have 100000 ${what}, and this one has 100001: make several requests of it`,
+      );
+      budget.share({ caller: "ci", mayWrite: true }).take(256 * MIB);
+    },
+  );
+
+  test("is counted with what is within its operations, and with what nobody knows", async () => {
+    const unknown = Uint8Array.of(0xc2, 0x3e, 0);
+    const call = transactRequestOf(
+      repeated(unknown, 2_200_000),
+      callOf("ci"),
+      deps(),
+    );
+    await expect(call).rejects.toThrow(
+      "may take 268435456 bytes of memory, and this one takes 288200000, as it holds 2200000",
+    );
+  });
+
+  test("has no room when others have it", async () => {
+    const budget = new UploadBudget();
+    budget.share({ caller: "ci", mayWrite: true }).take(255 * MIB);
+    const call = transactRequestOf(repeated(empty, 10_000), callOf("ci"), {
+      clock: new ManualClock(),
+      budget,
+    });
+    await expect(call).rejects.toThrow(/"ci" .* bytes of room/);
+  });
+
+  test("is not decoded for who may not make it", async () => {
+    // The mask of an operation, with text that is none: only decoding finds that.
+    const broken = Uint8Array.of(0x12, 5, 0x1a, 3, 0x0a, 1, 0xff);
+    const call = (denied: boolean) =>
+      transactRequestOf(repeated(broken, 2), callOf("ci", { denied }), deps());
+    await expect(call(true)).rejects.toThrow("denied");
+    await expect(call(false)).rejects.toThrow(/not an encoded request/);
+  });
 });

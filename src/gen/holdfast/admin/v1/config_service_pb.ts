@@ -837,7 +837,8 @@ export type TransactRequest = Message<"holdfast.admin.v1.TransactRequest"> & {
   workspace: string;
 
   /**
-   * In this order; a later one sees what an earlier one did.
+   * In this order; a later one sees what an earlier one did. At most 20,000 by Transact and 100,000 by TransactStream;
+   * more are refused with RESOURCE_EXHAUSTED.
    *
    * @generated from field: repeated holdfast.admin.v1.Operation operations = 2;
    */
@@ -2006,7 +2007,7 @@ export const ConfigService: GenService<{
     output: typeof TransactResponseSchema;
   },
   /**
-   * TransactStream is Transact for requests of more than 4 MiB.
+   * TransactStream is Transact for requests of more than 4 MiB or 20,000 operations, with 100,000 at most.
    *
    * @generated from rpc holdfast.admin.v1.ConfigService.TransactStream
    */
