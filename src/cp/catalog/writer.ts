@@ -89,6 +89,8 @@ export class Writer {
   /**
    * Does a job when its turn comes. Dry runs are planned one at a time, on the state of when they begin: no write waits
    * for one, nor changes what it is planned on.
+   *
+   * @throws ConfigError RESOURCE_EXHAUSTED for a dry run when too many of them wait.
    */
   submit(job: Job): Promise<TransactResult> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);

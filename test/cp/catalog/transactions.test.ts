@@ -211,6 +211,21 @@ describe("a dry run beside writes", () => {
     expect(order).toEqual(["write: 1", "first: 2", "second: 1"]);
   });
 
+  test("is refused when 64 wait already, and no write is for that", async () => {
+    const { catalog } = await openCatalog();
+    const dry = () => catalog.transact([service(1)], { dryRun: true });
+    const waiting = Array.from({ length: 64 }, dry);
+    const refused = expect(dry()).rejects.toMatchObject({
+      code: "resource_exhausted",
+      message: expect.stringMatching(/^64 dry runs .* try again/) as string,
+    });
+    const write = catalog.transact([service(2)]);
+    await refused;
+    expect((await write).revision).toBe(1n);
+    await Promise.all(waiting);
+    expect((await dry()).changes).toHaveLength(1);
+  });
+
   test("is refused with those before it when the control plane stops, and one under way is waited for", async () => {
     const { catalog } = await openCatalog();
     let closed = false;
