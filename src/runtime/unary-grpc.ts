@@ -75,7 +75,7 @@ export function plainCall(
     !(response instanceof Http2ServerResponse) ||
     request.method !== "POST" ||
     !PLAIN_TYPE.test(request.headers["content-type"] ?? "") ||
-    !AUTHORITY.test(request.authority)
+    !isAuthority(request.authority)
   )
     return undefined;
   const encoding = request.headers["grpc-encoding"] ?? "identity";
@@ -89,6 +89,15 @@ const PLAIN_TYPE = /^application\/grpc(?:\+proto)?$/i;
 
 /** A name or an address, with or without a port. */
 const AUTHORITY = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?$/i;
+
+/** Whether connect takes it too. Despite its type it is undefined for a request without one. */
+function isAuthority(authority: unknown): boolean {
+  return (
+    typeof authority === "string" &&
+    AUTHORITY.test(authority) &&
+    URL.canParse(`http://${authority}`)
+  );
+}
 
 /**
  * Answers a call, as connect does, with less work: there, each message goes through a chain of iterators that are made for

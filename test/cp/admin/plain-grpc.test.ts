@@ -171,6 +171,24 @@ test.each([
   },
 );
 
+test.each(["a:99999", "1.2.3.999", "[1]"])(
+  "a call to %s is refused, as by every other protocol",
+  async (authority) => {
+    const stream = client.request({
+      ":method": "POST",
+      ":path": PUT,
+      ":authority": authority,
+      "content-type": "application/grpc+proto",
+      te: "trailers",
+    });
+    const answer = once(stream, "response") as Promise<[IncomingHttpHeaders]>;
+    stream.end(put());
+    expect((await answer)[0][":status"]).toBe(400);
+    stream.resume();
+    expect(server.catalog.head.cursor.revision).toBe(0n);
+  },
+);
+
 test("a long answer is compressed for who takes that, and a short one is not", async () => {
   const accepting = { "grpc-accept-encoding": "br, gzip" };
   const short = await call([put()], accepting);
