@@ -21,7 +21,9 @@ interface Value {
 }
 
 /**
- * What is different between two forms of a resource, in the order of its fields.
+ * What is different between two forms of a resource, in the order of its fields. A plugin's name says what of its
+ * configuration is secret: between plugins of two names the whole configuration counts as one secret that has changed,
+ * equal or not, unless all may be seen.
  *
  * @param show Makes of a resource what may be seen of it. Default: all may.
  */
@@ -30,7 +32,31 @@ export function fieldChanges(
   after: Resource,
   show: (resource: Resource) => Resource = (resource) => resource,
 ): FieldChange[] {
-  return [...changesIn("", valueOf(before, show), valueOf(after, show))];
+  const was = valueOf(before, show);
+  const is = valueOf(after, show);
+  const hides = was.clear !== was.shown || is.clear !== is.shown;
+  if (!hides || pluginName(before) === pluginName(after))
+    return [...changesIn("", was, is)];
+  return [
+    ...changesIn("", withoutConfig(was), withoutConfig(is)),
+    { path: CONFIG, secret: true },
+  ];
+}
+
+const CONFIG = "config";
+
+function pluginName({ kind }: Resource): string | undefined {
+  return kind.case === "plugin" ? kind.value.name : undefined;
+}
+
+function withoutConfig({ clear, shown }: Value): Value {
+  const without = (body: JsonValue | undefined): JsonValue | undefined =>
+    isObject(body)
+      ? Object.fromEntries(
+          Object.entries(body).filter(([field]) => field !== CONFIG),
+        )
+      : body;
+  return { clear: without(clear), shown: without(shown) };
 }
 
 function valueOf(

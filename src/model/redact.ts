@@ -93,7 +93,10 @@ function inKnown(
 ): JsonObject {
   return Object.fromEntries(
     Object.entries(config).map(([key, value]) => {
-      const field = schema.fields.find((f) => f.name === key);
+      // Configurations are redacted before they are read too, and then may have either spelling.
+      const field = schema.fields.find(
+        ({ name, jsonName }) => name === key || jsonName === key,
+      );
       const at = `${path}.${key}`;
       if (field === undefined) return [key, inPlain(value, at, replace)];
       if (getOption(field, secret)) return [key, inAll(value, at, replace)];

@@ -1,3 +1,4 @@
+import type { JsonObject } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { fieldChanges } from "../../src/model/field-changes.ts";
 import { redact } from "../../src/model/redact.ts";
@@ -52,6 +53,25 @@ test.each([
     ),
   ).toEqual(expected);
 });
+
+test.each(["s3cret", "another"])(
+  "between plugins of two names the configuration is one secret, equal or not: %s",
+  (team) => {
+    const plugin = (name: string, config: JsonObject) =>
+      resource("plugin", { name, config });
+    const was = plugin("http-log", { headers: { "x-team": "s3cret" } });
+    const is = plugin("mine", { headers: { "x-team": team } });
+    const paths = ['name: "http-log" -> "mine"', "config: secret"];
+    expect(lines(was, is)).toEqual(paths);
+    expect(lines(plugin("mine", {}), plugin("http-log", {}))).toEqual([
+      'name: "mine" -> "http-log"',
+      "config: secret",
+    ]);
+    expect(fieldChanges(was, is).map(({ path }) => path)).toEqual(
+      team === "s3cret" ? ["name"] : ["name", 'config.headers["x-team"]'],
+    );
+  },
+);
 
 test("of a secret it is only told that it changed, also below it and in a text", () => {
   const plugin = (name: string, config: Record<string, string>) =>

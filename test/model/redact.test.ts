@@ -72,6 +72,13 @@ test.each([
   expect(resourceToJson(resource)).toEqual(json);
 });
 
+test("a secret is one in the other spelling of its field too", () => {
+  const config = { redisPassword: "s3cr3t", redisHost: "h" };
+  const resource = resourceOf({ plugin: { name: "rate-limiting", config } });
+  expect(JSON.stringify(redact(resource).kind.value)).not.toContain("s3cr3t");
+  expect(redactedFields(redact(resource))).toEqual(["config.redisPassword"]);
+});
+
 test("what stands for a part of a text is found when it is put again", () => {
   const config = {
     http_endpoint: "https://u:s3cr3t@h/",

@@ -19,7 +19,7 @@ import { decodeResource } from "../catalog/resource.ts";
 import { mapped, writeAnswer, type WriteAnswer } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import { digestOf } from "./digest.ts";
-import { guardLookup, guardTrial } from "./guesses.ts";
+import { guardLookup, guardMasked, guardTrial } from "./guesses.ts";
 import type { FileParser } from "./parse-files.ts";
 import { RequestForm } from "./request-form.ts";
 import { showing } from "./secrets.ts";
@@ -178,6 +178,7 @@ async function writeOptions(
   signal.throwIfAborted();
   return {
     ...note,
+    ...guardMasked(call, request),
     ...(expectedRevision === undefined ? {} : { expectedRevision }),
     ...(idempotencyKey === ""
       ? {}

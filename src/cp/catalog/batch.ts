@@ -28,7 +28,7 @@ export interface BatchContext {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly nodeWarnings: NodeWarnings;
-  readonly planner: Omit<PlannerContext, "nowMs">;
+  readonly planner: Omit<PlannerContext, "nowMs" | "onMasked">;
   /** Runs work in slices. */
   readonly drive: <T>(work: Slices<T>) => Promise<T>;
 }
@@ -109,7 +109,12 @@ export class Batch {
     }
     checkExpected(options.expectedRevision, this.head.cursor);
     const nowMs = clock.now();
-    const planner = new Planner(this.#layer, { ...context, nowMs });
+    const { onMasked } = options;
+    const planner = new Planner(this.#layer, {
+      ...context,
+      nowMs,
+      ...(onMasked === undefined ? {} : { onMasked }),
+    });
     const base = { durable: this.#base.head, pending: this.#layer };
     await drive(await job.plan(planner, base));
     const plan = await drive(planner.finish(dryRun));

@@ -41,6 +41,11 @@ export interface TransactOptions {
   readonly dryRun?: boolean;
   /** Lets it delete more than half of the workspace. Default: false. */
   readonly allowMassDelete?: boolean;
+  /**
+   * Hears of each put under a mask when its turn comes: what it puts, with the name of the plugin that it is put into. May
+   * throw, and the transaction is not done. Default: nobody does.
+   */
+  readonly onMasked?: (given: Resource) => void;
   /** For the history. Default: empty. */
   readonly author?: string;
   /** For the history. Default: empty. */

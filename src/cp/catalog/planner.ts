@@ -33,7 +33,10 @@ export const OPERATION_WEIGHT = 16;
 const LISTED = 5;
 
 /** What a planner needs from outside. */
-export type PlannerContext = Pick<PutContext, "newId" | "newSecret" | "nowMs">;
+export type PlannerContext = Pick<
+  PutContext,
+  "newId" | "newSecret" | "nowMs" | "onMasked"
+>;
 
 /** What a transaction will do. */
 export interface Plan {

@@ -26,7 +26,11 @@ import { masksField } from "../../model/update-mask.ts";
 import type { Violation } from "../../model/violation.ts";
 import { warningsOf } from "../../model/warnings.ts";
 import { withGeneratedSecrets } from "./generated-secrets.ts";
-import type { PutOperation, WarningInfo } from "./operation.ts";
+import type {
+  PutOperation,
+  TransactOptions,
+  WarningInfo,
+} from "./operation.ts";
 import { ownerOfName } from "./names.ts";
 import { renamedPlugin } from "./renamed-plugin.ts";
 import { unmasked } from "./unmasked.ts";
@@ -46,6 +50,8 @@ export interface PutContext {
   readonly warn: (warning: WarningInfo) => void;
   /** Hears what the value of an entry stands for, so that nobody needs to decode it again. */
   readonly onStored: (key: string, resource: Resource) => void;
+  /** See {@link TransactOptions.onMasked}. */
+  readonly onMasked?: TransactOptions["onMasked"];
   /** A new id. */
   readonly newId: () => string;
   /** A new text that nobody can guess. */

@@ -1,3 +1,4 @@
+import type { Resource } from "../../gen/holdfast/config/v1/resource_pb.js";
 import { fillDefaults } from "../../model/defaults.ts";
 import { keyOf, type Kind } from "../../model/kinds.ts";
 import { idOf } from "../../model/messages.ts";
@@ -17,7 +18,11 @@ import { decodeResource, labelOf } from "./resource.ts";
  * there, or when what is there may not be told under the name asked for.
  */
 export function unmasked(
-  { layer, refusals }: Pick<PutContext, "layer" | "refusals">,
+  {
+    layer,
+    refusals,
+    onMasked,
+  }: Pick<PutContext, "layer" | "refusals" | "onMasked">,
   kind: Kind,
   operation: PutOperation,
   resolve: (reference: ResourceReference) => string | undefined,
@@ -45,6 +50,7 @@ export function unmasked(
     return undefined;
   }
   const stored = decodeResource(before);
+  onMasked?.(named(resource, stored));
   const masked = withMask(stored, resource, mask);
   for (const reason of masked.problems)
     refusals.add(
@@ -59,4 +65,15 @@ export function unmasked(
     return undefined;
   }
   return { ...operation, resource: masked.resource };
+}
+
+/** What is given for a plugin, as one of the name that the plugin has there: the name given beside it need not be that. */
+function named(given: Resource, stored: Resource): Resource {
+  if (given.kind.case !== "plugin" || stored.kind.case !== "plugin")
+    return given;
+  const { name } = stored.kind.value;
+  return {
+    ...given,
+    kind: { case: "plugin", value: { ...given.kind.value, name } },
+  };
 }
