@@ -251,10 +251,11 @@ async function answered(
   }
 }
 
+/** No answer but the error, in the trailer. */
 function refused(
   { responseTrailer }: HandlerContext,
   error: ConnectError,
-): undefined {
+): Buffer | undefined {
   setTrailerStatus(responseTrailer, error);
   return undefined;
 }
