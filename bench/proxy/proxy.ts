@@ -7,8 +7,6 @@ import { TempDir } from "../support/temp-dir.ts";
 import { buildBench } from "./built.ts";
 import { Contenders, type Plan } from "./contenders.ts";
 
-/** For what compiles itself while it runs, and gets faster for many thousand requests. */
-const WARM_UP_ROUNDS = 1;
 const ROUNDS = 5;
 const ROUND_MS = 3_000;
 const BODIES = [
@@ -70,8 +68,7 @@ async function compare(
     for (const plan of PLANS) await contenders.addGateway(plan);
     await contenders.addPeers(directory, print);
   }
-  for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++)
-    await contenders.measure(load, ROUND_MS * scale, round >= 0);
+  await contenders.measure(load, ROUND_MS * scale, ROUNDS);
   print(contenders.table());
 }
 
