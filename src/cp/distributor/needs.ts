@@ -8,6 +8,8 @@ import type { FeatureNeed } from "../../sync/features.ts";
 import type { StoredChange } from "../store/store.ts";
 
 const SHOWN_KEYS = 16;
+/** What keys of plugins begin with. */
+const PLUGIN = "plugin/";
 
 /** Which features a state needs and for which entries; kept up to date change by change. */
 export class NeedIndex {
@@ -33,6 +35,9 @@ export class NeedIndex {
   update(changes: readonly StoredChange[]): void {
     this.#needs = undefined;
     for (const { key, before, after } of changes) {
+      // Then it is the kind alone that matters, which is part of the key.
+      const isChanged = before !== undefined && after !== undefined;
+      if (isChanged && !key.startsWith(PLUGIN)) continue;
       if (before !== undefined) this.#edit(key, before, false);
       if (after !== undefined) this.#edit(key, after, true);
     }

@@ -3,6 +3,8 @@ import type { EntryTimes } from "./store.ts";
 
 /** Entries whose times are kept in memory: a few hundred bytes each. */
 const KEPT = 4_096;
+/** Entries written at once of which none is kept: taking them up would hold up others, and large writes are not often repeated. */
+const MANY = 512;
 
 /**
  * The times of what was written last, by their keys in the database. What is changed is often changed again, and its times
@@ -18,12 +20,13 @@ export class KnownTimes {
 
   /** Takes up what is on disk from now on; undefined for what is not there any more. */
   took(written: ReadonlyMap<string, EntryTimes | undefined>): void {
-    // Of more than are kept only the last are worth the trouble.
-    let skip = written.size - KEPT;
-    for (const [key, times] of written) {
-      if (times === undefined || skip-- > 0) this.#times.delete(key);
-      else this.#times.set(key, times);
+    if (written.size > MANY) {
+      this.clear();
+      return;
     }
+    for (const [key, times] of written)
+      if (times === undefined) this.#times.delete(key);
+      else this.#times.set(key, times);
   }
 
   /** Believes nothing any more. */
