@@ -1,3 +1,4 @@
+import { WORKER_FLAGS } from "../../src/dp/workers/fork.ts";
 import type { CloseStack } from "../../src/runtime/close-stack.ts";
 import type { ProxyBare } from "../roles/proxy-bare.ts";
 import type { GatewayPlan, ProxyGateway } from "../roles/proxy-gateway.ts";
@@ -71,9 +72,14 @@ export class Contenders {
     this.#add(BARE, bare.pid, port, { secure: tls !== undefined });
   }
 
+  /** One as a data plane's workers are started. */
   async addGateway(plan: Plan): Promise<void> {
     const gateway = this.#stack.use(
-      await Child.start<ProxyGateway>("proxy-gateway", this.#built),
+      await Child.start<ProxyGateway>(
+        "proxy-gateway",
+        this.#built,
+        WORKER_FLAGS,
+      ),
     );
     const port = await gateway.call("start", {
       ...plan,

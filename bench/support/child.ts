@@ -52,8 +52,13 @@ export class Child<C> implements AsyncDisposable {
    * Starts a process; it is gone when this is disposed of.
    *
    * @param built The translated bench, when it matters how the code is translated.
+   * @param flags More of node's own.
    */
-  static async start<C>(role: RoleName, built?: string): Promise<Child<C>> {
+  static async start<C>(
+    role: RoleName,
+    built?: string,
+    flags: readonly string[] = [],
+  ): Promise<Child<C>> {
     const main = built ?? fileURLToPath(new URL("../main.ts", import.meta.url));
     const profiles = process.env["BENCH_PROFILES"];
     const execArgv = [
@@ -64,7 +69,7 @@ export class Child<C> implements AsyncDisposable {
         : ["--cpu-prof", `--cpu-prof-dir=${profiles}`]),
     ];
     const child = fork(main, ["role", role], {
-      execArgv: [...execArgv, "--expose-gc"],
+      execArgv: [...execArgv, ...flags, "--expose-gc"],
       serialization: "advanced",
     });
     await once(child, "spawn");

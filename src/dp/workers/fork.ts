@@ -25,7 +25,7 @@ const LINK: typeof LINK_FD = 4;
  * when requests come again, with a large configuration in the old space to look at each time: after 30 idle seconds with
  * 100,000 routes the first second's requests cost twice the CPU. This keeps the space at the size that it has under load.
  */
-const WORKER_FLAGS = ["--min-semi-space-size=16"];
+export const WORKER_FLAGS: readonly string[] = ["--min-semi-space-size=16"];
 
 /**
  * Starts a worker's process. It is one of node's cluster: what it listens on is listened on by this process, which hands
