@@ -157,7 +157,9 @@ test("going back to before a plugin had its name tells nothing of its configurat
     dryRun: true,
   });
   await writer.rollback(back);
-  expect(changes[0]?.fields.map(({ path, secret }) => ({ path, secret }))).toEqual([
+  expect(
+    changes[0]?.fields.map(({ path, secret }) => ({ path, secret })),
+  ).toEqual([
     { path: "name", secret: false },
     { path: "config", secret: true },
   ]);
