@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { request as httpRequest } from "node:http";
-import { connect, createServer, type AddressInfo } from "node:net";
+import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { deadPort } from "../support/dead-port.ts";
 import { eventually } from "../support/eventually.ts";
 import {
   holdfast,
@@ -43,12 +44,7 @@ describe("an upstream that fails, behind a real data plane", () => {
         response.on("close", () => hanging.delete(response));
       }
     });
-    const closed = createServer();
-    closed.listen(0, "127.0.0.1");
-    await once(closed, "listening");
-    const { port: deadPort } = closed.address() as AddressInfo;
-    closed.close();
-    await once(closed, "close");
+    const dead = await deadPort();
 
     cp = await startCp(dir.join("cp"));
     dp = await startDp(dir.join("dp"), cp.address("sync"));
@@ -69,7 +65,7 @@ describe("an upstream that fails, behind a real data plane", () => {
         headers: { "content-type": "application/json" },
         body: JSON.stringify({
           operations: [
-            service("dead", deadPort, { retries: 1 }),
+            service("dead", dead, { retries: 1 }),
             route("dead"),
             service("slow", upstream.port, { read_timeout: 300 }),
             route("slow"),

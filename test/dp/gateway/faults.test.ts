@@ -8,6 +8,7 @@ import {
 } from "node:net";
 import { describe, expect, test } from "vitest";
 import { api } from "../../support/api.ts";
+import { deadPort } from "../../support/dead-port.ts";
 import { eventually } from "../../support/eventually.ts";
 import { TestGateway } from "../../support/gateway.ts";
 import { RawConnection } from "../../support/raw-http.ts";
@@ -60,13 +61,6 @@ class RawUpstream implements AsyncDisposable {
     this.#server.close();
     await once(this.#server, "close");
   }
-}
-
-async function deadPort(): Promise<number> {
-  const upstream = await RawUpstream.start(() => undefined);
-  const { port } = upstream;
-  await upstream[Symbol.asyncDispose]();
-  return port;
 }
 
 /** No connection to an upstream serves a request any more. */

@@ -1,5 +1,4 @@
-import { createServer as createTcpServer, type AddressInfo } from "node:net";
-import { once } from "node:events";
+import { createServer as createTcpServer } from "node:net";
 import { describe, expect, test } from "vitest";
 import type { Resource } from "../../../../src/gen/holdfast/config/v1/resource_pb.js";
 import type { UpstreamView } from "../../../../src/dp/gateway/upstreams/view.ts";
@@ -9,6 +8,7 @@ import {
   service,
   zoneOf,
 } from "../../../support/dns-server.ts";
+import { deadPort } from "../../../support/dead-port.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { TestGateway } from "../../../support/gateway.ts";
 import { id, resource } from "../../../support/resources.ts";
@@ -50,16 +50,6 @@ async function named(name: string) {
     response.end(name);
   });
   return Object.assign(upstream, { state });
-}
-
-async function deadPort(): Promise<number> {
-  const server = createTcpServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 async function texts(gateway: TestGateway, count: number): Promise<string[]> {
