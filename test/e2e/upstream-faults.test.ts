@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { request as httpRequest } from "node:http";
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deadPort } from "../support/dead-port.ts";
+import { holdDeadPort } from "../support/dead-port.ts";
 import { eventually } from "../support/eventually.ts";
 import {
   holdfast,
@@ -18,6 +18,7 @@ describe("an upstream that fails, behind a real data plane", () => {
   let cp: HoldfastProcess;
   let dp: HoldfastProcess;
   let upstream: Upstream;
+  let dead: Awaited<ReturnType<typeof holdDeadPort>>;
   /** Requests that the upstream never answers; closed ones are taken out. */
   const hanging = new Set<object>();
 
@@ -44,7 +45,7 @@ describe("an upstream that fails, behind a real data plane", () => {
         response.on("close", () => hanging.delete(response));
       }
     });
-    const dead = await deadPort();
+    dead = await holdDeadPort();
 
     cp = await startCp(dir.join("cp"));
     dp = await startDp(dir.join("dp"), cp.address("sync"));
@@ -65,7 +66,7 @@ describe("an upstream that fails, behind a real data plane", () => {
         headers: { "content-type": "application/json" },
         body: JSON.stringify({
           operations: [
-            service("dead", dead, { retries: 1 }),
+            service("dead", dead.port, { retries: 1 }),
             route("dead"),
             service("slow", upstream.port, { read_timeout: 300 }),
             route("slow"),
@@ -81,6 +82,7 @@ describe("an upstream that fails, behind a real data plane", () => {
   });
 
   afterAll(async () => {
+    dead.release();
     await dp[Symbol.asyncDispose]();
     await cp[Symbol.asyncDispose]();
     await upstream[Symbol.asyncDispose]();
