@@ -68,7 +68,6 @@ export async function fanout(
   print: (text: string) => void,
   scale: number,
 ): Promise<void> {
-  const rows: string[][] = [];
   await using built = await TempDir.make();
   const goServer = await buildGoServer(built);
   if (goServer.file === undefined)
@@ -83,10 +82,19 @@ export async function fanout(
       sessions,
       scale,
     );
-    rows.push(...results.map((result) => rowOf(sessions, result)));
-    print(`${sessions} sessions: done`);
+    // At once: the next number of sessions takes many times as long.
+    printTable(
+      print,
+      results.map((result) => rowOf(sessions, result)),
+    );
   }
-  rows.push(await measureReal(scale));
+  printTable(print, [await measureReal(scale)]);
+}
+
+function printTable(
+  print: (text: string) => void,
+  rows: readonly string[][],
+): void {
   print(
     table(
       [

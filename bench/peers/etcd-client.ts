@@ -1,6 +1,7 @@
 import * as grpc from "@grpc/grpc-js";
 import { OWN_CONNECTION } from "../support/bare-stream.ts";
 import { clientCredentials, type KeyPair } from "../support/tls.ts";
+import { untilOpen, type Closable } from "../support/until-open.ts";
 import {
   decodePut,
   decodeWatch,
@@ -22,21 +23,24 @@ export function openWatcher(
   startRevision: number,
   onNews: (news: WatchNews) => void,
   stalled = false,
-): { readonly close: () => void } {
-  const client = connect(port, pair);
-  const call = client.makeBidiStreamRequest(WATCH_PATH, same, same);
-  call.on("error", () => undefined);
-  call.on("data", (bytes: Buffer) => {
-    if (stalled) call.pause();
-    onNews(decodeWatch(bytes));
+): Closable {
+  return untilOpen((opened, ended) => {
+    const client = connect(port, pair);
+    const call = client.makeBidiStreamRequest(WATCH_PATH, same, same);
+    call.on("error", ended);
+    call.on("data", (bytes: Buffer) => {
+      opened();
+      if (stalled) call.pause();
+      onNews(decodeWatch(bytes));
+    });
+    call.write(encodeWatch(range.from, range.to, startRevision));
+    return {
+      close: () => {
+        call.cancel();
+        client.close();
+      },
+    };
   });
-  call.write(encodeWatch(range.from, range.to, startRevision));
-  return {
-    close: () => {
-      call.cancel();
-      client.close();
-    },
-  };
 }
 
 /** Puts values. */

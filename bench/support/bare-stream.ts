@@ -1,6 +1,7 @@
 import * as grpc from "@grpc/grpc-js";
 import { nowNs } from "./acks.ts";
 import { clientCredentials, serverCredentials, type KeyPair } from "./tls.ts";
+import { untilOpen, type Closable } from "./until-open.ts";
 
 /** The peer to compare with: bidirectional streams of grpc-js and nothing else. */
 const PATH = "/holdfast.bench.Bare/Connect";
@@ -135,25 +136,30 @@ export function openBareStream(
   onMessage: () => void,
   pair?: KeyPair,
   onOpen: () => void = () => undefined,
-): { readonly close: () => void } {
-  const client = new grpc.Client(
-    `127.0.0.1:${port}`,
-    pair === undefined
-      ? grpc.credentials.createInsecure()
-      : clientCredentials(pair),
-    OWN_CONNECTION,
-  );
-  const call = client.makeBidiStreamRequest(PATH, same, same);
-  call.on("error", () => undefined);
-  call.once("metadata", onOpen);
-  call.on("data", () => {
-    onMessage();
-    call.write(ANSWER);
+): Closable {
+  return untilOpen((opened, ended) => {
+    const client = new grpc.Client(
+      `127.0.0.1:${port}`,
+      pair === undefined
+        ? grpc.credentials.createInsecure()
+        : clientCredentials(pair),
+      OWN_CONNECTION,
+    );
+    const call = client.makeBidiStreamRequest(PATH, same, same);
+    call.on("error", ended);
+    call.once("metadata", () => {
+      opened();
+      onOpen();
+    });
+    call.on("data", () => {
+      onMessage();
+      call.write(ANSWER);
+    });
+    return {
+      close: () => {
+        call.cancel();
+        client.close();
+      },
+    };
   });
-  return {
-    close: () => {
-      call.cancel();
-      client.close();
-    },
-  };
 }
