@@ -95,6 +95,8 @@ export function testStore(
       expect(await again.record("a", 1n)).toBeUndefined();
       expect(await again.loadNodes("a")).toEqual([]);
       await again.remove("a");
+      await again.reclaim("a", AbortSignal.abort());
+      expect(await again.removed()).toEqual(["a"]);
       await again.reclaim("a");
       expect(await again.removed()).toEqual([]);
     });

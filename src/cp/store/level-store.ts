@@ -175,9 +175,10 @@ export class LevelStore implements Store {
     });
   }
 
-  async reclaim(workspace: string): Promise<void> {
+  async reclaim(workspace: string, signal?: AbortSignal): Promise<void> {
     // A step at a time, so that others write in between.
     for (let at: string | undefined = ""; at !== undefined;) {
+      if (signal?.aborted === true) return;
       const after: string = at;
       at = await this.#access.serially(async () => {
         await this.#access.reopen();
