@@ -407,6 +407,30 @@ export function testStore(
       expect(await again.oldest(WORKSPACE)).toBe(9n);
     });
 
+    test("the history of a workspace that takes a removed one's name is known from its beginning, though somebody still asked for the other's", async () => {
+      const { store } = await opened();
+      const head = await store.create("a");
+      let state = { ...head, snapshot: Snapshot.empty("a") };
+      for (let i = 1; i <= 3; i++) {
+        const { commit, next } = commitOf(state, [
+          { key: key(i), after: bytes("one") },
+        ]);
+        await store.commit("a", [commit]);
+        state = next;
+      }
+      expect(await store.compact("a", { before: 3n, limit: 9 })).toBe(2);
+      await store.remove("a");
+      await store.oldest("a");
+      await store.create("a", {
+        root: state.snapshot.root,
+        timeMs: 5,
+        author: "ann",
+        message: "m",
+        changes: [1, 2, 3].map((i) => ({ key: key(i), after: bytes("one") })),
+      });
+      expect(await store.oldest("a")).toBe(1n);
+    });
+
     test("nodes are kept, replaced and forgotten", async () => {
       const { store, place } = await opened();
       const nodes = [

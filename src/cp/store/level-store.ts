@@ -157,6 +157,8 @@ export class LevelStore implements Store {
               known: this.#times,
             }),
       );
+      // Not when the one before was removed: its records could be looked for until they were gone.
+      this.#floors.delete(workspace);
       this.#heads.set(workspace, next);
       return next;
     });
@@ -170,7 +172,6 @@ export class LevelStore implements Store {
       );
       this.#heads.delete(workspace);
       this.#times.clear();
-      this.#floors.delete(workspace);
       this.#prunedMs.delete(workspace);
     });
   }
@@ -390,6 +391,7 @@ export class LevelStore implements Store {
     await this.#access.write(() =>
       this.#access.database.put(keys.head, encodeHead(head), { sync: true }),
     );
+    this.#floors.delete(workspace);
     this.#heads.set(workspace, head);
     return { ...head, snapshot };
   }
