@@ -48,8 +48,9 @@ export class LevelAccess {
   readonly #options: LevelAccessOptions;
   #database: LevelDatabase;
   /**
-   * Whether a write failed since the database was opened. LevelDB's log may then end in half a record, and what comes
-   * after that would be lost at the next start: only opening it again makes it whole.
+   * Whether a write failed since the database was opened, or it could not be opened again. LevelDB's log may after a write
+   * that failed end in half a record, and what comes behind that would be lost at the next start: only opening it again
+   * makes it whole.
    */
   #suspect = false;
   /** The last write: one at a time, so that opening again meets no other. */
@@ -113,7 +114,6 @@ export class LevelAccess {
       await this.#probe();
       await this.openAgain(openProvenDatabase);
     });
-    this.#suspect = false;
     distrusted();
     logger.info("store.reopened", { directory });
   }
@@ -125,8 +125,11 @@ export class LevelAccess {
 
   /** Opens the database again, in its turn only. */
   async openAgain(open = openDatabase): Promise<void> {
+    // Until it is open: it may fail for want of memory or files, and must then be tried again.
+    this.#suspect = true;
     await this.#database.close();
     this.#database = await open(this.#options.directory);
+    this.#suspect = false;
   }
 
   /** What an error of the database means for people. */
