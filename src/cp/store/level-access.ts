@@ -48,9 +48,8 @@ export class LevelAccess {
   readonly #options: LevelAccessOptions;
   #database: LevelDatabase;
   /**
-   * Whether a write failed since the database was opened, or it could not be opened again. LevelDB's log may after a write
-   * that failed end in half a record, and what comes behind that would be lost at the next start: only opening it again
-   * makes it whole.
+   * Whether a write failed since the database was opened: LevelDB's log may then end in half a record, and what comes
+   * after that would be lost at the next start. Only opening it again makes it whole. Or whether that was not possible.
    */
   #suspect = false;
   /** The last write: one at a time, so that opening again meets no other. */
@@ -62,29 +61,18 @@ export class LevelAccess {
     this.#options = options;
   }
 
-  /** The database as it is open now: opening it again makes it another. */
-  get database(): LevelDatabase {
-    return this.#database;
+  /** Runs after the writes before it, whether those went well or not, with a database that takes writes. */
+  inTurn<T>(run: () => Promise<T>): Promise<T> {
+    return this.#serially(async () => {
+      await this.#reopen();
+      return run();
+    });
   }
 
-  /** Runs after the writes before it, whether those went well or not. */
-  serially<T>(run: () => Promise<T>): Promise<T> {
-    if (this.#closing !== undefined)
-      return Promise.reject(
-        new ConfigError(
-          "unavailable",
-          `the store in ${this.#options.directory} is closed`,
-        ),
-      );
-    const result = this.#writing.then(run, run);
-    this.#writing = result;
-    return result;
-  }
-
-  /** Runs a write; when it fails, nothing that was known of the database is believed any more. */
-  async write(write: () => Promise<void>): Promise<void> {
+  /** Runs a write, in its turn only; when it fails, nothing that was known of the database is believed any more. */
+  async write<T>(write: (database: LevelDatabase) => Promise<T>): Promise<T> {
     try {
-      await write();
+      return await write(this.#database);
     } catch (error) {
       this.#suspect = true;
       this.#options.distrusted();
@@ -96,31 +84,19 @@ export class LevelAccess {
     }
   }
 
-  /** Runs something, and says what its failure means for people. */
-  async attempt<T>(action: StoreAction, run: () => Promise<T>): Promise<T> {
+  /** Reads, and says what a failure means for people. */
+  async read<T>(read: (database: LevelDatabase) => Promise<T>): Promise<T> {
     try {
-      return await run();
+      return await read(this.#database);
     } catch (error) {
-      throw this.translate(error, action);
+      throw this.translate(error, "read");
     }
   }
 
-  /** Opens the database again when a write has failed. In its turn only. */
-  async reopen(): Promise<void> {
-    if (!this.#suspect) return;
-    const { directory, distrusted, logger } = this.#options;
-    await this.attempt("read", async () => {
-      // On a disk that is still full the database could not be opened again, and then not even be read.
-      await this.#probe();
-      await this.openAgain(openProvenDatabase);
-    });
-    distrusted();
-    logger.info("store.reopened", { directory });
-  }
-
-  /** The same, in a turn of its own. */
-  async trusted(): Promise<void> {
-    if (this.#suspect) await this.serially(() => this.reopen());
+  /** The database, opened again before when a write has failed: only then it tells what became of that. */
+  async trusted(): Promise<LevelDatabase> {
+    if (this.#suspect) await this.#serially(() => this.#reopen());
+    return this.#database;
   }
 
   /** Opens the database again, in its turn only. */
@@ -144,8 +120,33 @@ export class LevelAccess {
 
   /** Closes the database after what is being written. */
   close(): Promise<void> {
-    this.#closing ??= this.serially(() => this.#database.close());
+    this.#closing ??= this.#serially(() => this.#database.close());
     return this.#closing;
+  }
+
+  #serially<T>(run: () => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined)
+      return Promise.reject(
+        new ConfigError(
+          "unavailable",
+          `the store in ${this.#options.directory} is closed`,
+        ),
+      );
+    const result = this.#writing.then(run, run);
+    this.#writing = result;
+    return result;
+  }
+
+  async #reopen(): Promise<void> {
+    if (!this.#suspect) return;
+    const { directory, distrusted, logger } = this.#options;
+    await this.read(async () => {
+      // On a disk that is still full the database could not be opened again, and then not even be read.
+      await this.#probe();
+      await this.openAgain(openProvenDatabase);
+    });
+    distrusted();
+    logger.info("store.reopened", { directory });
   }
 
   /** Fails when the disk takes no write. */

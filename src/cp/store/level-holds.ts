@@ -1,6 +1,6 @@
 import { cursorOf } from "../../model/cursor.ts";
 import { ConfigError } from "../../model/violation.ts";
-import { oldestRecord } from "./level-compact.ts";
+import { oldestRecord } from "./history-tails.ts";
 import { getValue, type LevelDatabase } from "./level-database.ts";
 import type { LevelKeys } from "./level-keys.ts";
 import { DamagedError } from "./level-load.ts";

@@ -13,11 +13,7 @@ import {
 } from "./level-epoch.ts";
 import { encodeHead } from "./level-head.ts";
 import { readHolds, refuseForgotten, writeHolds } from "./level-holds.ts";
-import {
-  oldestRecord,
-  stillSuperfluous,
-  superfluousRecords,
-} from "./level-compact.ts";
+import { HistoryTails } from "./history-tails.ts";
 import { decodeAnswer, expiredAnswers } from "./level-idempotency.ts";
 import { KnownTimes } from "./known-times.ts";
 import { LevelKeys } from "./level-keys.ts";
@@ -72,8 +68,7 @@ export class LevelStore implements Store {
   readonly #heads = new Map<string, StoredHead>();
   /** By workspace: when old answers were last looked for. */
   readonly #prunedMs = new Map<string, number>();
-  /** No record is older, by workspace: what was removed from a database takes time to look past. */
-  readonly #floors = new Map<string, bigint>();
+  readonly #tails: HistoryTails;
   readonly #times = new KnownTimes();
 
   private constructor(database: LevelDatabase, options: LevelStoreOptions) {
@@ -87,6 +82,7 @@ export class LevelStore implements Store {
         this.#times.clear();
       },
     });
+    this.#tails = new HistoryTails(this.#access);
   }
 
   /** Opens the store in a directory, or creates it. */
@@ -95,81 +91,48 @@ export class LevelStore implements Store {
   }
 
   load(workspace: string): Promise<LoadedWorkspace> {
-    return this.#access.serially(async () => {
-      await this.#access.reopen();
-      return this.#access.attempt("read", async () => {
+    return this.#access.inTurn(() =>
+      this.#access.read(async (database) => {
         const keys = new LevelKeys(workspace);
-        const head = await readHead(this.#access.database, keys);
-        if (head === undefined) return this.#create(workspace, keys);
-        const loaded = await readWorkspace(
-          this.#access.database,
-          keys,
-          workspace,
-          head,
-        );
+        const head = await readHead(database, keys);
+        if (head === undefined) {
+          const first = await this.#begin(workspace);
+          return { ...first, snapshot: Snapshot.empty(workspace) };
+        }
+        const loaded = await readWorkspace(database, keys, workspace, head);
         this.#heads.set(workspace, head);
         if (loaded.snapshot.byteCount >= MAPPED_BYTES)
           await this.#access.openAgain();
         return loaded;
-      });
-    });
-  }
-
-  workspaces(): Promise<readonly string[]> {
-    return this.#access.serially(async () => {
-      await this.#access.reopen();
-      return this.#access.attempt("read", () =>
-        readWorkspaces(this.#access.database),
-      );
-    });
-  }
-
-  removed(): Promise<readonly string[]> {
-    return this.#access.attempt("read", () =>
-      readRemoved(this.#access.database),
+      }),
     );
   }
 
+  workspaces(): Promise<readonly string[]> {
+    return this.#access.inTurn(() => this.#access.read(readWorkspaces));
+  }
+
+  removed(): Promise<readonly string[]> {
+    return this.#access.read(readRemoved);
+  }
+
   create(workspace: string, first?: FirstRevision): Promise<StoredHead> {
-    return this.#access.serially(async () => {
-      await this.#access.reopen();
-      const keys = new LevelKeys(workspace);
-      const there = await this.#access.attempt("read", () =>
-        readHead(this.#access.database, keys),
+    return this.#access.inTurn(async () => {
+      const there = await this.#access.read((database) =>
+        readHead(database, new LevelKeys(workspace)),
       );
       if (there !== undefined)
         throw new ConfigError(
           "already_exists",
           `there is a workspace "${workspace}" already`,
         );
-      await this.#access.write(() =>
-        clearRemoved(this.#access.database, workspace),
-      );
-      const head = firstHead(this.#newEpoch(), Snapshot.empty(workspace).root);
-      const commits = firstCommits(head, first);
-      const next = nextHead(head, commits);
-      await this.#access.write(() =>
-        commits.length === 0
-          ? this.#access.database.put(keys.head, encodeHead(next), {
-              sync: true,
-            })
-          : writeCommits(this.#access.database, keys, commits, next, {
-              known: this.#times,
-            }),
-      );
-      // Not when the one before was removed: its records could be looked for until they were gone.
-      this.#floors.delete(workspace);
-      this.#heads.set(workspace, next);
-      return next;
+      return this.#begin(workspace, first);
     });
   }
 
   remove(workspace: string): Promise<void> {
-    return this.#access.serially(async () => {
-      await this.#access.reopen();
-      await this.#access.write(() =>
-        writeRemoval(this.#access.database, workspace),
-      );
+    return this.#access.inTurn(async () => {
+      await this.#access.write((database) => writeRemoval(database, workspace));
       this.#heads.delete(workspace);
       this.#times.clear();
       this.#prunedMs.delete(workspace);
@@ -181,39 +144,32 @@ export class LevelStore implements Store {
     for (let at: string | undefined = ""; at !== undefined;) {
       if (signal?.aborted === true) return;
       const after: string = at;
-      at = await this.#access.serially(async () => {
-        await this.#access.reopen();
-        let next: string | undefined;
-        await this.#access.write(async () => {
-          next = await reclaimSome(this.#access.database, workspace, after);
-        });
-        return next;
-      });
+      at = await this.#access.inTurn(() =>
+        this.#access.write((database) =>
+          reclaimSome(database, workspace, after),
+        ),
+      );
     }
   }
 
   commit(workspace: string, commits: readonly Commit[]): Promise<void> {
     if (commits.length === 0) return Promise.resolve();
-    return this.#access.serially(() => this.#commit(workspace, commits));
+    return this.#access.inTurn(() => this.#commit(workspace, commits));
   }
 
   head(workspace: string): Promise<StoredHead> {
-    return this.#access.serially(async () => {
-      await this.#access.reopen();
-      return this.#head(workspace);
-    });
+    return this.#access.inTurn(() => this.#head(workspace));
   }
 
   adopt(
     workspace: string,
     { from }: { readonly from: string },
   ): Promise<StoredHead> {
-    return this.#access.serially(async () => {
-      await this.#access.reopen();
+    return this.#access.inTurn(async () => {
       const head = await this.#head(workspace);
       const next = adoptedHead(head, from, this.#newEpoch());
-      await this.#access.write(() =>
-        writeAdoption(this.#access.database, new LevelKeys(workspace), next),
+      await this.#access.write((database) =>
+        writeAdoption(database, new LevelKeys(workspace), next),
       );
       this.#heads.set(workspace, next);
       return next;
@@ -224,8 +180,8 @@ export class LevelStore implements Store {
     workspace: string,
     options: { readonly before?: bigint; readonly limit: number },
   ): Promise<readonly RevisionRecord[]> {
-    return this.#access.attempt("read", () =>
-      readHistory(this.#access.database, new LevelKeys(workspace), options),
+    return this.#access.read((database) =>
+      readHistory(database, new LevelKeys(workspace), options),
     );
   }
 
@@ -233,9 +189,9 @@ export class LevelStore implements Store {
     workspace: string,
     revision: bigint,
   ): Promise<RevisionRecord | undefined> {
-    return this.#access.attempt("read", async () => {
+    return this.#access.read(async (database) => {
       const key = new LevelKeys(workspace).log(revision);
-      const value = await getValue(this.#access.database, key);
+      const value = await getValue(database, key);
       return value === undefined ? undefined : readRecord(value);
     });
   }
@@ -247,10 +203,10 @@ export class LevelStore implements Store {
   ): AsyncGenerator<RevisionRecord, void, undefined> {
     const keys = new LevelKeys(workspace);
     // After a failed commit this is what says whether it is there, and only a database opened again knows.
-    await this.#access.trusted();
+    const database = await this.#access.trusted();
     try {
       const range = { gte: keys.log(from), lte: keys.log(to) };
-      for await (const [, value] of this.#access.database.iterator(range))
+      for await (const [, value] of database.iterator(range))
         yield await readRecord(value);
     } catch (error) {
       throw this.#access.translate(error, "read");
@@ -258,39 +214,12 @@ export class LevelStore implements Store {
   }
 
   oldest(workspace: string): Promise<bigint | undefined> {
-    return this.#access.attempt("read", async () => {
-      const from = this.#floors.get(workspace) ?? 0n;
-      const keys = new LevelKeys(workspace);
-      const oldest = await oldestRecord(this.#access.database, keys, from);
-      if (oldest !== undefined) this.#floors.set(workspace, oldest);
-      return oldest;
-    });
+    return this.#tails.oldest(workspace);
   }
 
   async compact(workspace: string, superfluous: Superfluous): Promise<number> {
-    const from = await this.oldest(workspace);
-    if (from === undefined) return 0;
-    const keys = new LevelKeys(workspace);
     const { cursor } = await this.head(workspace);
-    // Read before its turn comes: only the removal makes others wait.
-    const old = await this.#access.attempt("read", () =>
-      superfluousRecords(this.#access.database, keys, superfluous, {
-        from,
-        head: cursor.revision,
-      }),
-    );
-    if (old.length === 0) return 0;
-    return this.#access.serially(async () => {
-      await this.#access.reopen();
-      const going = stillSuperfluous(old, keys, superfluous);
-      if (going.length > 0)
-        await this.#access.write(() =>
-          this.#access.database.batch(
-            going.map((key) => ({ type: "del", key })),
-          ),
-        );
-      return going.length;
-    });
+    return this.#tails.cut(workspace, superfluous, cursor.revision);
   }
 
   times(
@@ -301,29 +230,24 @@ export class LevelStore implements Store {
     const own = new LevelKeys(workspace);
     const known = keys.map((key) => this.#times.get(own.times(key)));
     if (!known.includes(undefined)) return Promise.resolve(known);
-    return this.#access.attempt("read", () =>
-      readTimes(this.#access.database, own, keys),
-    );
+    return this.#access.read((database) => readTimes(database, own, keys));
   }
 
   idempotent(
     workspace: string,
     key: string,
   ): Promise<IdempotentAnswer | undefined> {
-    return this.#access.attempt("read", async () =>
+    return this.#access.read(async (database) =>
       decodeAnswer(
         key,
-        await getValue(
-          this.#access.database,
-          new LevelKeys(workspace).idempotent(key),
-        ),
+        await getValue(database, new LevelKeys(workspace).idempotent(key)),
       ),
     );
   }
 
   loadNodes(workspace: string): Promise<readonly NodeRecord[]> {
-    return this.#access.attempt("read", () =>
-      readNodes(this.#access.database, new LevelKeys(workspace)),
+    return this.#access.read((database) =>
+      readNodes(database, new LevelKeys(workspace)),
     );
   }
 
@@ -332,22 +256,16 @@ export class LevelStore implements Store {
     put: readonly NodeRecord[],
     remove: readonly string[],
   ): Promise<void> {
-    await this.#access.serially(async () => {
-      await this.#access.reopen();
-      await this.#access.write(() =>
-        writeNodes(
-          this.#access.database,
-          new LevelKeys(workspace),
-          put,
-          remove,
-        ),
-      );
-    });
+    await this.#access.inTurn(() =>
+      this.#access.write((database) =>
+        writeNodes(database, new LevelKeys(workspace), put, remove),
+      ),
+    );
   }
 
   loadHolds(workspace: string): Promise<readonly HoldRecord[]> {
-    return this.#access.attempt("read", () =>
-      readHolds(this.#access.database, new LevelKeys(workspace)),
+    return this.#access.read((database) =>
+      readHolds(database, new LevelKeys(workspace)),
     );
   }
 
@@ -357,17 +275,16 @@ export class LevelStore implements Store {
     remove: readonly (string | undefined)[],
   ): Promise<void> {
     const keys = new LevelKeys(workspace);
-    await this.#access.serially(async () => {
-      await this.#access.reopen();
+    await this.#access.inTurn(async () => {
       if (put.length > 0) {
         const { cursor } = await this.#head(workspace);
         // In the same turn: what leads back to a state may have been forgotten since somebody looked.
-        await this.#access.attempt("read", () =>
-          refuseForgotten(this.#access.database, keys, put, cursor.revision),
+        await this.#access.read((database) =>
+          refuseForgotten(database, keys, put, cursor.revision),
         );
       }
-      await this.#access.write(() =>
-        writeHolds(this.#access.database, keys, put, remove),
+      await this.#access.write((database) =>
+        writeHolds(database, keys, put, remove),
       );
     });
   }
@@ -381,19 +298,21 @@ export class LevelStore implements Store {
     return this.close();
   }
 
-  /** Gives a new workspace its epoch. */
-  async #create(workspace: string, keys: LevelKeys): Promise<LoadedWorkspace> {
-    const snapshot = Snapshot.empty(workspace);
-    const head = firstHead(this.#newEpoch(), snapshot.root);
-    await this.#access.write(() =>
-      clearRemoved(this.#access.database, workspace),
+  /** Makes a workspace that is not there, durably and in one step. */
+  async #begin(workspace: string, first?: FirstRevision): Promise<StoredHead> {
+    const keys = new LevelKeys(workspace);
+    await this.#access.write((database) => clearRemoved(database, workspace));
+    const head = firstHead(this.#newEpoch(), Snapshot.empty(workspace).root);
+    const commits = firstCommits(head, first);
+    const next = nextHead(head, commits);
+    await this.#access.write((database) =>
+      commits.length === 0
+        ? database.put(keys.head, encodeHead(next), { sync: true })
+        : writeCommits(database, keys, commits, next, { known: this.#times }),
     );
-    await this.#access.write(() =>
-      this.#access.database.put(keys.head, encodeHead(head), { sync: true }),
-    );
-    this.#floors.delete(workspace);
-    this.#heads.set(workspace, head);
-    return { ...head, snapshot };
+    this.#tails.begin(workspace);
+    this.#heads.set(workspace, next);
+    return next;
   }
 
   #newEpoch(): string {
@@ -403,8 +322,8 @@ export class LevelStore implements Store {
   async #head(workspace: string): Promise<StoredHead> {
     const head =
       this.#heads.get(workspace) ??
-      (await this.#access.attempt("read", () =>
-        readHead(this.#access.database, new LevelKeys(workspace)),
+      (await this.#access.read((database) =>
+        readHead(database, new LevelKeys(workspace)),
       ));
     if (head === undefined)
       throw new ConfigError(
@@ -416,7 +335,6 @@ export class LevelStore implements Store {
   }
 
   async #commit(workspace: string, commits: readonly Commit[]): Promise<void> {
-    await this.#access.reopen();
     const keys = new LevelKeys(workspace);
     const next = nextHead(await this.#head(workspace), commits);
     const timeMs = Math.max(
@@ -428,12 +346,12 @@ export class LevelStore implements Store {
       Math.abs(timeMs - (this.#prunedMs.get(workspace) ?? 0)) >=
       PRUNE_INTERVAL_MS;
     const superfluous = prune
-      ? await this.#access.attempt("read", () =>
-          expiredAnswers(this.#access.database, keys, timeMs),
+      ? await this.#access.read((database) =>
+          expiredAnswers(database, keys, timeMs),
         )
       : [];
-    await this.#access.write(() =>
-      writeCommits(this.#access.database, keys, commits, next, {
+    await this.#access.write((database) =>
+      writeCommits(database, keys, commits, next, {
         superfluous,
         known: this.#times,
       }),

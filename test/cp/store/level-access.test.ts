@@ -18,13 +18,14 @@ test("a database that could not be opened again is before the next write", async
   try {
     const noFiles = new Error("too many open files");
     await expect(
-      access.serially(() => access.openAgain(() => Promise.reject(noFiles))),
+      access.inTurn(() => access.openAgain(() => Promise.reject(noFiles))),
     ).rejects.toBe(noFiles);
-    await access.serially(async () => {
-      await access.reopen();
-      await access.write(() => access.database.put("key", Buffer.from("a")));
-    });
-    expect(await getValue(access.database, "key")).toEqual(Buffer.from("a"));
+    await access.inTurn(() =>
+      access.write((database) => database.put("key", Buffer.from("a"))),
+    );
+    expect(await access.read((database) => getValue(database, "key"))).toEqual(
+      Buffer.from("a"),
+    );
   } finally {
     await access.close();
   }
