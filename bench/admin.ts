@@ -5,7 +5,6 @@ import { ConfigService } from "../src/gen/holdfast/admin/v1/config_service_pb.js
 import { ResourceSchema } from "../src/gen/holdfast/config/v1/resource_pb.js";
 import { CloseStack } from "../src/runtime/close-stack.ts";
 import { startEtcd } from "./peers/etcd.ts";
-import { buildBench } from "./proxy/built.ts";
 import type { AdminControlPlane } from "./roles/admin-cp.ts";
 import type { AdminEcho } from "./roles/admin-echo.ts";
 import { Child } from "./support/child.ts";
@@ -53,9 +52,8 @@ export async function admin(
 ): Promise<void> {
   await using directory = await TempDir.make();
   await using stack = new CloseStack();
-  const built = await buildBench();
-  const cp = stack.use(await Child.start<AdminControlPlane>("admin-cp", built));
-  const echo = stack.use(await Child.start<AdminEcho>("admin-echo", built));
+  const cp = stack.use(await Child.start<AdminControlPlane>("admin-cp"));
+  const echo = stack.use(await Child.start<AdminEcho>("admin-echo"));
   const cpUrl = await cp.call("start", directory.join("cp"));
   const echoUrl = await echo.call("start", directory.join("log"));
   const etcd = await startEtcd(directory, await makeKeyPair(directory));

@@ -1,4 +1,3 @@
-import { buildBench } from "./proxy/built.ts";
 import type { BuildTimes, OwnRouter } from "./roles/router-own.ts";
 import type { PeerRouter } from "./roles/router-peer.ts";
 import { Child } from "./support/child.ts";
@@ -16,12 +15,11 @@ export async function router(
   print: (text: string) => void,
   scale: number,
 ): Promise<void> {
-  const built = await buildBench();
   const rows: string[][] = [];
   for (const size of SIZES) {
     const routes = Math.max(100, Math.round(size * scale));
     for (const measure of [own, peer]) {
-      const measured = await measure(built, routes);
+      const measured = await measure(routes);
       print(measured.join("; "));
       rows.push(measured);
     }
@@ -44,16 +42,16 @@ export async function router(
   );
 }
 
-async function own(built: string, routes: number): Promise<string[]> {
-  await using child = await Child.start<OwnRouter>("router-own", built);
+async function own(routes: number): Promise<string[]> {
+  await using child = await Child.start<OwnRouter>("router-own");
   const build = await child.call("build", routes);
   const match = await child.call("match", MATCHES);
   const { ms, cpuMs } = await child.call("change", CHANGES);
   return [...row(routes, "Holdfast", match, build), short(cpuMs), spread(ms)];
 }
 
-async function peer(built: string, routes: number): Promise<string[]> {
-  await using child = await Child.start<PeerRouter>("router-peer", built);
+async function peer(routes: number): Promise<string[]> {
+  await using child = await Child.start<PeerRouter>("router-peer");
   const build = await child.call("build", routes);
   const match = await child.call("match", MATCHES);
   const change =

@@ -1,5 +1,4 @@
 import { CloseStack } from "../src/runtime/close-stack.ts";
-import { buildBench } from "./proxy/built.ts";
 import { proxyRequests } from "./proxy/routes.ts";
 import type { GatewayPlan, ProxyGateway } from "./roles/proxy-gateway.ts";
 import type { ProxyLoad } from "./roles/proxy-load.ts";
@@ -35,21 +34,16 @@ export async function workers(
   print: (text: string) => void,
   scale: number,
 ): Promise<void> {
-  const built = await buildBench();
   const rows: string[][] = [];
   for (const plan of PLANS) {
     await using stack = new CloseStack();
     const upstream = stack.use(
-      await Child.start<ProxyUpstream>("proxy-upstream", built),
+      await Child.start<ProxyUpstream>("proxy-upstream"),
     );
-    const load = stack.use(await Child.start<ProxyLoad>("proxy-load", built));
+    const load = stack.use(await Child.start<ProxyLoad>("proxy-load"));
     const upstreamPort = await upstream.call("start", BODY_BYTES);
-    const one = stack.use(
-      await Child.start<ProxyGateway>("proxy-gateway", built),
-    );
-    const group = stack.use(
-      await Child.start<ProxyWorkers>("proxy-workers", built),
-    );
+    const one = stack.use(await Child.start<ProxyGateway>("proxy-gateway"));
+    const group = stack.use(await Child.start<ProxyWorkers>("proxy-workers"));
     const onePort = await one.call("start", { ...plan, upstreamPort });
     const { port, pids } = await group.call(
       "start",

@@ -47,25 +47,20 @@ export type Plan = Omit<GatewayPlan, "upstreamPort">;
  */
 export class Contenders {
   readonly #stack: CloseStack;
-  readonly #built: string;
   readonly #upstream: { readonly port: number; readonly bodyBytes: number };
   readonly #all: Contender[] = [];
 
   constructor(
     stack: CloseStack,
-    built: string,
     upstream: { readonly port: number; readonly bodyBytes: number },
   ) {
     this.#stack = stack;
-    this.#built = built;
     this.#upstream = upstream;
   }
 
   /** http-proxy by itself. */
   async addBare(secureIn?: TempDir): Promise<void> {
-    const bare = this.#stack.use(
-      await Child.start<ProxyBare>("proxy-bare", this.#built),
-    );
+    const bare = this.#stack.use(await Child.start<ProxyBare>("proxy-bare"));
     const tls =
       secureIn === undefined ? undefined : await makeKeyPair(secureIn);
     const port = await bare.call("start", this.#upstream.port, tls);
@@ -75,11 +70,7 @@ export class Contenders {
   /** One as a data plane's workers are started. */
   async addGateway(plan: Plan): Promise<void> {
     const gateway = this.#stack.use(
-      await Child.start<ProxyGateway>(
-        "proxy-gateway",
-        this.#built,
-        WORKER_FLAGS,
-      ),
+      await Child.start<ProxyGateway>("proxy-gateway", WORKER_FLAGS),
     );
     const port = await gateway.call("start", {
       ...plan,

@@ -7,7 +7,6 @@ import type { LoadResult, ProxyLoad } from "../roles/proxy-load.ts";
 import { Child } from "../support/child.ts";
 import { residentBytes } from "../support/process-figures.ts";
 import { megabytes, short, table } from "../support/statistics.ts";
-import { buildBench } from "./built.ts";
 import { proxyRequests } from "./routes.ts";
 
 const SLOW = 1_000;
@@ -27,14 +26,9 @@ export async function crowd(
   scale: number,
 ): Promise<void> {
   await using stack = new CloseStack();
-  const built = await buildBench();
-  const clients = stack.use(
-    await Child.start<CrowdClients>("crowd-clients", built),
-  );
-  const load = stack.use(await Child.start<ProxyLoad>("proxy-load", built));
-  const gateway = stack.use(
-    await Child.start<ProxyGateway>("proxy-gateway", built),
-  );
+  const clients = stack.use(await Child.start<CrowdClients>("crowd-clients"));
+  const load = stack.use(await Child.start<ProxyLoad>("proxy-load"));
+  const gateway = stack.use(await Child.start<ProxyGateway>("proxy-gateway"));
   const upstreamPort = await clients.call("upstream", BODY_BYTES);
   const port = await gateway.call("start", {
     routes: 1,

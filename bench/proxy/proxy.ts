@@ -4,7 +4,6 @@ import type { ProxyLoad } from "../roles/proxy-load.ts";
 import type { ProxyUpstream } from "../roles/proxy-upstream.ts";
 import { Child } from "../support/child.ts";
 import { TempDir } from "../support/temp-dir.ts";
-import { buildBench } from "./built.ts";
 import { Contenders, type Plan } from "./contenders.ts";
 
 const ROUNDS = 5;
@@ -30,18 +29,16 @@ export async function proxy(
   print: (text: string) => void,
   scale: number,
 ): Promise<void> {
-  const built = await buildBench();
   for (const { name, bytes } of BODIES) {
     print(`\n${name} bodies\n`);
-    await compare(print, built, { bytes, scale, secure: false });
+    await compare(print, { bytes, scale, secure: false });
   }
   print("\n100 B bodies, clients come with TLS\n");
-  await compare(print, built, { bytes: 100, scale, secure: true });
+  await compare(print, { bytes: 100, scale, secure: true });
 }
 
 async function compare(
   print: (text: string) => void,
-  built: string,
   {
     bytes,
     scale,
@@ -55,10 +52,10 @@ async function compare(
   await using stack = new CloseStack();
   const directory = stack.use(await TempDir.make());
   const upstream = stack.use(
-    await Child.start<ProxyUpstream>("proxy-upstream", built),
+    await Child.start<ProxyUpstream>("proxy-upstream"),
   );
-  const load = stack.use(await Child.start<ProxyLoad>("proxy-load", built));
-  const contenders = new Contenders(stack, built, {
+  const load = stack.use(await Child.start<ProxyLoad>("proxy-load"));
+  const contenders = new Contenders(stack, {
     port: await upstream.call("start", bytes),
     bodyBytes: bytes,
   });

@@ -3,7 +3,6 @@ import type { ProxyGateway } from "../roles/proxy-gateway.ts";
 import type { LoadPlan, ProxyLoad } from "../roles/proxy-load.ts";
 import type { ProxyUpstream } from "../roles/proxy-upstream.ts";
 import { Child } from "../support/child.ts";
-import { buildBench } from "./built.ts";
 import { CONNECTIONS } from "./contenders.ts";
 import { proxyRequests } from "./routes.ts";
 
@@ -21,14 +20,11 @@ export async function startRig(
   routes: number,
   bodyBytes: number,
 ): Promise<Rig> {
-  const built = await buildBench();
   const upstream = stack.use(
-    await Child.start<ProxyUpstream>("proxy-upstream", built),
+    await Child.start<ProxyUpstream>("proxy-upstream"),
   );
-  const load = stack.use(await Child.start<ProxyLoad>("proxy-load", built));
-  const gateway = stack.use(
-    await Child.start<ProxyGateway>("proxy-gateway", built),
-  );
+  const load = stack.use(await Child.start<ProxyLoad>("proxy-load"));
+  const gateway = stack.use(await Child.start<ProxyGateway>("proxy-gateway"));
   const port = await gateway.call("start", {
     routes,
     plugins: [],

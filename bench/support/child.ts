@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { buildBench } from "./built.ts";
 import type { RoleName } from "./roles.ts";
 
 /** What a child process can be asked to do. Arguments and results travel as structured clones. */
@@ -51,18 +51,15 @@ export class Child<C> implements AsyncDisposable {
   /**
    * Starts a process; it is gone when this is disposed of.
    *
-   * @param built The translated bench, when it matters how the code is translated.
    * @param flags More of node's own.
    */
   static async start<C>(
     role: RoleName,
-    built?: string,
     flags: readonly string[] = [],
   ): Promise<Child<C>> {
-    const main = built ?? fileURLToPath(new URL("../main.ts", import.meta.url));
+    const main = await buildBench();
     const profiles = process.env["BENCH_PROFILES"];
     const execArgv = [
-      ...(built === undefined ? process.execArgv : []),
       // A directory for a CPU profile of each process, to see where its time goes.
       ...(profiles === undefined
         ? []
