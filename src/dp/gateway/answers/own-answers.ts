@@ -11,6 +11,11 @@ export interface OwnAnswer {
 }
 
 const BAD_REQUEST = own(400, "Bad request", "bad-request");
+const TOO_MANY_HEADERS = own(
+  400,
+  "Request header or cookie too large",
+  "bad-request",
+);
 const METHOD_NOT_ALLOWED = own(405, "Method not allowed", "method-not-allowed");
 const URI_TOO_LONG = own(414, "URI too long", "uri-too-long");
 const EXPECTATION_FAILED = own(417, "Expectation failed", "expectation");
@@ -41,6 +46,7 @@ export function refusalOf(
   target: RequestTarget | undefined,
 ): OwnAnswer | undefined {
   if (target === undefined || !isReadable(request)) return BAD_REQUEST;
+  if (request.rawHeaders.length > 2 * LIMITS.headers) return TOO_MANY_HEADERS;
   if ((request.url?.length ?? 0) > LIMITS.uriLength) return URI_TOO_LONG;
   const { expect } = request.headers;
   if (expect !== undefined && expect.toLowerCase() !== "100-continue")

@@ -73,6 +73,8 @@ export class Http1 {
     if (begin === undefined)
       throw new TypeError("an HTTP server without a connection listener");
     server.removeListener("connection", begin as (socket: Socket) => void);
+    // All of them, else node keeps the last ones to itself, and one of these may say how long the body is.
+    server.maxHeadersCount = 0;
     this.#begin = (socket) => {
       Reflect.apply(begin, server, [socket]);
     };

@@ -2,6 +2,8 @@
 export const LIMITS = {
   /** The most bytes that a request's line and headers may have. */
   headerBytes: 32 * 1024,
+  /** The most headers that a request may have. */
+  headers: 1_000,
   /** The most characters of a request's path and query. */
   uriLength: 8 * 1024,
   /** How long the headers of a request may take to arrive. */

@@ -36,6 +36,9 @@ async function said(bytes: string): Promise<string> {
 
 const SMUGGLED = "GET /api/smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
 
+/** More headers than node shows of a request when it is not told otherwise. */
+const MANY = Array.from({ length: 2_100 }, () => "a:b");
+
 /** A request with these lines between the first one and the body. */
 function post(lines: readonly string[], body = ""): string {
   return `POST /api HTTP/1.1\r\nHost: x\r\n${lines.map((line) => `${line}\r\n`).join("")}\r\n${body}`;
@@ -141,6 +144,29 @@ describe("a request that could be read in two ways is refused, and nothing of it
     [
       "a scheme that is not HTTP's",
       "GET ftp://x/api HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    [
+      "a length behind very many headers",
+      post([...MANY, `Content-Length: ${SMUGGLED.length}`], SMUGGLED),
+    ],
+    [
+      "a length behind very many headers and a wish to upgrade",
+      post(
+        [
+          "Connection: upgrade",
+          "Upgrade: foo",
+          ...MANY,
+          `Content-Length: ${SMUGGLED.length}`,
+        ],
+        SMUGGLED,
+      ),
+    ],
+    [
+      "chunked behind very many headers",
+      post(
+        [...MANY, "Transfer-Encoding: chunked"],
+        `${SMUGGLED.length.toString(16)}\r\n${SMUGGLED}\r\n0\r\n\r\n`,
+      ),
     ],
     ["no method", " /api HTTP/1.1\r\nHost: x\r\n\r\n"],
     ["a method that is none", "GE(T /api HTTP/1.1\r\nHost: x\r\n\r\n"],
