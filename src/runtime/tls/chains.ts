@@ -52,8 +52,8 @@ export class Chains {
       const authority = issuerOf(last, this.#authorities);
       const issuer = authority ?? issuerOf(last, others);
       if (issuer === undefined || chain.includes(issuer)) break;
-      // One of it for all that are below it.
-      last = this.#known.get(issuer.fingerprint256) ?? issuer;
+      // One of it for all that are below it. An authority that is remembered was read from the files of before.
+      last = authority ?? this.#known.get(issuer.fingerprint256) ?? issuer;
       chain.push(last);
       if (authority?.checkIssued(authority) === true) break;
     }

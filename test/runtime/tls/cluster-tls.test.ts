@@ -485,6 +485,36 @@ describe("in PKI mode", () => {
     await join(server, good);
   });
 
+  test("who comes after the list was renewed is as well known as who came before: the next list cuts nobody, and sessions go on", async () => {
+    const ca = await TestAuthority.make();
+    const caFile = put(dir, "ca.crt", ca.cert);
+    const crlFile = put(dir, "ca.crl", await ca.revoke());
+    const cp = await side({
+      ...putPair(dir, "cp", await ca.controlPlane()),
+      caFile,
+      crlFile,
+    });
+    const { server } = await serve(cp);
+    const dp = await side({
+      ...putPair(dir, "a", await ca.issue("a")),
+      caFile,
+    });
+    await join(server, dp);
+    for (let renewals = 1; renewals <= 2; renewals++) {
+      const stolen = await ca.issue(`stolen-${renewals}`);
+      put(dir, "ca.crl", await ca.revoke(stolen.cert));
+      await cp.tls.reload();
+      expect(cp.logger.last("tls.reloaded")?.fields).not.toHaveProperty(
+        "revoked_connections_cut",
+      );
+      await join(server, dp);
+      // With a session of now.
+      await join(server, dp);
+      expect(await cp.metric(HANDSHAKES, { resumed: "true" })).toBe(renewals);
+    }
+    expect(cp.refusal()).toBeUndefined();
+  });
+
   test("without a list of its authority in the revocation file nobody comes in", async () => {
     const ca = await TestAuthority.make();
     const caFile = put(dir, "ca.crt", ca.cert);
