@@ -151,7 +151,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
         this.#options.handshakeMs ?? HANDSHAKE_MS,
       );
       const secure = await this.#server.handshake(socket, address);
-      const { peer } = this.#check(secure, socket);
+      const { peer } = this.#check(secure);
       return { socket: secure, certificate: peer };
     } catch (error) {
       socket.destroy();
@@ -198,8 +198,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     try {
       await secured(secure, handshakeMs);
       const resumed = secure.isSessionReused() ? session : undefined;
-      accepted = this.#check(secure, socket, target.host, resumed?.chain).chain
-        .chain;
+      accepted = this.#check(secure, target.host, resumed?.chain).chain.chain;
       keep();
       secure.once("close", () => {
         // Not a word: it is refused, perhaps because it was resumed. The next one is not.
@@ -236,7 +235,6 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
   /** @throws HandshakeError */
   #check(
     secure: TLSSocket,
-    socket: Socket,
     host?: string,
     known?: readonly X509Certificate[],
   ): CheckedPeer {
@@ -253,7 +251,7 @@ export class ClusterTls implements Gatekeeper, Connector, AsyncDisposable {
     });
     this.#report.succeeded(secure.isSessionReused());
     if (this.#options.crlFile !== undefined)
-      this.#live.add(secure, socket, checked.chain);
+      this.#live.add(secure, checked.chain);
     return checked;
   }
 

@@ -110,7 +110,7 @@ export class ListenerTls implements AsyncDisposable {
     )
       return false;
     this.#chains.learn(chain.slice(1));
-    this.#live.add(socket, socket, known);
+    this.#live.add(socket, known);
     return true;
   }
 

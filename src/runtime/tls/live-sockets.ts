@@ -5,13 +5,11 @@ import type { Revocations } from "./revocations.ts";
 /** Connections that are open, with the certificates of their peers, so that those of a revoked one can be cut. */
 export class LiveSockets {
   readonly #chains = new Map<Socket, Chain>();
-  readonly #below = new WeakMap<Socket, Socket>();
 
-  /** `below`: what the secure one speaks on. `chain`: the peer's certificate and those above it. */
-  add(secure: Socket, below: Socket, chain: Chain): void {
-    this.#chains.set(secure, chain);
-    this.#below.set(secure, below);
-    secure.once("close", () => this.#chains.delete(secure));
+  /** `chain`: the peer's certificate and those above it. */
+  add(socket: Socket, chain: Chain): void {
+    this.#chains.set(socket, chain);
+    socket.once("close", () => this.#chains.delete(socket));
   }
 
   /**
@@ -20,12 +18,12 @@ export class LiveSockets {
    */
   cut(revocations: Revocations): number {
     let count = 0;
-    for (const [secure, { chain, whole }] of this.#chains)
+    for (const [socket, { chain, whole }] of this.#chains)
       if (!whole || chain.some((certificate) => revocations.has(certificate))) {
         count++;
-        secure.destroy();
-        // The secure one waits for its last bytes to leave, which a peer that does not read never takes.
-        this.#below.get(secure)?.destroy();
+        // Its "close" comes in a later turn, and until then nobody is to be counted twice.
+        this.#chains.delete(socket);
+        socket.destroy();
       }
     return count;
   }
