@@ -170,6 +170,14 @@ test("workers that hang, silent or in a loop without end, are replaced while ano
       expect(line).toMatchObject({ event: "request", status: 200 });
     return true;
   }, "a line on standard output for each request");
+  const page = await fetch(node.dp.url("status", "/status/upstreams"));
+  expect(await page.json()).toMatchObject({
+    upstreams: ["a.up", "b.up"].map((name) => ({
+      name,
+      health: "HEALTHCHECKS_OFF",
+      targets: [{ target: `127.0.0.1:${node.upstream.port}` }],
+    })),
+  });
   const health = async (pageToken = "") =>
     node.admin.nodes.listUpstreamHealth({ pageSize: 1, pageToken });
   const [first, second] = await eventually(async () => {

@@ -328,6 +328,7 @@ export class Member {
         });
         return;
       case "committed":
+        this.#upstreams = message.upstreams ?? this.#upstreams;
         this.#answer(`committed ${message.id}`, {
           type: "answer",
           value: undefined,

@@ -101,7 +101,12 @@ export type FromWorker =
       readonly id: number;
       readonly news: PreparedNews;
     }
-  | { readonly type: "committed"; readonly id: number }
+  | {
+      readonly type: "committed";
+      readonly id: number;
+      /** The upstreams and their targets, of the first state that it serves. */
+      readonly upstreams?: readonly UpstreamView[];
+    }
   | {
       readonly type: "listening";
       readonly address: string;

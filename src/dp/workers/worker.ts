@@ -235,10 +235,17 @@ export class Worker {
     // Better none than one that serves something else than the others.
     if (prepared === undefined)
       throw new Error(`state ${id} is to be served and was not prepared`);
+    const isFirst = this.#served === undefined;
     this.#work = undefined;
     this.#gateway.commit(prepared);
     this.#served = prepared.snapshot;
-    void this.#link.send({ type: "committed", id });
+    void this.#link.send({
+      type: "committed",
+      id,
+      // Else the node would have no upstreams to show until the next sign of life. Not each time: there may be many of
+      // them, and many changes.
+      ...(isFirst ? this.#upstreamNews() : {}),
+    });
   }
 
   async #listen(at: ListenAt): Promise<void> {

@@ -1,9 +1,11 @@
+import cluster from "node:cluster";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { get } from "node:https";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { State } from "../../../src/dp/replica/last-good.ts";
+import { WORKER_FLAGS } from "../../../src/dp/workers/fork.ts";
 import { WorkerGroup } from "../../../src/dp/workers/worker-group.ts";
 import { cursorOf } from "../../../src/model/cursor.ts";
 import type { Snapshot } from "../../../src/model/snapshot.ts";
@@ -166,6 +168,18 @@ describe("a group of workers", () => {
     expect(group.workers).toMatchObject([{ restarts: 1 }, { restarts: 0 }]);
   });
 
+  test("its processes run with the flags that keep the space for new objects as it is under load", () => {
+    const processes = Object.values(cluster.workers ?? {}).map(
+      (each) => each?.process,
+    );
+    for (const pid of pids(group)) {
+      const started = processes.find((each) => each?.pid === pid);
+            const [, ...args] = started?.spawnargs ?? [];
+      expect(args.slice(0, WORKER_FLAGS.length)).toEqual(WORKER_FLAGS);
+      expect(args[0]).toMatch(/^--min-semi-space-size=\d+$/);
+    }
+  });
+
   test("one page has the metrics of all workers, those included that are gone", async () => {
     const count = async (): Promise<number> =>
       [
@@ -265,6 +279,14 @@ test("one worker probes for all, another takes over when it dies, and what was f
       ]),
     ),
   );
+  // Told with the first state that is served, not with the next sign of life.
+  expect(group.upstreams()).toMatchObject([
+    {
+      name: "bank",
+      health: "HEALTHY",
+      targets: [{ addresses: [{ address: `127.0.0.1:${upstream.port}` }] }],
+    },
+  ]);
   expect(await statuses(group, 4)).toEqual([200, 200, 200, 200]);
   await eventually(() => probes >= 5 || undefined, "some probes");
   expect(most).toBe(1);
@@ -277,7 +299,13 @@ test("one worker probes for all, another takes over when it dies, and what was f
         undefined,
       `all workers to answer ${status}`,
     );
+  /** What the status page says, which needs nobody's request. */
+  const health = () => group.upstreams().map((each) => each.health);
   await untilAll(503);
+  await eventually(
+    () => health()[0] === "UNHEALTHY" || undefined,
+    "that to be told",
+  );
   for (const place of [0, 1]) {
     const before = pids(group);
     process.kill(before[place] ?? 0, "SIGKILL");
@@ -289,6 +317,7 @@ test("one worker probes for all, another takes over when it dies, and what was f
       "it to be replaced",
       20_000,
     );
+    expect(health()).toEqual(["UNHEALTHY"]);
     expect(await statuses(group, 4)).toEqual([503, 503, 503, 503]);
   }
   // Neither of those that began is left.
