@@ -1,30 +1,17 @@
-import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
+import { create, toBinary } from "@bufbuild/protobuf";
 import {
   ConnectResponseSchema,
   GoodbyeReason,
   ReportSchema,
-  type BucketDigest,
   type ConnectRequest,
-  type ConnectResponse,
   type Hello,
-  type SyncService,
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorOf } from "../../model/cursor.ts";
-import type { Bucket } from "../../model/bucket.ts";
-import type { Snapshot } from "../../model/snapshot.ts";
-import type { Clock } from "../../runtime/clock.ts";
-import {
-  MessageWriter,
-  messagesOf,
-  type BidiServerCall,
-} from "../../runtime/grpc.ts";
+import { messagesOf } from "../../runtime/grpc.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Peer } from "../../runtime/peer.ts";
 import { spelledOut } from "../../sync/editions.ts";
 import { messageName } from "../../sync/names.ts";
-import { BUCKET_BATCH, has } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import { stepSession } from "../../sync/session.ts";
 import { toldHead } from "../../sync/session/limit.ts";
@@ -34,116 +21,42 @@ import {
   type SessionEffect,
   type SessionEvent,
 } from "../../sync/session/state.ts";
-import { frameOf, type FrameBody, type Frames } from "./frames.ts";
+import type {
+  ConnectionDesk,
+  ConnectionHost,
+  Happening,
+  NodeStream,
+  Refusal,
+} from "./connection-host.ts";
+import { goodbyeOf, welcomeOf } from "./greetings.ts";
 import { flawOf, isPlain } from "./incoming.ts";
 import { Intake } from "./intake.ts";
-import type { Pins, Puller } from "./pins.ts";
-import type { WriteBudget } from "./write-budget.ts";
+import { Outbox, type Message, type SyncCall } from "./outbox.ts";
+import { StateSender, weigh } from "./state-sender.ts";
 
-type Call = BidiServerCall<(typeof SyncService)["method"]["connect"]>;
-type Published = Pick<
-  Extract<SessionEvent, { type: "published" }>,
-  "head" | "needs"
->;
-
-/** What a connection needs of the process, whatever its node's workspace is. */
-export interface ConnectionDesk {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly build: string;
-  /** Other control planes that nodes may go to, "host:port". */
-  readonly alternatives: readonly string[];
-  /** All frames that are written and not drained. */
-  readonly budget: WriteBudget;
-  /** Those of them that are pieces of snapshots. */
-  readonly snapshotBudget: WriteBudget;
-  /** Finds the host of a node by its Hello. */
-  route(hello: Hello, peer: Peer): Routing;
-  /** A message came or went. */
-  counted(direction: "in" | "out", type: string, bytes: number): void;
+/** Who takes care of a node, and what is sent to it of that one's states. */
+interface Place {
+  readonly host: ConnectionHost;
+  readonly states: StateSender;
 }
-
-/** Who takes care of a node, or why nobody does. */
-export type Routing =
-  { readonly ok: true; readonly host: ConnectionHost } | Refusal;
-
-/** What a connection needs of its node's workspace. */
-export interface ConnectionHost {
-  readonly frames: Frames;
-  readonly pins: Pins;
-  /** The state that nodes should serve. */
-  published(): Published & { readonly predecessors: readonly string[] };
-  /** A retained state; undefined when it is gone. */
-  snapshot(cursor: Cursor): Snapshot | undefined;
-  /** Whether a node serves a state of this epoch that this history does not have. */
-  isForked(have: Cursor | undefined): boolean | Promise<boolean>;
-  /** The connection is this host's from now on, whatever becomes of its node. */
-  enter(connection: Connection): void;
-  /** Takes a node in by its Hello. Says what to tell it instead when it may not come in. */
-  admit(connection: Connection, hello: Hello): Admission;
-  /** Somebody should look at the node. */
-  alarmed(): void;
-  /** The session has moved on. */
-  moved(connection: Connection, before: Session, event: SessionEvent): void;
-  /** The stream is over. */
-  left(connection: Connection): void;
-}
-
-/** What a node is told that may not come in. */
-export interface Refusal {
-  readonly ok: false;
-  readonly reason: GoodbyeReason;
-  readonly message: string;
-  readonly retryAfterMs?: number;
-}
-
-/** Whether a node may come in. */
-export type Admission =
-  | {
-      readonly ok: true;
-      readonly refusedRoots: readonly string[];
-      readonly allowed: boolean;
-    }
-  | Refusal;
-
-type MessageInit = NonNullable<
-  MessageInitShape<typeof ConnectResponseSchema>["message"]
->;
 
 /** One stream of one node: moves messages between the transport and the session's machine, and decides nothing. */
-export class Connection implements Puller {
+export class Connection implements NodeStream {
   readonly id: string;
   readonly peer: Peer;
-  readonly #call: Call;
+  readonly #call: SyncCall;
   readonly #desk: ConnectionDesk;
   /** Known with the Hello: before it nothing of a workspace is said. */
-  #place: ConnectionHost | undefined;
+  #place: Place | undefined;
   readonly #gone: AbortSignal;
   readonly #logger: Logger;
-  readonly #ending = new AbortController();
-  /** The stream is gone, or its end was said. One for all writes: making one for each costs as much as the write. */
-  readonly #stop: AbortSignal;
-  /** What is sent, and the Goodbye, which goes out of turn. */
-  readonly #writer: MessageWriter<Uint8Array | ConnectResponse>;
+  readonly #outbox: Outbox;
   #session: Session;
-  /** The state of the Manifest in flight, kept for the node to pull from, and whether its turn comes first. */
-  #offered:
-    | {
-        readonly seq: bigint;
-        readonly snapshot: Snapshot;
-        readonly priority: boolean;
-      }
-    | undefined;
   readonly #intake: Intake;
-  /** Since when a message has been waiting for the node to take it; undefined while none is. */
-  #writingSinceMs: number | undefined;
-  /** Writes, one after the other. */
-  #writing: Promise<void> = Promise.resolve();
-  #ended: Promise<void> | undefined;
 
   constructor(
     id: string,
-    call: Call,
+    call: SyncCall,
     gone: AbortSignal,
     peer: Peer,
     desk: ConnectionDesk,
@@ -152,10 +65,16 @@ export class Connection implements Puller {
     this.peer = peer;
     this.#call = call;
     this.#gone = gone;
-    this.#stop = AbortSignal.any([gone, this.#ending.signal]);
-    this.#writer = new MessageWriter(call, this.#stop);
     this.#desk = desk;
     this.#logger = desk.logger.child({ session: id, peer: peer.address });
+    this.#outbox = new Outbox(call, {
+      gone,
+      peer,
+      clock: desk.clock,
+      failed: (error) => {
+        this.#unwritten(error);
+      },
+    });
     const nowMs = desk.clock.monotonic();
     this.#intake = new Intake(nowMs);
     this.#session = openSession(NOWHERE, [], nowMs);
@@ -168,40 +87,25 @@ export class Connection implements Puller {
   /** Serves the stream until it ends. */
   async run(): Promise<void> {
     try {
-      await Promise.race([this.#read(), aborted(this.#stop)]);
+      await Promise.race([this.#read(), this.#outbox.stopped()]);
     } catch (error) {
       if (!this.#gone.aborted)
         this.#logger.warn("session.failed", { err: error });
     }
-    await this.#ended;
+    await this.#outbox.ended();
     this.dispatch({ type: "disconnected" });
-    this.#place?.pins.release(this);
-    this.#place?.left(this);
+    this.#place?.states.close();
+    this.#place?.host.left(this);
     this.peer.settled();
   }
 
   /** For how long the node has not taken what was written to it. */
   stuckMs(nowMs: number): number {
-    return this.#writingSinceMs === undefined
-      ? 0
-      : nowMs - this.#writingSinceMs;
-  }
-
-  unpinned(): void {
-    const offered = this.#offered;
-    this.#offered = undefined;
-    if (offered !== undefined)
-      this.dispatch({ type: "unpinned", seq: offered.seq });
+    return this.#outbox.stuckMs(nowMs);
   }
 
   /** Hands an event to the machine and does what it says. */
-  dispatch(
-    event: SessionEvent extends infer E
-      ? E extends SessionEvent
-        ? Omit<E, "nowMs">
-        : never
-      : never,
-  ): void {
+  dispatch(event: Happening): void {
     const stamped = {
       ...event,
       nowMs: this.#desk.clock.monotonic(),
@@ -209,21 +113,9 @@ export class Connection implements Puller {
     const before = this.#session;
     const step = stepSession(before, stamped);
     this.#session = step.session;
-    if (step.session !== before) this.#place?.moved(this, before, stamped);
-    this.#letGo();
+    if (step.session !== before) this.#place?.host.moved(this, before, stamped);
+    this.#place?.states.letGo(this.#session);
     for (const effect of step.effects) this.#perform(effect);
-  }
-
-  /** Drops the state that was offered once the node has all of it, or nothing more to do with it. */
-  #letGo(): void {
-    const { inFlight } = this.#session;
-    if (
-      this.#offered === undefined ||
-      (inFlight?.seq === this.#offered.seq && !inFlight.parked)
-    )
-      return;
-    this.#offered = undefined;
-    this.#host.pins.release(this);
   }
 
   async #read(): Promise<void> {
@@ -233,7 +125,7 @@ export class Connection implements Puller {
       if (receiving !== undefined) await receiving;
       // Not read from meanwhile: a node that says too much holds up itself.
       const waitMs = this.#intake.take(this.#desk.clock.monotonic());
-      if (waitMs > 0) await this.#desk.clock.sleep(waitMs, this.#stop);
+      if (waitMs > 0) await this.#desk.clock.sleep(waitMs, this.#outbox.stop);
     }
   }
 
@@ -266,7 +158,7 @@ export class Connection implements Puller {
           type: "bucketsRequested",
           seq,
           buckets,
-          ...this.#weigh(seq, buckets),
+          ...weigh(this.#place?.states.offered(seq), buckets),
         });
         return undefined;
       }
@@ -306,12 +198,13 @@ export class Connection implements Puller {
       this.#refuse(routing);
       return;
     }
-    this.#place = routing.host;
-    this.#place.enter(this);
-    this.dispatch({ type: "published", ...this.#place.published() });
+    const { host } = routing;
+    this.#place = { host, states: this.#statesOf(host) };
+    host.enter(this);
+    this.dispatch({ type: "published", ...host.published() });
     let forked: boolean;
     try {
-      forked = await this.#place.isForked(hello.have);
+      forked = await host.isForked(hello.have);
     } catch (error) {
       this.#logger.error("session.history_unreadable", { err: error });
       this.dispatch({
@@ -324,7 +217,7 @@ export class Connection implements Puller {
     }
     // The stream may have ended meanwhile.
     if (this.#isOver()) return;
-    const admission = this.#place.admit(this, hello);
+    const admission = host.admit(this, hello);
     if (admission.ok) {
       const { refusedRoots, allowed } = admission;
       this.dispatch({ type: "greeted", hello, refusedRoots, forked, allowed });
@@ -340,68 +233,57 @@ export class Connection implements Puller {
     });
   }
 
+  #statesOf(host: ConnectionHost): StateSender {
+    return new StateSender({
+      stream: this,
+      host,
+      desk: this.#desk,
+      outbox: this.#outbox,
+      logger: this.#logger,
+    });
+  }
+
   /** What follows a Hello only. */
-  get #host(): ConnectionHost {
+  get #states(): StateSender {
     if (this.#place === undefined)
       throw new TypeError("a session without a Hello has no workspace");
-    return this.#place;
+    return this.#place.states;
   }
 
   /** For the compiler, which takes a session that was opening before a wait to be so after it. */
   #isOver(): boolean {
-    return this.#session.at === "ended" || this.#stop.aborted;
-  }
-
-  /** The plain size of buckets, and how many of them are not what was offered. */
-  #weigh(
-    seq: bigint,
-    buckets: readonly BucketDigest[],
-  ): { readonly bytes: number; readonly unknown: number } {
-    let bytes = 0;
-    let unknown = 0;
-    for (const { index, hash } of buckets) {
-      const bucket = this.#bucket(seq, index);
-      if (bucket?.hash.equals(hash) === true) bytes += bucket.bytes.length;
-      else unknown++;
-    }
-    return { bytes, unknown };
-  }
-
-  #bucket(seq: bigint, index: number): Bucket | undefined {
-    return this.#offered?.seq === seq
-      ? this.#offered.snapshot.bucket(index)
-      : undefined;
+    return this.#session.at === "ended" || this.#outbox.stop.aborted;
   }
 
   #perform(effect: SessionEffect): void {
     switch (effect.type) {
       case "welcome":
-        this.#write(() => Promise.resolve(this.#welcome(effect.missing)));
-        this.#enqueue(() => {
+        this.#write(() => this.#welcome(effect.missing));
+        this.#outbox.enqueue(() => {
           this.peer.settled();
           return Promise.resolve();
         });
         return;
-      case "offer": {
-        // Now, not when its turn comes: writes may wait for long, and a state is not retained for ever.
-        const to = this.#host.snapshot(effect.to);
-        const from = effect.from && this.#host.snapshot(effect.from);
-        this.#write(() => this.#offer(effect, from, to));
+      case "offer":
+        this.#write(this.#states.offer(effect));
         return;
-      }
       case "heartbeat":
         this.#write(() =>
-          Promise.resolve({
-            case: "heartbeat" as const,
-            value: { head: toldHead(this.#session) },
+          create(ConnectResponseSchema, {
+            message: {
+              case: "heartbeat",
+              value: { head: toldHead(this.#session) },
+            },
           }),
         );
         return;
-      case "writeBuckets":
-        this.#enqueue(() => this.#writeBuckets(effect.seq, effect.indexes));
+      case "writeBuckets": {
+        const { seq, indexes } = effect;
+        this.#outbox.enqueue(() => this.#states.writeBuckets(seq, indexes));
         return;
+      }
       case "alarm":
-        this.#place?.alarmed();
+        this.#place?.host.alarmed();
         this.#logger.error("node.alarm", {
           node: this.#session.hello?.node?.id,
           reason: effect.message,
@@ -413,7 +295,11 @@ export class Connection implements Puller {
           reason: effect.reason,
           message: effect.message,
         });
-        this.#sayGoodbye(effect);
+        this.#desk.counted("out", "goodbye", 0);
+        this.#outbox.end(
+          goodbyeOf(effect, this.#desk.alternatives),
+          effect.message,
+        );
         return;
       default:
         effect satisfies never;
@@ -421,177 +307,36 @@ export class Connection implements Puller {
   }
 
   /** Writes one message, after those before it, and tells the machine when it has drained. */
-  #write(build: () => Promise<Uint8Array | MessageInit>): void {
-    this.#enqueue(async () => {
+  #write(build: () => Message | Promise<Message>): void {
+    this.#outbox.enqueue(async () => {
       const message = await build();
-      await this.#send(
-        message instanceof Uint8Array
-          ? message
-          : create(ConnectResponseSchema, { message }),
-      );
+      const priority = this.#place?.states.priority ?? false;
+      await this.#outbox.send(message, this.#desk.budget, priority);
       this.dispatch({ type: "drained" });
     });
   }
 
-  #enqueue(write: () => Promise<void>): void {
-    this.#writing = this.#writing.then(write).catch((error: unknown) => {
-      if (this.#gone.aborted || this.#ending.signal.aborted) return;
-      this.#logger.error("session.write_failed", { err: error });
-      this.dispatch({
-        type: "dismissed",
-        reason: GoodbyeReason.OVERLOAD,
-        message: "the control plane could not make the next message",
-      });
+  #unwritten(error: unknown): void {
+    this.#logger.error("session.write_failed", { err: error });
+    this.dispatch({
+      type: "dismissed",
+      reason: GoodbyeReason.OVERLOAD,
+      message: "the control plane could not make the next message",
     });
-  }
-
-  async #send(
-    message: Uint8Array | ConnectResponse,
-    budget = this.#desk.budget,
-  ): Promise<void> {
-    const bytes = message instanceof Uint8Array ? message.length : 0;
-    if (!budget.take(bytes))
-      await budget.wait(bytes, this.#stop, this.#offered?.priority ?? false);
-    try {
-      this.#writingSinceMs = this.#desk.clock.monotonic();
-      await this.#writer.write(message);
-    } finally {
-      this.#writingSinceMs = undefined;
-      budget.giveBack(bytes);
-    }
-  }
-
-  async #offer(
-    effect: Extract<SessionEffect, { type: "offer" }>,
-    from: Snapshot | undefined,
-    snapshot: Snapshot | undefined,
-  ): Promise<Uint8Array> {
-    const { frames, pins } = this.#host;
-    if (snapshot === undefined)
-      throw new Error(`revision ${effect.to.revision} is not retained`);
-    const to = { cursor: effect.to, snapshot };
-    let body: FrameBody | undefined;
-    if (effect.from !== undefined && from !== undefined)
-      body = await frames.delta({ cursor: effect.from, snapshot: from }, to);
-    if (body === undefined) {
-      const { predecessors } = this.#host.published();
-      body = frames.manifest(to, { ...effect, predecessors });
-      // Before the node can ask for anything of it.
-      if (!effect.known && this.#session.inFlight?.seq === effect.seq) {
-        const { seq, priority } = effect;
-        this.#offered = { seq, snapshot, priority };
-        pins.pin(this, snapshot, priority);
-      }
-    }
-    const frame = frameOf(body, effect.seq);
-    this.#desk.counted("out", body.type, frame.length);
-    this.#logger.debug("sync.sent", {
-      type: body.type,
-      seq: effect.seq,
-      revision: effect.to.revision,
-    });
-    return frame;
-  }
-
-  async #writeBuckets(seq: bigint, indexes: readonly number[]): Promise<void> {
-    // Replaced by a newer state meanwhile: nobody waits for these.
-    const buckets = indexes.flatMap((index) => {
-      const bucket = this.#bucket(seq, index);
-      return bucket === undefined ? [] : [{ index, bucket }];
-    });
-    const { snapshotBudget } = this.#desk;
-    const { frames } = this.#host;
-    for await (const piece of frames.pieces(buckets, this.#takesBatches())) {
-      for (const body of piece.bodies) {
-        if (this.#offered?.seq !== seq) return;
-        const frame = frameOf(body, seq);
-        await this.#send(frame, snapshotBudget);
-        this.#desk.counted("out", body.type, frame.length);
-      }
-      this.dispatch({ type: "bucketsWritten", bytes: piece.bytes });
-    }
-  }
-
-  #takesBatches(): boolean {
-    const features = this.#session.hello?.features ?? [];
-    return has(features, { name: BUCKET_BATCH, version: 1 });
   }
 
   #welcome(
     missing: Extract<SessionEffect, { type: "welcome" }>["missing"],
-  ): MessageInit {
+  ): Message {
     this.#desk.counted("out", "welcome", 0);
-    return {
-      case: "welcome",
-      value: {
-        session: this.id,
-        cp: this.#desk.build,
-        head: toldHead(this.#session),
-        heartbeat: durationFromMs(LIMITS.heartbeatMs),
-        retry: {
-          min: durationFromMs(LIMITS.backoffMinMs),
-          max: durationFromMs(LIMITS.backoffMaxMs),
-          resetAfter: durationFromMs(LIMITS.backoffResetMs),
-        },
-        missing: [...missing],
-      },
-    };
-  }
-
-  #sayGoodbye(effect: Extract<SessionEffect, { type: "goodbye" }>): void {
-    if (this.#ended !== undefined) return;
-    this.#desk.counted("out", "goodbye", 0);
-    const goodbye = create(ConnectResponseSchema, {
-      message: {
-        case: "goodbye",
-        value: {
-          reason: effect.reason,
-          message: effect.message,
-          // Whoever is at fault itself would be that elsewhere too.
-          alternatives: isOurs(effect.reason)
-            ? [...this.#desk.alternatives]
-            : [],
-          ...(effect.retryAfterMs === undefined
-            ? {}
-            : { retryAfter: durationFromMs(effect.retryAfterMs) }),
-        },
-      },
+    return welcomeOf({
+      session: this.id,
+      build: this.#desk.build,
+      head: toldHead(this.#session),
+      missing,
     });
-    // Not behind the writes that wait: a node that does not read must not hold the end up either.
-    this.#ended = Promise.race([
-      new MessageWriter(this.#call, this.#gone).write(goodbye).then(() => true),
-      this.#desk.clock.sleep(GOODBYE_MS, this.#gone).then(() => false),
-    ])
-      .catch(() => true)
-      .then((taken) => {
-        this.#ending.abort(new Error(effect.message));
-        // gRPC waits for ever for a peer that does not read to take the end of a stream.
-        if (!taken) this.peer.destroy();
-      });
   }
 }
 
 /** What a session is opened with, until the node has said which workspace it is of. */
 const NOWHERE = cursorOf("", 0n, "");
-
-/** Whether it is because of this control plane, and not of the node, that it has to go. */
-function isOurs(reason: GoodbyeReason): boolean {
-  return reason === GoodbyeReason.DRAIN || reason === GoodbyeReason.OVERLOAD;
-}
-
-/** How long a Goodbye may take to leave. */
-const GOODBYE_MS = 1_000;
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else
-      signal.addEventListener(
-        "abort",
-        () => {
-          resolve();
-        },
-        { once: true },
-      );
-  });
-}

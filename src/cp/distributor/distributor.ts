@@ -12,7 +12,11 @@ import { LIMITS } from "../../sync/limits.ts";
 import type { Session, SessionEvent } from "../../sync/session/state.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Store } from "../store/store.ts";
-import type { Admission, Connection, ConnectionHost } from "./connection.ts";
+import type {
+  Admission,
+  ConnectionHost,
+  NodeStream,
+} from "./connection-host.ts";
 import type {
   DistributorMetrics,
   WorkspaceFigures,
@@ -72,10 +76,10 @@ export class Distributor implements Nodes, AsyncDisposable {
   readonly #metrics: DistributorMetrics;
   readonly #pacer: Pacer;
   readonly #pins = new Pins(LIMITS.pinnedStates);
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<NodeStream>();
   readonly #fleet = new FleetHealth();
   /** The connection of each node that has greeted. */
-  readonly #byNode = new Map<string, Connection>();
+  readonly #byNode = new Map<string, NodeStream>();
   /** Rings when the last connection has left. */
   readonly #emptied = new Set<() => void>();
   #published: Published;
@@ -348,7 +352,7 @@ export class Distributor implements Nodes, AsyncDisposable {
     }
   }
 
-  #targetOf(connection: Connection): Target {
+  #targetOf(connection: NodeStream): Target {
     return this.#rollout.targetOf(
       connection.session.hello?.node?.id,
       this.#published,
@@ -371,7 +375,7 @@ export class Distributor implements Nodes, AsyncDisposable {
   }
 
   /** Looks again whether a node's state is of this history: several control planes write one history, each at its pace. */
-  async #place(connection: Connection): Promise<void> {
+  async #place(connection: NodeStream): Promise<void> {
     const { acked } = connection.session;
     try {
       if (await this.host.isForked(acked)) return;
@@ -386,7 +390,7 @@ export class Distributor implements Nodes, AsyncDisposable {
   }
 
   #admit(
-    connection: Connection,
+    connection: NodeStream,
     hello: NonNullable<Session["hello"]>,
   ): Admission {
     const { logger } = this.#options;
@@ -436,7 +440,7 @@ export class Distributor implements Nodes, AsyncDisposable {
     };
   }
 
-  #moved(connection: Connection, before: Session, event: SessionEvent): void {
+  #moved(connection: NodeStream, before: Session, event: SessionEvent): void {
     const { session } = connection;
     const node = session.hello?.node;
     if (node === undefined || this.#byNode.get(node.id) !== connection) return;
@@ -471,7 +475,7 @@ export class Distributor implements Nodes, AsyncDisposable {
     }
   }
 
-  #leave(connection: Connection): void {
+  #leave(connection: NodeStream): void {
     const id = connection.session.hello?.node?.id;
     if (id === undefined || this.#byNode.get(id) !== connection) return;
     this.#byNode.delete(id);

@@ -4,7 +4,7 @@ import {
 } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import type { Logger } from "../../runtime/logger.ts";
 import { LIMITS } from "../../sync/limits.ts";
-import type { Connection, Refusal } from "./connection.ts";
+import type { NodeStream, Refusal } from "./connection-host.ts";
 
 /** Before a second process with a node id that is taken tries again: by then the first is known to be dead or alive. */
 const DUPLICATE_RETRY_MS = 10_000;
@@ -12,12 +12,12 @@ const DUPLICATE_RETRY_MS = 10_000;
 /**
  * Refuses a node that is not who it says it is, by its certificate, or that another live process is already.
  *
- * @param other The connection that has the node's id now.
+ * @param other The stream that has the node's id now.
  */
 export function refuseIdentity(
   node: NodeInfo,
-  { peer }: Connection,
-  other: Connection | undefined,
+  { peer }: NodeStream,
+  other: NodeStream | undefined,
   logger: Logger,
 ): Refusal | undefined {
   const bound = peer.certificate?.nodeId;
