@@ -99,6 +99,11 @@ export class Http2Response extends EventEmitter implements DownstreamResponse {
       this.#stream.once("wantTrailers", () => {
         if (this.#isOpen) this.#stream.sendTrailers(this.#trailers);
       });
-    this.#stream.respond(head, { endStream, waitForTrailers });
+    try {
+      this.#stream.respond(head, { endStream, waitForTrailers });
+    } catch {
+      // Nobody else would hear of it: the head may be sent from a timer or for a socket.
+      this.destroy();
+    }
   }
 }

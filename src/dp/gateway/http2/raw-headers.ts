@@ -32,7 +32,7 @@ export function toHttp2Headers(raw: readonly string[]): OutgoingHttpHeaders {
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = (raw[i] ?? "").toLowerCase();
     const value = raw[i + 1] ?? "";
-    if (OF_HTTP1.has(name)) continue;
+    if (OF_HTTP1.has(name) || (name === "te" && value !== "trailers")) continue;
     validateHeaderName(name);
     validateHeaderValue(name, value);
     const before = headers[name];

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
-import { api, type ApiFields } from "../../../support/api.ts";
+import { api, routePlugin, type ApiFields } from "../../../support/api.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { TestGateway } from "../../../support/gateway.ts";
 import { Http2Client, read } from "../../../support/tls-gateway.ts";
@@ -97,6 +97,28 @@ describe("a client of HTTP/2 before an upstream of HTTP/1.1", () => {
       expect(chunk.toString()).toBe(event);
     }
     stream.close();
+  });
+
+  test("is not told a header that HTTP/2 forbids, when a plugin sets one", async () => {
+    let upstreamSide: ServerResponse | undefined;
+    await using all = await between((_request, response) => {
+      upstreamSide = response;
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.flushHeaders();
+    });
+    await all.gateway.serve([
+      ...api(all.upstream.port),
+      routePlugin(3, "response-transformer", {
+        add: { headers: ["te:gzip", "x-more:yes"] },
+      }),
+    ]);
+    const stream = all.client.open("/api", {}, true);
+    const [headers] = (await once(stream, "response")) as [object];
+    expect(headers).toMatchObject({ ":status": 200, "x-more": "yes" });
+    expect(headers).not.toHaveProperty("te");
+    stream.resume();
+    upstreamSide?.end();
+    await once(stream, "close");
   });
 
   test("sends its body when it is told to go on, and not before", async () => {
