@@ -1,10 +1,15 @@
+import { create } from "@bufbuild/protobuf";
 import { once } from "node:events";
 import { createServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { describe, expect, test } from "vitest";
+import { healthRules } from "../../../src/dp/gateway/upstreams/health/health-rules.ts";
+import { probe } from "../../../src/dp/gateway/upstreams/health/probe.ts";
 import type { Resource } from "../../../src/gen/holdfast/config/v1/resource_pb.js";
+import { UpstreamSchema } from "../../../src/gen/holdfast/config/v1/upstream_pb.js";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { api } from "../../support/api.ts";
 import { CA_CERT } from "../../support/certificates.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -271,6 +276,46 @@ describe("probes over TLS", () => {
       name: "probe.example",
     });
   });
+
+  test.each<[host: string, name: string, header: string | undefined]>([
+    ["that is a name", "pay.example", undefined],
+    ["that is a name with a port", "10.0.0.7", "pay.example:8443"],
+    ["that is an address", "10.0.0.7", undefined],
+    ["that is an IPv6 address", "2001:db8::7", undefined],
+    ["that is one with a port", "10.0.0.7", "[2001:db8::7]:8443"],
+  ])(
+    "https: of a Host %s the name is what TLS asks for, without its port, and of an address nothing",
+    async (_host, name, hostHeader) => {
+      await using upstream = await tlsUpstream();
+      const outcome = await probe(
+        {
+          rules: healthRules(
+            create(UpstreamSchema, {
+              healthchecks: {
+                active: {
+                  type: "https",
+                  timeout: 10,
+                  httpsVerifyCertificate: false,
+                  healthy: { httpStatuses: [200] },
+                },
+              },
+            }),
+          ).active,
+          name,
+          address: "127.0.0.1",
+          port: upstream.port,
+          hostHeader,
+          identities: [],
+        },
+        systemClock,
+      );
+      expect(outcome).toBe("success");
+      const isNamed = (hostHeader ?? name).startsWith("pay.example");
+      expect(upstream.asked).toMatchObject([
+        { url: "/", name: isNamed ? "pay.example" : false },
+      ]);
+    },
+  );
 
   test("grpcs: no more than a connection with TLS is asked for", async () => {
     await using upstream = await tlsUpstream();

@@ -2,6 +2,7 @@ import { request as httpRequest, type ClientRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { splitHostPort } from "../../../../model/hosts.ts";
 import type { Clock } from "../../../../runtime/clock.ts";
 import { outcomeOf, type ActiveRules } from "./health-rules.ts";
 import type { HealthOutcome } from "./judgement.ts";
@@ -94,12 +95,12 @@ function ask(
 }
 
 function tlsOf({ rules, name, hostHeader, identities }: Probed) {
-  const asked = rules.sni === "" ? (hostHeader ?? name) : rules.sni;
-  const serverName = asked.replace(/:\d+$/, "");
+  const host = hostHeader === undefined ? name : hostOf(hostHeader);
+  const asked = rules.sni === "" ? host : rules.sni;
   return {
     rejectUnauthorized: rules.verify,
     // An address cannot be a server name.
-    servername: isIP(serverName) === 0 ? serverName : "",
+    servername: isIP(asked) === 0 ? asked : "",
     ...(identities.length === 0
       ? {}
       : {
@@ -107,6 +108,12 @@ function tlsOf({ rules, name, hostHeader, identities }: Probed) {
           key: identities.map(({ key }) => key),
         }),
   };
+}
+
+/** What a Host header names, without brackets. */
+function hostOf(header: string): string {
+  const host = splitHostPort(header)?.host ?? header;
+  return host.startsWith("[") ? host.slice(1, -1) : host;
 }
 
 /** What is configured goes before what is sent otherwise. */
