@@ -40,7 +40,12 @@ export const HTTP1_OPTIONS = {
 interface Http1Connection {
   readonly connection: ClientConnection;
   readonly open: Set<ServerResponse>;
+  /** Begins the requests that were sent behind one whose answer is under way. */
+  readonly waiting: (() => void)[];
 }
+
+/** So many requests may wait behind one before no more are read. What was read with them waits too. */
+const MAX_WAITING = 8;
 
 /** Takes the requests of HTTP/1.1 connections from one of node's servers. */
 export class Http1 {
@@ -84,7 +89,8 @@ export class Http1 {
   /** Reads requests from a connection. */
   serve(connection: ClientConnection): void {
     const { socket } = connection;
-    this.#connections.set(socket, { connection, open: new Set() });
+    const known = { connection, open: new Set<ServerResponse>(), waiting: [] };
+    this.#connections.set(socket, known);
     socket.once("close", () => this.#connections.delete(socket));
     this.#begin(socket);
   }
@@ -135,23 +141,41 @@ export class Http1 {
     const known = this.#connections.get(request.socket);
     // Gone already: there is nobody to answer.
     if (known === undefined) return;
-    const { connection, open } = known;
+    const { connection, open, waiting } = known;
     open.add(response);
     if (this.#closing) response.shouldKeepAlive = false;
     response.once("close", () => {
       open.delete(response);
+      this.#goOn(request.socket, waiting);
       if (this.#closing) this.#server.closeIdleConnections();
     });
     // A request that breaks off is an error of its stream; the response's "close" says all there is to know.
     request.on("error", ignore);
     response.on("error", ignore);
-    this.#onRequest({
-      request,
-      response,
-      upgrade: how.upgrade,
-      connection: connection.next(),
-      awaitsContinue: how.awaitsContinue,
-    });
+    const begin = (): void => {
+      this.#onRequest({
+        request,
+        response,
+        upgrade: how.upgrade,
+        connection: connection.next(),
+        awaitsContinue: how.awaitsContinue,
+      });
+    };
+    // One after the other: together they would be as many as one packet can hold, and come upstream in any order.
+    if (open.size === 1) {
+      begin();
+      return;
+    }
+    waiting.push(begin);
+    if (waiting.length >= MAX_WAITING) request.socket.pause();
+  }
+
+  /** An answer is over: the next request of the connection begins, if it goes on. */
+  #goOn(socket: Socket, waiting: (() => void)[]): void {
+    if (waiting.length === 0) return;
+    if (socket.writableEnded || socket.destroyed) waiting.length = 0;
+    else waiting.shift()?.();
+    if (waiting.length < MAX_WAITING) socket.resume();
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { api, routePlugin } from "../../../support/api.ts";
+import { eventually } from "../../../support/eventually.ts";
 import { TestGateway } from "../../../support/gateway.ts";
 import { FRAME, Http2Frames } from "../../../support/http2-frames.ts";
 import { RawConnection } from "../../../support/raw-http.ts";
@@ -135,4 +136,50 @@ test("a GET that a plugin made a HEAD has no body, whatever length the upstream 
     length: "0",
     text: "",
   });
+});
+
+test("requests that a client sends one behind the other go upstream one after the other, in their order, and none of them once it has gone", async () => {
+  const seen: string[] = [];
+  const answers: (() => void)[] = [];
+  await using upstream = await Upstream.start((request, response) => {
+    let body = "";
+    request.setEncoding("utf8");
+    request.on("data", (text: string) => (body += text));
+    request.on("end", () => {
+      seen.push(`${request.url ?? ""} ${body}`);
+      answers.push(() => response.end(`answer ${seen.length}\n`));
+    });
+  });
+  await using gateway = await TestGateway.start(api(upstream.port));
+  const client = await RawConnection.open(gateway.host);
+  const many = 200;
+  let bytes = "";
+  for (let i = 0; i < many; i++)
+    bytes +=
+      i % 2 === 0
+        ? `GET /api/${i} HTTP/1.1\r\nHost: a\r\n\r\n`
+        : `POST /api/${i} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody`;
+  client.socket.write(bytes);
+  for (let i = 0; i < 50; i++) {
+    await eventually(
+      () => (answers.length > i ? true : undefined),
+      `request ${i} came`,
+    );
+    expect(seen).toHaveLength(i + 1);
+    expect(seen.at(-1)).toBe(i % 2 === 0 ? `/${i} ` : `/${i} body`);
+    answers[i]?.();
+    await client.until(new RegExp(`answer ${i + 1}\n`));
+  }
+  await eventually(
+    () => (answers.length > 50 ? true : undefined),
+    "the next request came",
+  );
+  client.socket.destroy();
+  answers[50]?.();
+  expect((await gateway.ask("/nowhere")).status).toBe(404);
+  await eventually(
+    () => (gateway.gateway.upstreamConnections.busy === 0 ? true : undefined),
+    "nothing goes on upstream",
+  );
+  expect(seen).toHaveLength(51);
 });
