@@ -146,7 +146,8 @@ export class BatchQueue<T> {
     const startedMs = clock.monotonic();
     for (let delayMs = firstRetryDelayMs; ; delayMs *= 2) {
       try {
-        await send(batch, signal);
+        // The OpenTelemetry SDK, for one, does not hear of the signal.
+        await unlessAborted(send(batch, signal), signal);
         if (this.#failing) logger.info("plugin.sends-again", { plugin });
         this.#failing = false;
         return;
@@ -170,6 +171,26 @@ export class BatchQueue<T> {
     const { plugin, logger } = this.#tools;
     this.#dropped?.inc({ plugin }, count);
     logger.warn("plugin.entries-dropped", { plugin, count, reason });
+  }
+}
+
+/** What a promise comes to; rejects when the signal is aborted before. */
+async function unlessAborted(
+  promise: Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  let abort: (() => void) | undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => {
+      reject(signal.reason as Error);
+    };
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort);
+  });
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    if (abort !== undefined) signal.removeEventListener("abort", abort);
   }
 }
 
