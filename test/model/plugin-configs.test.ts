@@ -159,6 +159,14 @@ test("the older names of the Redis settings are moved to the newer ones", () => 
   ).toEqual([]);
 });
 
+test.each<[name: string, config: JsonObject]>([
+  ["proxy-cache", { strategy: "memory", memory: { dictionary_name: "x" } }],
+  ["http-log", { http_endpoint: "http://a/", retry_count: 5 }],
+  ["prometheus", { ai_metrics: true, wasm_metrics: true }],
+])("what has no effect here is taken: %s with %j", (name, config) => {
+  expect(stored(name, config)).toMatchObject(config);
+});
+
 test("both names of a Redis setting may be given when they say the same", () => {
   const config = stored("rate-limiting", {
     minute: 5,

@@ -180,6 +180,32 @@ test("http-log drops and counts what cannot be sent in time, and what is too muc
   );
 });
 
+test("http-log keeps its connection for the next batch, for as long as it is told to", async () => {
+  await using collector = await Upstream.start();
+  await using upstream = await Upstream.start();
+  const state = (more: object): Resource[] => [
+    ...api(upstream.port),
+    routePlugin(3, "http-log", {
+      http_endpoint: `http://127.0.0.1:${collector.port}/`,
+      ...more,
+    }),
+  ];
+  await using gateway = await TestGateway.start(state({}));
+  const connections = (count: number): Promise<true> =>
+    eventually(
+      () => collector.connections === count || undefined,
+      `${count} connections`,
+    );
+  await gateway.ask("/api");
+  await connections(1);
+  await gateway.serve(state({ keepalive: 1 }));
+  // That of before goes with its plugin, and that of now by itself.
+  await connections(0);
+  await gateway.ask("/api");
+  await connections(1);
+  await connections(0);
+});
+
 test("what http-log has not sent is sent when the plugin goes, and its older settings count", async () => {
   await logging(
     (port) => ({

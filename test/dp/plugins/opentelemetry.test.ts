@@ -233,6 +233,15 @@ test("what is not sampled is passed on so and not sent", async () => {
   expect(await traced({}, {}, () => undefined)).toHaveLength(1);
 });
 
+test("what a caller samples has its own chance here by the default strategy, and is the caller's affair by the other one", async () => {
+  const sampled = { traceparent: `00-${TRACE}-${SPAN}-01` };
+  const rare = { sampling_rate: 0 };
+  expect(await traced(rare, sampled, () => undefined)).toEqual([]);
+  const theirs = { ...rare, sampling_strategy: "parent_probability_fallback" };
+  expect(await traced(theirs, sampled, () => undefined)).toHaveLength(1);
+  expect(await traced(theirs, {}, () => undefined)).toEqual([]);
+});
+
 test("the older names are taken, null stands for nothing, and logs_endpoint is no reason to refuse", () => {
   expect(
     readPluginConfig("opentelemetry", {

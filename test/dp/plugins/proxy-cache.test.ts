@@ -125,6 +125,19 @@ test("method, path, query and Accept-Encoding tell answers apart; the order of a
   ).toEqual(["1 Miss", "1 Hit", "2 Miss", "3 Miss", "4 Miss"]);
 });
 
+test("answers to the methods that are named are kept, each for itself, and to no others", async () => {
+  await using cache = await Counting.start({ request_method: ["POST", "PUT"] });
+  expect(
+    await cache.course(
+      ["/api", { method: "POST" }],
+      ["/api", { method: "POST" }],
+      ["/api", { method: "PUT" }],
+      ["/api"],
+      ["/api"],
+    ),
+  ).toEqual(["1 Miss", "1 Hit", "2 Miss", "3 Bypass", "4 Bypass"]);
+});
+
 test("arguments that are no UTF-8 are told apart by their bytes", async () => {
   await using cache = await Counting.start({ vary_query_params: ["q", "é"] });
   expect(
@@ -194,6 +207,7 @@ test.each([
     {},
   ],
   ["a cookie", {}, { headers: { "set-cookie": "a=b" } }, {}],
+  ["Vary: *", {}, { headers: { vary: "*" } }, {}],
   [
     "Cache-Control: private, when that is obeyed",
     { cache_control: true },

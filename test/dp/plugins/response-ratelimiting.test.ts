@@ -3,6 +3,7 @@ import { readUse } from "../../../src/dp/plugins/response-ratelimiting/header-us
 import type { Asked } from "../../support/gateway.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { PluginGateway } from "../../support/plugin-gateway.ts";
+import { id, resource } from "../../support/resources.ts";
 
 const NOW = Date.UTC(2030, 1, 3, 4, 10, 20);
 
@@ -98,6 +99,40 @@ describe("response-ratelimiting", () => {
       clock.advance(40_000);
       expect((await plane.ask("/api", using("videos=1"))).status).toBe(200);
     }));
+
+  test.each([
+    ["consumer", 200],
+    ["credential", 200],
+    ["ip", 429],
+  ])(
+    "counts by %s as it is told to: another consumer at the same address gets %i",
+    async (limit_by, status) => {
+      await using plane = await PluginGateway.start(
+        {
+          "response-ratelimiting": { limits, limit_by },
+          "key-auth": {},
+        },
+        {
+          resources: ["ann", "bob"].flatMap((name, i) => [
+            resource("consumer", { id: id(20 + i), username: name }),
+            resource("keyauthCredential", {
+              id: id(30 + i),
+              consumer: { id: id(20 + i) },
+              key: name,
+            }),
+          ]),
+          upstream: (_request, response) => {
+            response.setHeader("x-kong-limit", "videos=3");
+            response.end();
+          },
+        },
+      );
+      const as = (apikey: string) => plane.ask("/api", { headers: { apikey } });
+      expect((await as("ann")).status).toBe(200);
+      expect((await as("ann")).status).toBe(429);
+      expect((await as("bob")).status).toBe(status);
+    },
+  );
 
   test("refuses requests before they go upstream when it is to block at the first violation", () =>
     withLimits({ limits, block_on_first_violation: true }, async (plane) => {
