@@ -109,6 +109,8 @@ describe.each([
       words(upstream.port, fields),
     );
     using client = connect(gateway);
+    // To connect may take longer than the call may.
+    await codeOf(client.say("hello"));
     expect(
       await codeOf(
         client.say("never", new Metadata(), { deadline: Date.now() + 100 }),
