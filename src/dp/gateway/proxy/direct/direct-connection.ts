@@ -108,7 +108,8 @@ export class DirectConnection
     try {
       call = new Call(head, this, this.uses > 0);
     } catch (error) {
-      // What cannot be sent leaves no connection behind that nobody has.
+      // What cannot be sent leaves no connection behind that nobody has, and is not the upstream's fault.
+      this.#onReady = undefined;
       this.close(new Error("its request cannot be sent"));
       throw error;
     }
