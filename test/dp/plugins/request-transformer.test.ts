@@ -253,3 +253,35 @@ test.each([
     violations: [{ field }],
   });
 });
+
+const FORM = { "content-type": "application/x-www-form-urlencoded" };
+
+test("a form that becomes a query has escaped what a query cannot have", async () => {
+  const { method, url } = await seen({ http_method: "GET" }, "/api?q=1", {
+    method: "POST",
+    headers: FORM,
+    body: "a=b c&d=1 HTTP/1.1\r\nX-Evil: 1&e=\u00e9#f%2",
+  });
+  expect([method, url]).toEqual([
+    "GET",
+    "/?q=1&a=b%20c&d=1%20HTTP/1.1%0D%0AX-Evil:%201&e=%C3%A9%23f%2",
+  ]);
+});
+
+test("a form of very many arguments is refused: to take it apart would hold everybody else up", async () => {
+  const ask = (count: number, config: object): Promise<Asked> =>
+    answerTo(config, "/api", {
+      method: "POST",
+      headers: FORM,
+      body: "a&".repeat(count),
+    });
+  const adds = { add: { body: ["x:y"] } };
+  expect((await ask(10_000, adds)).status).toBe(200);
+  for (const config of [adds, { http_method: "GET" }]) {
+    const answer = await ask(10_001, config);
+    expect([answer.status, answer.json()["message"]]).toEqual([
+      413,
+      "Request body has too many arguments to be transformed: at most 10000",
+    ]);
+  }
+});

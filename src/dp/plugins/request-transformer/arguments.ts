@@ -7,6 +7,28 @@ export interface Argument {
   readonly raw: string;
 }
 
+/** The most arguments of a form: each costs many times what it costs to send it. */
+export const MAX_ARGUMENTS = 10_000;
+
+/** Whether a form has more arguments than are taken apart. */
+export function hasTooManyArguments(form: Buffer): boolean {
+  let count = 0;
+  for (let at = form.indexOf("&"); at >= 0; at = form.indexOf("&", at + 1))
+    if (++count > MAX_ARGUMENTS) return true;
+  return false;
+}
+
+/** Reads a form that is to be a query string: what that cannot have is escaped, byte by byte. */
+export function parseForm(form: Buffer): Argument[] {
+  const escaped = form
+    .toString("latin1")
+    .replace(
+      /[^!$-~]/g,
+      (byte) => `%${Buffer.from(byte, "latin1").toString("hex").toUpperCase()}`,
+    );
+  return parseArguments(escaped);
+}
+
 /** Reads a query string or a form. What is not changed is sent as it came. */
 export function parseArguments(text: string | undefined): Argument[] {
   if (text === undefined || text === "") return [];

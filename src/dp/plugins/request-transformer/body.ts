@@ -7,6 +7,13 @@ import type { TemplateValues } from "./template.ts";
 /** The largest body that is transformed. */
 export const MAX_BODY_BYTES = 8 * 1024 * 1024;
 
+/** Whether a body of this type is a form, a list of arguments. */
+export function isForm(contentType: string): boolean {
+  return contentType
+    .toLowerCase()
+    .includes("application/x-www-form-urlencoded");
+}
+
 /** Changes a body by a plan; undefined when it stays as it is. */
 export function transformBody(
   contentType: string,
@@ -15,10 +22,9 @@ export function transformBody(
   values: TemplateValues,
 ): Buffer | undefined {
   if (!touches(plan)) return undefined;
-  const type = contentType.toLowerCase();
-  if (type.includes("application/json"))
+  if (contentType.toLowerCase().includes("application/json"))
     return transformJson(body, plan, values);
-  if (!type.includes("application/x-www-form-urlencoded")) return undefined;
+  if (!isForm(contentType)) return undefined;
   const text = body.toString("utf8");
   return Buffer.from(
     writeArguments(transformArguments(parseArguments(text), plan, values)),

@@ -3,9 +3,15 @@ import {
   type RequestTransformerConfig,
 } from "../../../gen/holdfast/plugin/v1/request_transformer_pb.js";
 import { definePlugin, type Answer, type Exchange } from "../plugin.ts";
-import { parseArguments, writeArguments } from "./arguments.ts";
+import {
+  hasTooManyArguments,
+  MAX_ARGUMENTS,
+  parseArguments,
+  parseForm,
+  writeArguments,
+} from "./arguments.ts";
 import { transformArguments, transformHeaders } from "./lists.ts";
-import { MAX_BODY_BYTES, transformBody } from "./body.ts";
+import { isForm, MAX_BODY_BYTES, transformBody } from "./body.ts";
 import { planOf, touches, type Plan } from "./plan.ts";
 import { compileTemplate, TemplateValues } from "./template.ts";
 
@@ -31,7 +37,7 @@ export const requestTransformer = definePlugin({
         transformHeaders(upstream.headers, headers, values);
         const moves = movesForm(config, exchange);
         const finish = (sent: Buffer | undefined): void => {
-          const moved = moves ? parseArguments(sent?.toString("latin1")) : [];
+          const moved = moves && sent !== undefined ? parseForm(sent) : [];
           if (!touches(query) && moved.length === 0) return;
           const args = transformArguments(
             parseArguments(upstream.rawQuery),
@@ -65,8 +71,14 @@ async function withBody(
       status: 413,
       message: `Request body is too large to be transformed: at most ${MAX_BODY_BYTES} bytes`,
     };
-  finish(sent);
   const [type = ""] = upstream.headers.get("Content-Type");
+  const [was = ""] = request.header("content-type");
+  if ((isForm(type) || isForm(was)) && hasTooManyArguments(sent))
+    return {
+      status: 413,
+      message: `Request body has too many arguments to be transformed: at most ${MAX_ARGUMENTS}`,
+    };
+  finish(sent);
   const changed = transformBody(type, sent, plan, values);
   if (changed !== undefined) upstream.replaceBody(changed);
   return undefined;
@@ -82,8 +94,5 @@ function movesForm(
   { request }: Exchange,
 ): boolean {
   const [type = ""] = request.header("content-type");
-  return (
-    /^(get|head|trace)$/i.test(httpMethod) &&
-    type.toLowerCase().includes("application/x-www-form-urlencoded")
-  );
+  return /^(get|head|trace)$/i.test(httpMethod) && isForm(type);
 }
