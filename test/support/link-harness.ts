@@ -46,6 +46,7 @@ export function service(name: string, port = 80): Resource {
 
 /** A control plane without its Admin listener, on a real store and a real port. */
 export class TestControlPlane implements AsyncDisposable {
+  readonly store: LevelStore;
   readonly catalog: Catalog;
   readonly nodes: Distributor;
   readonly reception: Reception;
@@ -54,6 +55,7 @@ export class TestControlPlane implements AsyncDisposable {
   readonly #stack: CloseStack;
 
   private constructor(
+    store: LevelStore,
     catalog: Catalog,
     nodes: Distributor,
     reception: Reception,
@@ -61,6 +63,7 @@ export class TestControlPlane implements AsyncDisposable {
     metrics: Registry,
     stack: CloseStack,
   ) {
+    this.store = store;
     this.catalog = catalog;
     this.nodes = nodes;
     this.reception = reception;
@@ -123,6 +126,7 @@ export class TestControlPlane implements AsyncDisposable {
     );
     stack.defer(() => reception.drain());
     return new TestControlPlane(
+      store,
       catalog,
       nodes,
       reception,

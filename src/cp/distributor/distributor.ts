@@ -222,8 +222,13 @@ export class Distributor implements Nodes, AsyncDisposable {
     id: string,
   ): Promise<"forgotten" | "connected" | undefined> {
     if (!this.#serves(workspace)) return undefined;
+    const isHeld = this.#settling > 0 || this.#rollout.isPinned(id);
     const outcome = this.#registry.forget(id);
-    if (outcome === "forgotten") await this.#rollout.unpin([id]);
+    if (outcome === "forgotten") {
+      const unpin = (): Promise<void> => this.#rollout.unpin([id]);
+      // It may be back before its pin is gone, and is to be told then. Most have none: nobody else need hear of those.
+      await (isHeld ? this.#settle(unpin) : unpin());
+    }
     return outcome;
   }
 

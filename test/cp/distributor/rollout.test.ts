@@ -196,6 +196,33 @@ describe("a pinned node", () => {
       expect(sent(node)).toEqual([3n]);
     });
   });
+
+  test("that is back while somebody forgets it follows the head once its pin is gone", async () => {
+    await withControlPlane(2, async (cp) => {
+      (await joined(cp, "n"))[Symbol.dispose]();
+      await eventually(
+        () => shown(cp, "n")?.connected === false || undefined,
+        "the end of the stream",
+      );
+      await cp.nodes.pin("default", ["n"], 2n);
+      await cp.put(service("a", 3));
+      const save = cp.store.saveHolds.bind(cp.store);
+      let release = (): void => undefined;
+      const released = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      cp.store.saveHolds = async (...holds) => {
+        await released;
+        return save(...holds);
+      };
+      const forgetting = cp.nodes.forget("default", "n");
+      using node = await joined(cp, "n");
+      release();
+      expect(await forgetting).toBe("forgotten");
+      expect((await node.heard("delta")).to?.revision).toBe(3n);
+      expect(sent(node)).toEqual([2n, 3n]);
+    });
+  });
 });
 
 describe("pinning", () => {
