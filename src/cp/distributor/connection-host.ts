@@ -63,15 +63,20 @@ export interface ConnectionHost {
   snapshot(cursor: Cursor): Snapshot | undefined;
   /** Whether a node serves a state of this epoch that this history does not have. */
   isForked(have: Cursor | undefined): boolean | Promise<boolean>;
-  /** The stream is this host's from now on, whatever becomes of its node. */
+  readonly streams: StreamKeeper;
+}
+
+/** Who keeps the streams of a workspace's nodes. */
+export interface StreamKeeper {
+  /** The stream is of this workspace from now on, whatever becomes of its node. */
   enter(stream: NodeStream): void;
   /** Takes a node in by its Hello. Says what to tell it instead when it may not come in. */
   admit(stream: NodeStream, hello: Hello): Admission;
   /** Somebody should look at the node. */
   alarmed(): void;
-  /** The session has moved on. */
+  /** A session has moved on. */
   moved(stream: NodeStream, before: Session, event: SessionEvent): void;
-  /** The stream is over. */
+  /** A stream is over. */
   left(stream: NodeStream): void;
 }
 

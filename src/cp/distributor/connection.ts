@@ -95,7 +95,7 @@ export class Connection implements NodeStream {
     await this.#outbox.ended();
     this.dispatch({ type: "disconnected" });
     this.#place?.states.close();
-    this.#place?.host.left(this);
+    this.#place?.host.streams.left(this);
     this.peer.settled();
   }
 
@@ -113,7 +113,8 @@ export class Connection implements NodeStream {
     const before = this.#session;
     const step = stepSession(before, stamped);
     this.#session = step.session;
-    if (step.session !== before) this.#place?.host.moved(this, before, stamped);
+    if (step.session !== before)
+      this.#place?.host.streams.moved(this, before, stamped);
     this.#place?.states.letGo(this.#session);
     for (const effect of step.effects) this.#perform(effect);
   }
@@ -200,7 +201,7 @@ export class Connection implements NodeStream {
     }
     const { host } = routing;
     this.#place = { host, states: this.#statesOf(host) };
-    host.enter(this);
+    host.streams.enter(this);
     this.dispatch({ type: "published", ...host.published() });
     let forked: boolean;
     try {
@@ -217,7 +218,7 @@ export class Connection implements NodeStream {
     }
     // The stream may have ended meanwhile.
     if (this.#isOver()) return;
-    const admission = host.admit(this, hello);
+    const admission = host.streams.admit(this, hello);
     if (admission.ok) {
       const { refusedRoots, allowed } = admission;
       this.dispatch({ type: "greeted", hello, refusedRoots, forked, allowed });
@@ -283,7 +284,7 @@ export class Connection implements NodeStream {
         return;
       }
       case "alarm":
-        this.#place?.host.alarmed();
+        this.#place?.host.streams.alarmed();
         this.#logger.error("node.alarm", {
           node: this.#session.hello?.node?.id,
           reason: effect.message,

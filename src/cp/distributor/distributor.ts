@@ -1,6 +1,5 @@
 import type { Node } from "../../gen/holdfast/admin/v1/node_service_pb.js";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
-import { GoodbyeReason } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual } from "../../model/cursor.ts";
 import type { Snapshot } from "../../model/snapshot.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -9,23 +8,18 @@ import type { Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import type { FeatureNeed } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
-import type { Session, SessionEvent } from "../../sync/session/state.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Store } from "../store/store.ts";
-import type {
-  Admission,
-  ConnectionHost,
-  NodeStream,
-} from "./connection-host.ts";
+import type { ConnectionHost, NodeStream } from "./connection-host.ts";
 import type {
   DistributorMetrics,
   WorkspaceFigures,
 } from "./distributor-metrics.ts";
 import { Frames, type BucketFrames } from "./frames.ts";
-import { refuseIdentity } from "./identity.ts";
 import { NeedIndex } from "./needs.ts";
 import { FleetHealth } from "./fleet-health.ts";
 import { NodeRegistry } from "./node-registry.ts";
+import { NodeStreams, type Dismissal } from "./node-streams.ts";
 import type {
   FleetView,
   LackingNodes,
@@ -60,31 +54,18 @@ interface Published {
   readonly needs: readonly FeatureNeed[];
 }
 
-/** What nodes are told that are sent away. */
-export interface Dismissal {
-  readonly reason: GoodbyeReason;
-  readonly message: string;
-  readonly retryAfterMs?: number;
-}
-
 /** Brings one workspace's newest state to its nodes, and knows what each of them serves. */
 export class Distributor implements Nodes, AsyncDisposable {
   readonly #options: DistributorOptions;
   readonly #rollout: Rollout;
   readonly #registry: NodeRegistry;
   readonly #needs: NeedIndex;
-  readonly #metrics: DistributorMetrics;
   readonly #pacer: Pacer;
   readonly #pins = new Pins(LIMITS.pinnedStates);
-  readonly #connections = new Set<NodeStream>();
   readonly #fleet = new FleetHealth();
-  /** The connection of each node that has greeted. */
-  readonly #byNode = new Map<string, NodeStream>();
-  /** Rings when the last connection has left. */
-  readonly #emptied = new Set<() => void>();
+  readonly #streams: NodeStreams;
   #published: Published;
   #stack = new CloseStack();
-  #dismissal: Dismissal | undefined;
   /** Pins and pauses that are being written: nodes are sent nothing newer meanwhile, so that none overtakes its own pin. */
   #settling = 0;
 
@@ -102,40 +83,35 @@ export class Distributor implements Nodes, AsyncDisposable {
     this.#registry = registry;
     this.#needs = needs;
     this.#published = publishedOf(options.catalog, needs);
-    this.#metrics = options.reception.metrics;
     this.#pacer = new Pacer(options.clock, () => {
       this.#publish();
     });
-    const { workspace } = options.catalog;
+    const { catalog, logger, reception } = options;
+    this.#streams = new NodeStreams({
+      workspace: catalog.workspace,
+      logger,
+      metrics: reception.metrics,
+      registry,
+      fleet: this.#fleet,
+      newestOf: (node) => {
+        this.#pacer.flush();
+        return this.#targetOf(node);
+      },
+      epoch: () => this.#published.head.epoch,
+    });
     this.host = {
-      frames: new Frames(options.reception.bucketFrames),
+      frames: new Frames(reception.bucketFrames),
       pins: this.#pins,
       published: () => this.#published,
       snapshot: (cursor) =>
         cursorsEqual(cursor, this.#published.head)
           ? this.#published.snapshot
-          : (rollout.snapshot(cursor) ?? options.catalog.retained(cursor)),
+          : (rollout.snapshot(cursor) ?? catalog.retained(cursor)),
       isForked: (have) =>
         have?.epoch === this.#published.head.epoch &&
         !cursorsEqual(have, this.#published.head) &&
-        options.catalog.knows(have).then((known) => !known),
-      enter: (connection) => {
-        this.#connections.add(connection);
-      },
-      admit: (connection, hello) => this.#admit(connection, hello),
-      alarmed: () => {
-        this.#metrics.alarmed(workspace);
-      },
-      moved: (connection, before, event) => {
-        this.#moved(connection, before, event);
-      },
-      left: (connection) => {
-        this.#connections.delete(connection);
-        this.#leave(connection);
-        if (this.#connections.size > 0) return;
-        for (const ring of this.#emptied) ring();
-        this.#emptied.clear();
-      },
+        catalog.knows(have).then((known) => !known),
+      streams: this.#streams,
     };
   }
 
@@ -181,7 +157,7 @@ export class Distributor implements Nodes, AsyncDisposable {
   get figures(): WorkspaceFigures {
     return {
       head: this.#published.head,
-      sessions: this.#byNode.size,
+      sessions: this.#streams.greeted,
       nodes: this.#registry.figures(),
       pinnedStates: this.#pins.size,
     };
@@ -198,7 +174,7 @@ export class Distributor implements Nodes, AsyncDisposable {
   retry(workspace: string, id: string): Node | undefined {
     if (!this.#serves(workspace) || !this.#registry.forgive(id))
       return undefined;
-    this.#byNode.get(id)?.dispatch({ type: "retried" });
+    this.#streams.of(id)?.dispatch({ type: "retried" });
     return this.#registry.get(id);
   }
 
@@ -208,7 +184,7 @@ export class Distributor implements Nodes, AsyncDisposable {
     const { epoch } = this.#published.head;
     if (!this.#serves(workspace) || !this.#registry.allow(id, epoch))
       return undefined;
-    this.#byNode.get(id)?.dispatch({ type: "allowed" });
+    this.#streams.of(id)?.dispatch({ type: "allowed" });
     return this.#registry.get(id);
   }
 
@@ -324,14 +300,8 @@ export class Distributor implements Nodes, AsyncDisposable {
    * their listener still serves: a Goodbye needs a connection.
    */
   async dismiss(dismissal: Dismissal): Promise<void> {
-    this.#dismissal ??= dismissal;
     this.#pacer.stop();
-    for (const connection of this.#connections)
-      connection.dispatch({ type: "dismissed", ...dismissal });
-    if (this.#connections.size > 0)
-      await new Promise<void>((resolve) => {
-        this.#emptied.add(resolve);
-      });
+    await this.#streams.dismiss(dismissal);
   }
 
   /** Stops following the catalog, and writes what is known of the nodes. */
@@ -357,11 +327,8 @@ export class Distributor implements Nodes, AsyncDisposable {
     }
   }
 
-  #targetOf(connection: NodeStream): Target {
-    return this.#rollout.targetOf(
-      connection.session.hello?.node?.id,
-      this.#published,
-    );
+  #targetOf(node: string | undefined): Target {
+    return this.#rollout.targetOf(node, this.#published);
   }
 
   #publish(): void {
@@ -369,124 +336,27 @@ export class Distributor implements Nodes, AsyncDisposable {
     this.#published = publishedOf(this.#options.catalog, this.#needs);
     this.#registry.setHead(this.#published.head);
     // The nodes first, then those who watch them.
-    for (const connection of this.#connections) {
-      connection.dispatch({
-        type: "published",
-        ...this.#targetOf(connection),
-      });
-      if (connection.session.forked) void this.#place(connection);
+    for (const stream of this.#streams.all()) {
+      const node = stream.session.hello?.node?.id;
+      stream.dispatch({ type: "published", ...this.#targetOf(node) });
+      if (stream.session.forked) void this.#place(stream);
     }
     this.#registry.announceHead();
   }
 
   /** Looks again whether a node's state is of this history: several control planes write one history, each at its pace. */
-  async #place(connection: NodeStream): Promise<void> {
-    const { acked } = connection.session;
+  async #place(stream: NodeStream): Promise<void> {
+    const { acked } = stream.session;
     try {
       if (await this.host.isForked(acked)) return;
-      if (cursorsEqual(connection.session.acked, acked))
-        connection.dispatch({ type: "placed", forked: false });
+      if (cursorsEqual(stream.session.acked, acked))
+        stream.dispatch({ type: "placed", forked: false });
     } catch (error) {
       this.#options.logger.error("node.history_unreadable", {
-        node: connection.session.hello?.node?.id,
+        node: stream.session.hello?.node?.id,
         err: error,
       });
     }
-  }
-
-  #admit(
-    connection: NodeStream,
-    hello: NonNullable<Session["hello"]>,
-  ): Admission {
-    const { logger } = this.#options;
-    if (this.#dismissal !== undefined) return { ok: false, ...this.#dismissal };
-    const { node } = hello;
-    if (node === undefined)
-      return {
-        ok: false,
-        reason: GoodbyeReason.PROTOCOL,
-        message: "Hello names no node",
-      };
-    const other = this.#byNode.get(node.id);
-    const refusal = refuseIdentity(node, connection, other, logger);
-    if (refusal !== undefined) return refusal;
-    if (!this.#registry.makeRoom(node.id))
-      return {
-        ok: false,
-        reason: GoodbyeReason.OVERLOAD,
-        message: "too many nodes are connected",
-        retryAfterMs: LIMITS.hopelessRetryMs,
-      };
-    // The same process came back before its old stream was seen to break.
-    other?.dispatch({
-      type: "dismissed",
-      reason: GoodbyeReason.DUPLICATE,
-      message: "replaced by a newer stream of the same process",
-    });
-    this.#byNode.set(node.id, connection);
-    // Its first state is the newest: a node must not be sent one that is known to be replaced in a moment.
-    this.#pacer.flush();
-    connection.dispatch({
-      type: "published",
-      ...this.#rollout.targetOf(node.id, this.#published),
-    });
-    const remembered = this.#registry.refusedRoots(hello);
-    if (this.#registry.isForgiven(node.id)) hello.refused = [];
-    logger.info("node.connected", {
-      node: node.id,
-      hostname: node.hostname,
-      build: node.build,
-      have: hello.have?.revision,
-    });
-    return {
-      ok: true,
-      refusedRoots: remembered,
-      allowed: this.#registry.isAllowed(node.id, this.#published.head.epoch),
-    };
-  }
-
-  #moved(connection: NodeStream, before: Session, event: SessionEvent): void {
-    const { session } = connection;
-    const node = session.hello?.node;
-    if (node === undefined || this.#byNode.get(node.id) !== connection) return;
-    if (event.type === "greeted" && before.at === "opening" && session.hello) {
-      this.#registry.join(session.hello, connection.peer, session);
-      return;
-    }
-    this.#registry.observe(node.id, session);
-    switch (event.type) {
-      case "reported":
-        this.#registry.report(node.id, event.report);
-        this.#fleet.report(node.id, event.report);
-        return;
-      case "nacked":
-        this.#metrics.nacked(this.#options.catalog.workspace, event.nack.class);
-        this.#options.logger.warn("node.nacked", {
-          node: node.id,
-          revision: event.nack.cursor?.revision,
-          class: event.nack.class,
-          violations: event.nack.violations.slice(0, 3),
-        });
-        return;
-      case "acked":
-        this.#metrics.acked(this.#registry.roundTripMs(node.id));
-        // One for each node and change.
-        this.#options.logger.debug("node.acked", {
-          node: node.id,
-          revision: event.ack.cursor?.revision,
-        });
-        return;
-      default:
-    }
-  }
-
-  #leave(connection: NodeStream): void {
-    const id = connection.session.hello?.node?.id;
-    if (id === undefined || this.#byNode.get(id) !== connection) return;
-    this.#byNode.delete(id);
-    this.#registry.leave(id);
-    this.#fleet.leave(id);
-    this.#options.logger.info("node.disconnected", { node: id });
   }
 }
 
