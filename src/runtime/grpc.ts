@@ -120,6 +120,8 @@ export interface GrpcServerOptions {
   readonly clock?: Clock;
 }
 
+/** Streams that a connection may have at a time. A peer needs one; each costs memory before anybody knows whose it is. */
+const MAX_STREAMS = 32;
 /** How long streams that are still open at a stop get to end by themselves. */
 const CLOSE_GRACE_MS = 2_000;
 /** How long the last bytes of streams that have ended get to leave. */
@@ -149,6 +151,7 @@ export class GrpcServer implements AsyncDisposable {
       "grpc.max_receive_message_length":
         options.maxReceiveBytes ?? DEFAULT_MAX_RECEIVE_BYTES,
       ...keepaliveOptions(options.keepalive ?? KEEPALIVE),
+      "grpc.max_concurrent_streams": MAX_STREAMS,
       // It keeps books on every message and connection, for a service that is not offered.
       "grpc.enable_channelz": 0,
     });

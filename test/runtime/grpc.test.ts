@@ -1,6 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { EventEmitter, once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import {
@@ -364,6 +365,32 @@ describe("a gRPC server", () => {
     await once(started, "started");
     await stubborn.server.close(50);
     expect((await second.ended).code).not.toBe(status.OK);
+  });
+
+  test("lets a peer have few streams at a time, however many it opens", async () => {
+    let opened = 0;
+    const { server } = await serve(async (_stream, signal) => {
+      opened++;
+      await new Promise((resolve) =>
+        signal.addEventListener("abort", resolve, { once: true }),
+      );
+    });
+    const session = connectHttp2(`http://127.0.0.1:${server.address.port}`);
+    await once(session, "remoteSettings");
+    expect(session.remoteSettings.maxConcurrentStreams).toBe(32);
+    const streams = Array.from({ length: 100 }, () =>
+      session.request({
+        ":method": "POST",
+        ":path": "/holdfast.sync.v1.SyncService/Connect",
+        "content-type": "application/grpc",
+        te: "trailers",
+      }),
+    );
+    for (const stream of streams) stream.on("error", () => undefined);
+    // What was sent before it has been read when it is answered.
+    await new Promise((resolve) => session.ping(resolve));
+    expect(opened).toBe(32);
+    session.destroy();
   });
 
   test("says which address is taken", async () => {
