@@ -39,7 +39,8 @@ export const HTTP1_OPTIONS = {
 /** A connection that speaks HTTP/1.1. */
 interface Http1Connection {
   readonly connection: ClientConnection;
-  readonly open: Set<ServerResponse>;
+  /** Answers under way. Not a set, for the reason that the watcher of exchanges has none. */
+  readonly open: ServerResponse[];
   /** Begins the requests that were sent behind one whose answer is under way. */
   readonly waiting: (() => void)[];
 }
@@ -89,8 +90,7 @@ export class Http1 {
   /** Reads requests from a connection. */
   serve(connection: ClientConnection): void {
     const { socket } = connection;
-    const known = { connection, open: new Set<ServerResponse>(), waiting: [] };
-    this.#connections.set(socket, known);
+    this.#connections.set(socket, { connection, open: [], waiting: [] });
     socket.once("close", () => this.#connections.delete(socket));
     this.#begin(socket);
   }
@@ -142,10 +142,10 @@ export class Http1 {
     // Gone already: there is nobody to answer.
     if (known === undefined) return;
     const { connection, open, waiting } = known;
-    open.add(response);
+    open.push(response);
     if (this.#closing) response.shouldKeepAlive = false;
     response.once("close", () => {
-      open.delete(response);
+      remove(open, response);
       this.#goOn(request.socket, waiting);
       if (this.#closing) this.#server.closeIdleConnections();
     });
@@ -162,7 +162,7 @@ export class Http1 {
       });
     };
     // One after the other: together they would be as many as one packet can hold, and come upstream in any order.
-    if (open.size === 1) {
+    if (open.length === 1) {
       begin();
       return;
     }
@@ -220,7 +220,7 @@ export class Http1 {
         take: () => {
           if (response.socket !== null) response.detachSocket(response.socket);
           // A long-lived connection keeps nothing of the request alive.
-          this.#connections.get(request.socket)?.open.delete(response);
+          remove(this.#connections.get(request.socket)?.open ?? [], response);
           return socket;
         },
       },
@@ -229,14 +229,14 @@ export class Http1 {
 
   /** Whether an answer is under way: a request sent behind one cannot have the connection to itself. */
   #isAnswering(socket: Socket): boolean {
-    return (this.#connections.get(socket)?.open.size ?? 0) > 0;
+    return (this.#connections.get(socket)?.open.length ?? 0) > 0;
   }
 
   #clientError(error: Error, socket: Duplex): void {
     const code = "code" in error ? error.code : "";
     const known =
       socket instanceof Socket ? this.#connections.get(socket) : undefined;
-    const answering = [...(known?.open ?? [])].some(
+    const answering = (known?.open ?? []).some(
       (response) => response.headersSent,
     );
     // An answer that has begun cannot be followed by another one.
@@ -256,6 +256,12 @@ export class Http1 {
     this.#onRefused(refusal.status);
     refuse(socket, refusal, this.#clock, read);
   }
+}
+
+/** There are as many as a client sends without waiting for answers: mostly one. */
+function remove(open: ServerResponse[], response: ServerResponse): void {
+  const at = open.indexOf(response);
+  if (at >= 0) open.splice(at, 1);
 }
 
 /** What a client is told that node could not understand. */
