@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Registry } from "prom-client";
 import { Counter } from "prom-client";
 import type { Queue } from "../../gen/holdfast/plugin/v1/queue_pb.js";
@@ -73,6 +74,8 @@ export class BatchQueue<T> {
   constructor(settings: BatchSettings, tools: BatchTools<T>) {
     this.#settings = settings;
     this.#tools = tools;
+    // Each batch that is being sent listens.
+    setMaxListeners(0, this.#ending.signal);
     this.#dropped = droppedCounter(tools.metrics);
   }
 

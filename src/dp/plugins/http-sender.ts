@@ -39,9 +39,15 @@ export class HttpSender {
   /** Rejects when the server does not answer in time, or not with a status below 300. */
   async send(body: string | Uint8Array, signal: AbortSignal): Promise<void> {
     const { method, timeoutMs, clock } = this.#options;
-    const expired = new AbortController();
+    const given = new AbortController();
+    // Not AbortSignal.any: something of each would stay with the queue's signal for as long as there is a queue.
+    const onEnded = (): void => {
+      given.abort(signal.reason);
+    };
+    if (signal.aborted) onEnded();
+    else signal.addEventListener("abort", onEnded, { once: true });
     const timer = clock.setTimer(timeoutMs, () => {
-      expired.abort(
+      given.abort(
         new Error(`${this.#url.origin} did not answer within ${timeoutMs} ms`),
       );
     });
@@ -51,7 +57,7 @@ export class HttpSender {
         headers: this.#headers,
         body,
         dispatcher: this.#dispatcher(),
-        signal: AbortSignal.any([signal, expired.signal]),
+        signal: given.signal,
       });
       await answer.body.dump({ limit: MAX_ANSWER_BYTES });
       if (answer.statusCode >= 300)
@@ -60,6 +66,7 @@ export class HttpSender {
         );
     } finally {
       timer.cancel();
+      signal.removeEventListener("abort", onEnded);
     }
   }
 
