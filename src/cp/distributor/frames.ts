@@ -98,8 +98,13 @@ export class Frames {
     const source = idOf(from.cursor);
     let body = this.#deltas.get(source);
     if (body === undefined) {
-      body = encodeDelta(from, to);
-      this.#deltas.set(source, body);
+      const made = encodeDelta(from, to);
+      this.#deltas.set(source, made);
+      // Whoever needs it hears of that; the next tries again, since nodes come back for the same.
+      made.catch(() => {
+        if (this.#deltas.get(source) === made) this.#deltas.delete(source);
+      });
+      body = made;
     }
     return body;
   }

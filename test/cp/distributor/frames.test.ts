@@ -121,6 +121,21 @@ describe("rule 4, bounded frames: a delta", () => {
     expect(await frames.delta(a, b)).not.toBe(first);
   });
 
+  test("that could not be made is made for the next that needs it", async () => {
+    const frames = new Frames();
+    const [a, b] = [filled(1, 10), filled(2, 10)];
+    let left = 1;
+    const from = {
+      cursor: a.cursor,
+      get snapshot() {
+        if (left-- > 0) throw new Error("out of memory");
+        return a.snapshot;
+      },
+    };
+    await expect(frames.delta(from, b)).rejects.toThrow("out of memory");
+    expect(await frames.delta(from, b)).toBeDefined();
+  });
+
   test("says from, to and the net difference, compressed from 1 KiB on if that makes it smaller", async () => {
     const base = filled(1, 100, 300);
     const codecOf = async (value: string | Uint8Array): Promise<Codec> => {
