@@ -10,12 +10,13 @@ import type { FeatureNeed } from "../../sync/features.ts";
 import { LIMITS } from "../../sync/limits.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Store } from "../store/store.ts";
+import type { BucketFrames } from "./bucket-frames.ts";
 import type { ConnectionHost, NodeStream } from "./connection-host.ts";
 import type {
   DistributorMetrics,
   WorkspaceFigures,
 } from "./distributor-metrics.ts";
-import { Frames, type BucketFrames } from "./frames.ts";
+import { Frames } from "./frames.ts";
 import { NeedIndex } from "./needs.ts";
 import { FleetHealth } from "./fleet-health.ts";
 import { NodeRegistry } from "./node-registry.ts";

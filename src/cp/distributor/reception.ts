@@ -10,11 +10,11 @@ import { bindBidi, type BoundService } from "../../runtime/grpc.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Peer } from "../../runtime/peer.ts";
 import { LIMITS } from "../../sync/limits.ts";
+import { BucketFrames } from "./bucket-frames.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionDesk, Routing } from "./connection-host.ts";
 import type { Distributor, ReceptionShare } from "./distributor.ts";
 import { DistributorMetrics } from "./distributor-metrics.ts";
-import { BucketFrames } from "./frames.ts";
 import { WriteBudget } from "./write-budget.ts";
 
 /** How often the machines see the time. */

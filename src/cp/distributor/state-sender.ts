@@ -8,7 +8,8 @@ import type {
   ConnectionHost,
   NodeStream,
 } from "./connection-host.ts";
-import { frameOf, type FrameBody } from "./frames.ts";
+import type { FrameBody } from "./frame-body.ts";
+import { frameOf } from "./frames.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Puller } from "./pins.ts";
 

@@ -3,11 +3,8 @@ import fc from "fast-check";
 import { randomBytes } from "node:crypto";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import {
-  frameOf,
-  Frames,
-  type FrameBody,
-} from "../../../src/cp/distributor/frames.ts";
+import type { FrameBody } from "../../../src/cp/distributor/frame-body.ts";
+import { frameOf, Frames } from "../../../src/cp/distributor/frames.ts";
 import {
   BucketChunkSchema,
   Codec,
