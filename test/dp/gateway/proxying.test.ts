@@ -92,6 +92,22 @@ describe("answers of the gateway itself", () => {
     expect([head.status, head.text]).toEqual([404, ""]);
   });
 
+  test.each([301, 302, 307, 308])(
+    "http on a route for https only is redirected with each of its statuses: %i",
+    async (status) => {
+      await using gateway = await TestGateway.start(
+        api(1, {
+          route: { protocols: ["https"], httpsRedirectStatusCode: status },
+        }),
+      );
+      const moved = await gateway.ask("/api");
+      expect([moved.status, moved.headers.location]).toEqual([
+        status,
+        "https://127.0.0.1/api",
+      ]);
+    },
+  );
+
   test("http on a route for https only: an upgrade, or a redirect", async () => {
     await using gateway = await TestGateway.start([
       ...api(1, { route: { protocols: ["https"] } }),
