@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { PluginEnvironment } from "../plugin.ts";
+import { Gatherings } from "./gathering.ts";
 
 /** An answer that is kept. */
 export interface StoredAnswer {
@@ -13,8 +14,10 @@ export interface StoredAnswer {
 
 /** The memory that all caches of a process have together. */
 const MAX_BYTES = 128 * 1024 * 1024;
+/** What bodies on their way into it have together beside that. */
+const MAX_GATHERED_BYTES = 64 * 1024 * 1024;
 /** The largest body that is kept. */
-export const MAX_BODY_BYTES = 8 * 1024 * 1024;
+const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** About what an entry takes beside its body. */
 const ENTRY_BYTES = 512;
 
@@ -37,4 +40,19 @@ export function memoryOf(environment: PluginEnvironment): Memory {
     memories.set(environment, memory);
   }
   return memory;
+}
+
+const gatherings = new WeakMap<PluginEnvironment, Gatherings>();
+
+/** The bodies that are on their way into the caches of a process. */
+export function gatheringsOf(environment: PluginEnvironment): Gatherings {
+  let known = gatherings.get(environment);
+  if (known === undefined) {
+    known = new Gatherings({
+      maxBytes: MAX_GATHERED_BYTES,
+      maxBodyBytes: MAX_BODY_BYTES,
+    });
+    gatherings.set(environment, known);
+  }
+  return known;
 }

@@ -16,7 +16,7 @@ import {
 import { readDirectives, secondsOf, type Directives } from "./cache-control.ts";
 import { cacheKey } from "./cache-key.ts";
 import { contentTypeMatcher } from "./content-type.ts";
-import { MAX_BODY_BYTES, memoryOf, type StoredAnswer } from "./memory.ts";
+import { gatheringsOf, memoryOf, type StoredAnswer } from "./memory.ts";
 
 /** "proxy-cache": upstreams' answers are kept and given again. */
 export const proxyCache = definePlugin({
@@ -134,21 +134,16 @@ function create(
     ttlSeconds: number,
   ): ResponseHandler => {
     const kept = keptHeaders(headers);
-    const chunks: Buffer[] = [];
-    let bytes = 0;
+    const gathering = gatheringsOf(environment).begin();
     return {
       watch: (chunk, last) => {
-        bytes += chunk.length;
-        if (bytes > MAX_BODY_BYTES) {
-          chunks.length = 0;
-          return;
-        }
-        if (chunk.length > 0) chunks.push(chunk);
-        if (!last) return;
+        gathering.take(chunk);
+        const body = last ? gathering.end() : undefined;
+        if (body === undefined) return;
         const answer: StoredAnswer = {
           status,
           headers: kept,
-          body: Buffer.concat(chunks),
+          body,
           storedMs: clock.now(),
           ttlSeconds,
         };
