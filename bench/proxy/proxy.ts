@@ -4,6 +4,7 @@ import type { ProxyLoad } from "../roles/proxy-load.ts";
 import type { ProxyUpstream } from "../roles/proxy-upstream.ts";
 import { Child } from "../support/child.ts";
 import { TempDir } from "../support/temp-dir.ts";
+import { makeKeyPair } from "../support/tls.ts";
 import { Contenders, type Plan } from "./contenders.ts";
 
 const ROUNDS = 5;
@@ -55,17 +56,18 @@ async function compare(
     await Child.start<ProxyUpstream>("proxy-upstream"),
   );
   const load = stack.use(await Child.start<ProxyLoad>("proxy-load"));
-  const contenders = new Contenders(stack, {
-    port: await upstream.call("start", bytes),
-    bodyBytes: bytes,
+  const contenders = new Contenders({
+    load,
+    upstream: { port: await upstream.call("start", bytes), bodyBytes: bytes },
+    rounds: ROUNDS,
+    durationMs: ROUND_MS * scale,
+    ...(secure ? { tls: await makeKeyPair(directory) } : {}),
   });
-  await contenders.addBare(secure ? directory : undefined);
-  if (secure) await contenders.addGateway(SECURE);
+  if (secure) await contenders.compareGateway(SECURE);
   else {
-    for (const plan of PLANS) await contenders.addGateway(plan);
-    await contenders.addPeers(directory, print);
+    for (const plan of PLANS) await contenders.compareGateway(plan);
+    await contenders.comparePeers(directory, print);
   }
-  await contenders.measure(load, ROUND_MS * scale, ROUNDS);
   print(contenders.table());
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Gateway } from "../../src/dp/gateway/gateway.ts";
+import { keepRequestsYoung } from "../../src/dp/gateway/heap.ts";
 import { HttpProxyForwarder } from "../../src/dp/gateway/proxy/http-proxy-forwarder.ts";
 import type { Resource } from "../../src/gen/holdfast/config/v1/resource_pb.js";
 import { cursorOf } from "../../src/model/cursor.ts";
@@ -61,6 +62,7 @@ export function proxyGateway(): ProxyGateway & Calls {
 
   return {
     start: async (plan) => {
+      keepRequestsYoung();
       routes = plan.routes;
       gateway = Gateway.create({
         onUnsupported: "refuse",

@@ -2,6 +2,7 @@ import type { Registry } from "prom-client";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger, LogLevel } from "../runtime/logger.ts";
 import { checkAccessLog } from "./gateway/access-log.ts";
+import { keepRequestsYoung } from "./gateway/heap.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import type { GatewaySettings } from "./gateway/settings.ts";
 import { loadPlugins } from "./plugins/modules/load-plugins.ts";
@@ -38,7 +39,8 @@ export async function openGateway(
 }> {
   const { accessLog, pluginModules = [] } = options.gateway;
   if (accessLog !== undefined) await checkAccessLog(accessLog);
-  if (options.workers === undefined)
+  if (options.workers === undefined) {
+    keepRequestsYoung();
     return {
       gateway: Gateway.create({
         ...options.gateway,
@@ -47,6 +49,7 @@ export async function openGateway(
       }),
       group: undefined,
     };
+  }
   const group = await WorkerGroup.start({
     ...options.workers,
     gateway: options.gateway,

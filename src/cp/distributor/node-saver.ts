@@ -4,8 +4,8 @@ import type { NodeRecord, Store } from "../store/store.ts";
 
 /** Changes are written together, at most this often. */
 const FLUSH_MS = 2_000;
-/** What every change of the configuration brings, and every node tells again, is written at most this often. */
-const ROUTINE_MS = 15_000;
+/** What every change of the configuration brings, and every node tells again when it is back, is written at most this often. */
+const ROUTINE_MS = 60_000;
 /** Nodes that are encoded at a time. */
 const SLICE = 256;
 

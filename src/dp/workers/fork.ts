@@ -1,6 +1,7 @@
 import cluster from "node:cluster";
 import { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { REQUESTS_STAY_YOUNG } from "../gateway/heap.ts";
 import type { LINK_FD } from "./worker-main.ts";
 
 /** A worker's process. */
@@ -25,7 +26,10 @@ const LINK: typeof LINK_FD = 4;
  * when requests come again, with a large configuration in the old space to look at each time: after 30 idle seconds with
  * 100,000 routes the first second's requests cost twice the CPU. This keeps the space at the size that it has under load.
  */
-export const WORKER_FLAGS: readonly string[] = ["--min-semi-space-size=16"];
+export const WORKER_FLAGS: readonly string[] = [
+  "--min-semi-space-size=16",
+  REQUESTS_STAY_YOUNG,
+];
 
 /**
  * Starts a worker's process. It is one of node's cluster: what it listens on is listened on by this process, which hands
