@@ -1,7 +1,7 @@
 import { silentLogger, type Logger } from "../../src/runtime/logger.ts";
 
 /** No wait for acknowledgements takes longer. */
-const ACK_MS = 10 * 60_000;
+const ACK_MS = 40 * 60_000;
 
 interface Awaited {
   readonly revision: bigint;
