@@ -1,5 +1,5 @@
-import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { clone } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   NodeSchema,
   type Node,
@@ -8,7 +8,7 @@ import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Hello, Report } from "../../gen/holdfast/sync/v1/sync_pb.js";
 import { cursorsEqual } from "../../model/cursor.ts";
 import { ConfigError } from "../../model/violation.ts";
-import type { Clock, Timer } from "../../runtime/clock.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import type { Session } from "../../sync/session/state.ts";
 import type { Store } from "../store/store.ts";
@@ -21,15 +21,13 @@ import {
 } from "./node-census.ts";
 import {
   byPlace,
-  goneAt,
   hasLabels,
-  newEntry,
   refuserOf,
   withApply,
   type Entry,
 } from "./node-entry.ts";
 import { changed, count, greeted, isRoutine, moved } from "./node-news.ts";
-import { NodeSaver } from "./node-saver.ts";
+import { NodeTable } from "./node-table.ts";
 import {
   conditionsOf,
   progressOf,
@@ -39,15 +37,10 @@ import {
 import type { LackingNodes, NodeEvent, NodePlace, WaitState } from "./nodes.ts";
 import type { Hold } from "./rollout.ts";
 
-/** A node that is gone this long is forgotten. */
-const FORGOTTEN_AFTER_MS = 14 * 24 * 60 * 60 * 1000;
-const FORGET_EVERY_MS = 60 * 60 * 1000;
 /** `last_seen` alone is worth a write only this often. */
 const SEEN_MS = 60_000;
 /** Listeners hear of a node's counters at most this often. */
 const COUNTED_MS = 1_000;
-/** Nodes that are known at a time. Beyond it the one that was gone longest is forgotten. */
-const MAX_NODES = 10_000;
 
 export interface NodeRegistryOptions {
   readonly workspace: string;
@@ -61,24 +54,20 @@ export interface NodeRegistryOptions {
 /** What the control plane knows of the nodes of one workspace; kept in the store. */
 export class NodeRegistry implements AsyncDisposable {
   readonly #options: NodeRegistryOptions;
-  readonly #entries = new Map<string, Entry>();
+  readonly #table: NodeTable;
   readonly #listeners = new Set<(event: NodeEvent) => void>();
-  readonly #saver: NodeSaver;
   #head: Cursor;
-  #forgetTimer: Timer | undefined;
-  #closed = false;
 
-  private constructor(options: NodeRegistryOptions, head: Cursor) {
+  private constructor(
+    options: NodeRegistryOptions,
+    table: NodeTable,
+    head: Cursor,
+  ) {
     this.#options = options;
+    this.#table = table;
     this.#head = head;
-    this.#saver = new NodeSaver({
-      ...options,
-      encode: (id) => {
-        const entry = this.#entries.get(id);
-        if (entry === undefined) return undefined;
-        entry.savedSeenMs = options.clock.now();
-        return toBinary(NodeSchema, withApply(entry));
-      },
+    table.onRemoved((entry) => {
+      this.#tell(entry, true);
     });
   }
 
@@ -87,19 +76,11 @@ export class NodeRegistry implements AsyncDisposable {
     options: NodeRegistryOptions,
     head: Cursor,
   ): Promise<NodeRegistry> {
-    const registry = new NodeRegistry(options, head);
-    for (const record of await options.store.loadNodes(options.workspace)) {
-      const node = fromBinary(NodeSchema, record.data);
-      if (node.connected) {
-        node.connected = false;
-        // The control plane died with the node connected. It is about to be back: it counts for waiting from now on.
-        node.disconnectedAt = timestampFromMs(options.clock.now());
-        registry.#saver.save(node.id);
-      }
-      registry.#entries.set(node.id, newEntry(node));
-    }
-    registry.#forgetOld();
-    return registry;
+    const table = await NodeTable.open({
+      ...options,
+      isPinned: (id) => options.holdOf?.(id)?.type === "pinned",
+    });
+    return new NodeRegistry(options, table, head);
   }
 
   /** The state that nodes should serve from now on. */
@@ -110,12 +91,12 @@ export class NodeRegistry implements AsyncDisposable {
   /** Tells those who listen that every node may be seen differently now. */
   announceHead(): void {
     if (this.#listeners.size === 0) return;
-    for (const entry of this.#entries.values()) this.#tell(entry);
+    for (const entry of this.#table.all()) this.#tell(entry);
   }
 
   /** Roots that this build of the node, with these features, is remembered to have refused. */
   refusedRoots(hello: Hello): readonly string[] {
-    const entry = this.#entries.get(hello.node?.id ?? "");
+    const entry = this.#table.get(hello.node?.id ?? "");
     if (entry === undefined) return [];
     return entry.refuser === refuserOf(hello) && !entry.node.retryPending
       ? entry.refusedRoots
@@ -124,23 +105,12 @@ export class NodeRegistry implements AsyncDisposable {
 
   /** Whether somebody asked for another try that the node has not answered. */
   isForgiven(id: string): boolean {
-    return this.#entries.get(id)?.node.retryPending ?? false;
+    return this.#table.get(id)?.node.retryPending ?? false;
   }
 
   /** Whether a node may be taken in: it is known, or there is room, or somebody can be forgotten for it. */
   makeRoom(id: string): boolean {
-    if (this.#entries.has(id) || this.#entries.size < MAX_NODES) return true;
-    let oldest: Entry | undefined;
-    for (const entry of this.#entries.values())
-      if (
-        !entry.node.connected &&
-        !this.#isPinned(entry) &&
-        goneAt(entry) < goneAt(oldest)
-      )
-        oldest = entry;
-    if (oldest === undefined) return false;
-    this.#forget(oldest);
-    return true;
+    return this.#table.makeRoom(id);
   }
 
   /** A node has said Hello. */
@@ -148,12 +118,7 @@ export class NodeRegistry implements AsyncDisposable {
     const info = hello.node;
     if (info === undefined) return;
     const nowMs = this.#options.clock.now();
-    let entry = this.#entries.get(info.id);
-    if (entry === undefined) {
-      entry = newEntry(create(NodeSchema, { id: info.id }));
-      this.#entries.set(info.id, entry);
-    }
-    greeted(entry, hello, {
+    greeted(this.#table.enter(info.id), hello, {
       peer,
       session,
       workspace: this.#options.workspace,
@@ -164,7 +129,7 @@ export class NodeRegistry implements AsyncDisposable {
 
   /** The node's session has moved on. */
   observe(id: string, session: Session): void {
-    const entry = this.#entries.get(id);
+    const entry = this.#table.get(id);
     if (entry === undefined) return;
     const before = entry.session;
     entry.session = session;
@@ -173,17 +138,17 @@ export class NodeRegistry implements AsyncDisposable {
     if (session.seenMs !== before?.seenMs) {
       node.lastSeen = timestampFromMs(nowMs);
       if (nowMs - entry.savedSeenMs > SEEN_MS)
-        this.#saver.save(id, { routine: true });
+        this.#table.save(id, { routine: true });
     }
     if (!changed(before, session)) return;
     moved(entry, before, session, nowMs);
-    this.#saver.save(id, { routine: isRoutine(before, session) });
+    this.#table.save(id, { routine: isRoutine(before, session) });
     this.#tell(entry);
   }
 
   /** The node has said how it is doing. */
   report(id: string, report: Report): void {
-    const entry = this.#entries.get(id);
+    const entry = this.#table.get(id);
     if (entry === undefined) return;
     const { node, session } = entry;
     const progress = progressOf(report, session?.inFlight);
@@ -192,7 +157,7 @@ export class NodeRegistry implements AsyncDisposable {
     else node.progress = progress;
     if (report.counters.length === 0 && !isNews) return;
     count(node, report);
-    this.#saver.save(id);
+    this.#table.save(id);
     // Of counters people need not hear as often as a node likes to report.
     const nowMs = this.#options.clock.monotonic();
     if (nowMs - entry.countedMs < COUNTED_MS) return;
@@ -202,35 +167,35 @@ export class NodeRegistry implements AsyncDisposable {
 
   /** The node's stream has ended. */
   leave(id: string): void {
-    const entry = this.#entries.get(id);
+    const entry = this.#table.get(id);
     if (entry === undefined) return;
     entry.session = undefined;
     entry.node.connected = false;
     entry.node.disconnectedAt = timestampFromMs(this.#options.clock.now());
     entry.node.missingFeatures = [];
     delete entry.node.progress;
-    this.#saver.save(id);
+    this.#table.save(id);
     this.#tell(entry);
   }
 
   /** Forgets what a node refused. Returns whether there is such a node. */
   forgive(id: string): boolean {
-    const entry = this.#entries.get(id);
+    const entry = this.#table.get(id);
     if (entry === undefined) return false;
     entry.refusedRoots = [];
     // Until it has answered: its stream may be dead already, and this process may be restarted before it is back.
     entry.node.retryPending = true;
-    this.#saver.save(id);
+    this.#table.save(id);
     void this.flush();
     return true;
   }
 
   /** Lets a node follow an epoch whatever it loses by it, once. Returns whether there is such a node. */
   allow(id: string, epoch: string): boolean {
-    const entry = this.#entries.get(id);
+    const entry = this.#table.get(id);
     if (entry === undefined) return false;
     entry.node.allowedEpoch = epoch;
-    this.#saver.save(id);
+    this.#table.save(id);
     // It may be restarted before the node is there.
     void this.flush();
     this.#tell(entry);
@@ -239,21 +204,21 @@ export class NodeRegistry implements AsyncDisposable {
 
   /** Whether somebody has allowed a node to follow this epoch and it has not yet. */
   isAllowed(id: string, epoch: string): boolean {
-    return this.#entries.get(id)?.node.allowedEpoch === epoch;
+    return this.#table.get(id)?.node.allowedEpoch === epoch;
   }
 
   /** Drops a node that has no stream. Undefined: there is no such node. */
   forget(id: string): "forgotten" | "connected" | undefined {
-    const entry = this.#entries.get(id);
+    const entry = this.#table.get(id);
     if (entry === undefined) return undefined;
     if (entry.session !== undefined) return "connected";
-    this.#forget(entry);
+    this.#table.remove(entry);
     return "forgotten";
   }
 
   /** The ids of the nodes that have all of these labels. */
   labelled(labels: Readonly<Record<string, string>>): readonly string[] {
-    return [...this.#entries.values()]
+    return [...this.#table.all()]
       .filter(({ node }) => hasLabels(node, labels))
       .map(({ node }) => node.id);
   }
@@ -265,7 +230,7 @@ export class NodeRegistry implements AsyncDisposable {
    */
   refusePast(ids: readonly string[], cursor: Cursor): void {
     const violations = ids.flatMap((id) => {
-      const serving = this.#entries.get(id)?.node.serving;
+      const serving = this.#table.get(id)?.node.serving;
       return serving?.epoch === cursor.epoch &&
         serving.revision > cursor.revision
         ? [
@@ -284,7 +249,7 @@ export class NodeRegistry implements AsyncDisposable {
 
   list(after?: NodePlace, limit = Infinity): Node[] {
     // In order before they are shown: showing one costs more than sorting many.
-    return [...this.#entries.values()]
+    return [...this.#table.all()]
       .filter(({ node }) => after === undefined || byPlace(after, node) < 0)
       .sort((a, b) => byPlace(a.node, b.node))
       .slice(0, limit)
@@ -292,13 +257,13 @@ export class NodeRegistry implements AsyncDisposable {
   }
 
   get(id: string): Node | undefined {
-    const entry = this.#entries.get(id);
+    const entry = this.#table.get(id);
     return entry && this.#show(entry);
   }
 
   /** From sending the node its last state to its Ack, in milliseconds. */
   roundTripMs(id: string): number | undefined {
-    return this.#entries.get(id)?.lastApply?.roundTripMs;
+    return this.#table.get(id)?.lastApply?.roundTripMs;
   }
 
   /** Counts for metrics, without showing every node. */
@@ -322,23 +287,21 @@ export class NodeRegistry implements AsyncDisposable {
   unsupportedBy(
     features: readonly { readonly name: string; readonly version: number }[],
   ): LackingNodes[] {
-    return lackingOf({ entries: [...this.#entries.values()] }, features);
+    return lackingOf({ entries: [...this.#table.all()] }, features);
   }
 
   /** Writes what is not written yet. */
   flush(): Promise<void> {
-    return this.#saver.flush();
+    return this.#table.flush();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    this.#forgetTimer?.cancel();
-    await this.#saver[Symbol.asyncDispose]();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#table[Symbol.asyncDispose]();
   }
 
   #census(): Census {
     return {
-      entries: this.#entries.values(),
+      entries: this.#table.all(),
       head: this.#head,
       holdOf: (id) => this.#holdOf(id),
     };
@@ -346,11 +309,6 @@ export class NodeRegistry implements AsyncDisposable {
 
   #holdOf(id: string): Hold | undefined {
     return this.#options.holdOf?.(id);
-  }
-
-  /** A node that somebody has pinned is not forgotten by itself: it would come back and follow the head. */
-  #isPinned({ node }: Entry): boolean {
-    return this.#holdOf(node.id)?.type === "pinned";
   }
 
   #show(entry: Entry): Node {
@@ -380,28 +338,5 @@ export class NodeRegistry implements AsyncDisposable {
       },
     };
     for (const listener of this.#listeners) listener(event);
-  }
-
-  #forget(entry: Entry): void {
-    const { id } = entry.node;
-    this.#entries.delete(id);
-    this.#saver.remove(id);
-    this.#tell(entry, true);
-  }
-
-  #forgetOld(): void {
-    const nowMs = this.#options.clock.now();
-    for (const entry of this.#entries.values()) {
-      const gone = entry.node.disconnectedAt;
-      if (entry.node.connected || gone === undefined) continue;
-      if (nowMs - timestampMs(gone) < FORGOTTEN_AFTER_MS) continue;
-      if (this.#isPinned(entry)) continue;
-      this.#forget(entry);
-    }
-    if (!this.#closed)
-      this.#forgetTimer = this.#options.clock.setTimer(FORGET_EVERY_MS, () => {
-        this.#forgetOld();
-        void this.flush();
-      });
   }
 }
