@@ -217,6 +217,15 @@ describe("rate-limiting", () => {
       3,
     ],
     [
+      "a header that is an address for itself, and not for the client that has it",
+      { limit_by: "header", header_name: "X-Tenant" },
+      [
+        ["/api", { headers: { apikey: "ann", "x-tenant": "127.0.0.1" } }],
+        ["/api", as("bob")],
+      ],
+      2,
+    ],
+    [
       "one path for itself, and all others by address",
       { limit_by: "path", path: "/api/search" },
       [

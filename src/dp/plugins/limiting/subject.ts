@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { isIP } from "node:net";
 import type { Exchange } from "../plugin.ts";
 
 /** What requests are counted by. */
@@ -19,7 +20,8 @@ export function subjectOf(by: LimitBy, exchange: Exchange): string {
   const subject = wantedSubject(by, exchange);
   if (subject === undefined || subject === "")
     return exchange.request.connection.remoteAddress;
-  return subject.length <= MAX_LENGTH
+  // One that looks like an address would be taken for the client that has it.
+  return subject.length <= MAX_LENGTH && isIP(subject) === 0
     ? subject
     : createHash("sha256").update(subject, "utf8").digest("base64");
 }
