@@ -332,3 +332,28 @@ test.each([
     ]) as unknown,
   });
 });
+
+test("the answer to a HEAD keeps the length that it tells", async () => {
+  await using upstream = await Upstream.start((request, response) => {
+    request.resume();
+    response.writeHead(200, {
+      "content-type": "application/json",
+      "content-length": 11,
+    });
+    response.end(request.method === "HEAD" ? undefined : '"a string"\n');
+  });
+  await using gateway = await TestGateway.start([
+    ...api(upstream.port),
+    routePlugin(3, "proxy-cache", { strategy: "memory" }),
+  ]);
+  for (const expected of ["Miss", "Hit"]) {
+    const { headers, text } = await gateway.ask("/api", { method: "HEAD" });
+    expect([
+      headers["x-cache-status"],
+      headers["content-length"],
+      text,
+    ]).toEqual([expected, "11", ""]);
+  }
+  const { headers, text } = await gateway.ask("/api");
+  expect([headers["x-cache-status"], text]).toEqual(["Miss", '"a string"\n']);
+});

@@ -94,7 +94,7 @@ function create(
   };
 
   const response = (
-    { context }: Exchange,
+    { context, upstream }: Exchange,
     head: ResponseHead,
   ): ResponseHandler | undefined => {
     const course = context.get(courses);
@@ -105,7 +105,12 @@ function create(
       course.status = "Bypass";
       return undefined;
     }
-    return watch(course.key, head, ttlSeconds);
+    const kept = keptHeaders(head.headers);
+    // It is of the body that a HEAD does not get: nobody else knows it.
+    const [length] = head.headers.get("Content-Length");
+    if (upstream.method === "HEAD" && length !== undefined)
+      kept["Content-Length"] = length;
+    return watch(course.key, { status: head.status, kept, ttlSeconds });
   };
 
   /** How long an answer may be given again; undefined when not at all. */
@@ -130,10 +135,16 @@ function create(
 
   const watch = (
     key: string,
-    { status, headers }: ResponseHead,
-    ttlSeconds: number,
+    {
+      status,
+      kept,
+      ttlSeconds,
+    }: {
+      readonly status: number;
+      readonly kept: StoredAnswer["headers"];
+      readonly ttlSeconds: number;
+    },
   ): ResponseHandler => {
-    const kept = keptHeaders(headers);
     const gathering = gatheringsOf(environment).begin();
     return {
       watch: (chunk, last) => {
