@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Resource } from "../../../src/gen/holdfast/config/v1/resource_pb.js";
+import { readBodyKeys } from "../../../src/dp/plugins/key-auth/body-keys.ts";
 import { api, routePlugin } from "../../support/api.ts";
 import { TestGateway, type AskOptions } from "../../support/gateway.ts";
 import { RawConnection } from "../../support/raw-http.ts";
@@ -395,4 +396,43 @@ test("a preflight passes without a key when it may", async () => {
     expect((await gateway.ask("/api", { method: "OPTIONS" })).status).toBe(200);
     expect((await gateway.ask("/api")).status).toBe(401);
   });
+});
+
+test("a body in which a key was looked for in vain is there for a plugin that takes larger ones", async () => {
+  await using upstream = await mirror();
+  await using gateway = await TestGateway.start([
+    ...api(upstream.port),
+    ...people,
+    routePlugin(3, "key-auth", { key_names: ["a", "b"], key_in_body: true }),
+    routePlugin(4, "request-transformer", { add: { body: ["x:y"] } }),
+  ]);
+  for (const chunked of [false, true]) {
+    const body = `z=${"z".repeat(2 * 1024 * 1024)}`;
+    const answer = await gateway.ask("/api", {
+      method: "POST",
+      headers: {
+        b: "anns-key",
+        "content-type": "application/x-www-form-urlencoded",
+        ...(chunked
+          ? { "transfer-encoding": "chunked" }
+          : { "content-length": String(body.length) }),
+      },
+      body,
+    });
+    expect(answer.status).toBe(200);
+    expect(answer.json<Seen>().body === `${body}&x=y`).toBe(true);
+  }
+});
+
+test("in a body of very many parts no key is looked for: it would hold everybody else up", () => {
+  const form = "application/x-www-form-urlencoded";
+  const parts = "multipart/form-data; boundary=b";
+  const read = (type: string, text: string): boolean =>
+    readBodyKeys(type, Buffer.from(text)) !== undefined;
+  expect([
+    read(form, "a&".repeat(1_000)),
+    read(form, "a&".repeat(1_001)),
+    read(parts, "--b\r\n".repeat(1_000)),
+    read(parts, "--b\r\n".repeat(1_001)),
+  ]).toEqual([true, false, true, false]);
 });

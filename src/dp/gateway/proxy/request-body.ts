@@ -29,7 +29,8 @@ export class RequestBody {
   #head: Buffer[] = [];
   #headBytes = 0;
   #replacement: Buffer | undefined;
-  #reading: Promise<void> | undefined;
+  #reading:
+    { readonly limitBytes: number; readonly done: Promise<void> } | undefined;
   #streaming = false;
   #begun = false;
   #received = 0;
@@ -70,8 +71,14 @@ export class RequestBody {
   async read(limitBytes: number): Promise<Buffer | undefined> {
     if (!this.present) return Buffer.alloc(0);
     if (!this.#request.readableEnded) {
-      this.#reading ??= this.#fill(limitBytes);
-      await this.#reading;
+      const before = this.#reading;
+      // Whoever looked at it before may have wanted less of it.
+      if (before === undefined || before.limitBytes < limitBytes) {
+        const fill = (): Promise<void> => this.#fill(limitBytes);
+        const done = before === undefined ? fill() : before.done.then(fill);
+        this.#reading = { limitBytes, done };
+      }
+      await this.#reading?.done;
     }
     return this.#isWhole ? Buffer.concat(this.#head) : undefined;
   }
@@ -161,7 +168,8 @@ export class RequestBody {
 
   #fill(limitBytes: number): Promise<void> {
     const request = this.#request;
-    if (this.#length > limitBytes) return Promise.resolve();
+    if (this.#length > limitBytes || request.readableEnded || request.destroyed)
+      return Promise.resolve();
     this.#begin();
     return new Promise((resolve) => {
       const done = (): void => {
@@ -182,6 +190,8 @@ export class RequestBody {
         done();
       });
       request.on("data", take).once("end", done).once("close", done);
+      // It is held back when less of it was wanted before.
+      request.resume();
     });
   }
 

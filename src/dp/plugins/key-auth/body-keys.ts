@@ -1,6 +1,9 @@
 /** How much of a body is looked at for a key. */
 export const MAX_BODY_BYTES = 1024 * 1024;
 
+/** Bodies of more parts than this are not looked at: each costs many times what it costs to send it. */
+const MAX_PARTS = 1_000;
+
 /** A body that can have keys in it, as its type says. */
 export interface BodyKeys {
   /** The values of a field. */
@@ -17,7 +20,7 @@ export function readBodyKeys(
   const [type = ""] = contentType.split(";");
   switch (type.trim().toLowerCase()) {
     case "application/x-www-form-urlencoded":
-      return formKeys(body);
+      return hasTooMany(body, "&") ? undefined : formKeys(body);
     case "application/json":
       return jsonKeys(body);
     case "multipart/form-data":
@@ -33,6 +36,18 @@ export function withoutArgument(list: string, name: string): string {
     .split("&")
     .filter((argument) => !new URLSearchParams(argument).has(name))
     .join("&");
+}
+
+/** Whether something occurs more often than a body has parts that is looked at. */
+function hasTooMany(body: Buffer, mark: string): boolean {
+  let count = 0;
+  for (
+    let at = body.indexOf(mark, 0, "latin1");
+    at >= 0;
+    at = body.indexOf(mark, at + mark.length, "latin1")
+  )
+    if (++count > MAX_PARTS) return true;
+  return false;
 }
 
 function formKeys(body: Buffer): BodyKeys {
@@ -75,7 +90,7 @@ function multipartKeys(
 ): BodyKeys | undefined {
   const boundary = /;\s*boundary=(?:"([^"]+)"|([^\s;]+))/i.exec(contentType);
   const mark = boundary?.[1] ?? boundary?.[2];
-  if (mark === undefined) return undefined;
+  if (mark === undefined || hasTooMany(body, `--${mark}`)) return undefined;
   // Bytes as characters, so that files pass through unchanged.
   const text = body.toString("latin1");
   const [preamble = "", ...parts] = `\r\n${text}`.split(`\r\n--${mark}`);
