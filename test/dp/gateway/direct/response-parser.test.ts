@@ -120,6 +120,13 @@ describe("refused is", () => {
     expect(() => read([text])).toThrow(BadResponse);
   };
 
+  test("what has very many headers, each of which costs something", () => {
+    const answer = (count: number): string =>
+      `HTTP/1.1 200 OK\r\n${"a:b\r\n".repeat(count - 1)}Content-Length: 0\r\n\r\n`;
+    expect(read([answer(1_000)]).headers).toHaveLength(2_000);
+    refused(answer(1_001));
+  });
+
   test.each([
     ["another protocol", "SSH-2.0-hello\r\n\r\n"],
     ["another protocol, before its end", "220 smtp"],

@@ -25,6 +25,9 @@ export interface ParsedHead {
 const CHUNKED: Framing = { type: "chunked" };
 const UNTIL_CLOSE: Framing = { type: "until-close" };
 
+/** The most headers that an answer may have. */
+const MAX_HEADERS = 1_000;
+
 /** Names as RFC 9110 has them. */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** Bytes that a head must not have: they end lines for some who read it and not for others. */
@@ -90,6 +93,8 @@ function readLines(text: string, start: number): string[] {
       if (colon < 0 || colon >= end || !TOKEN.test(name))
         throw new BadResponse("a header of the answer has no name");
       raw.push(name, trimmed(text, colon + 1, end));
+      if (raw.length > 2 * MAX_HEADERS)
+        throw new BadResponse("the answer has too many headers");
     }
     at = end + 2;
   }
