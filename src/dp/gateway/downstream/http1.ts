@@ -41,8 +41,8 @@ interface Http1Connection {
   readonly connection: ClientConnection;
   /** Answers under way. Not a set, for the reason that the watcher of exchanges has none. */
   readonly open: ServerResponse[];
-  /** Begins the requests that were sent behind one whose answer is under way. */
-  readonly waiting: (() => void)[];
+  /** Requests that were sent behind one whose answer is under way. */
+  readonly waiting: Arrived[];
 }
 
 /** So many requests may wait behind one before no more are read. What was read with them waits too. */
@@ -152,29 +152,28 @@ export class Http1 {
     // A request that breaks off is an error of its stream; the response's "close" says all there is to know.
     request.on("error", ignore);
     response.on("error", ignore);
-    const begin = (): void => {
-      this.#onRequest({
-        request,
-        response,
-        upgrade: how.upgrade,
-        connection: connection.next(),
-        awaitsContinue: how.awaitsContinue,
-      });
+    const arrived: Arrived = {
+      request,
+      response,
+      upgrade: how.upgrade,
+      connection: connection.next(),
+      awaitsContinue: how.awaitsContinue,
     };
     // One after the other: together they would be as many as one packet can hold, and come upstream in any order.
     if (open.length === 1) {
-      begin();
+      this.#onRequest(arrived);
       return;
     }
-    waiting.push(begin);
+    waiting.push(arrived);
     if (waiting.length >= MAX_WAITING) request.socket.pause();
   }
 
   /** An answer is over: the next request of the connection begins, if it goes on. */
-  #goOn(socket: Socket, waiting: (() => void)[]): void {
-    if (waiting.length === 0) return;
+  #goOn(socket: Socket, waiting: Arrived[]): void {
+    const next = waiting.shift();
+    if (next === undefined) return;
     if (socket.writableEnded || socket.destroyed) waiting.length = 0;
-    else waiting.shift()?.();
+    else this.#onRequest(next);
     if (waiting.length < MAX_WAITING) socket.resume();
   }
 
