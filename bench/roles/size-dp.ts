@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Gateway, type Prepared } from "../../src/dp/gateway/gateway.ts";
+import { Gateway } from "../../src/dp/gateway/gateway.ts";
+import type { Prepared } from "../../src/dp/gateway/states.ts";
 import { ReplicaStore } from "../../src/dp/replica/replica-store.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";

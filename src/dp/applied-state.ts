@@ -2,7 +2,7 @@ import type { Cursor } from "../gen/holdfast/config/v1/cursor_pb.js";
 import { describeCursor } from "../model/cursor.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/logger.ts";
-import type { Prepared, PrepareResult } from "./gateway/gateway.ts";
+import type { Prepared, PrepareResult } from "./gateway/states.ts";
 import type { ProxyGateway } from "./proxy-gateway.ts";
 import type { LoadedState } from "./replica/choose-start.ts";
 import type { CrashGuard } from "./replica/crash-guard.ts";

@@ -18,7 +18,7 @@ import { AppliedState } from "./applied-state.ts";
 import { dataPlaneStatus } from "./data-plane-status.ts";
 import { readFallbackKey, runFallback } from "./fallback.ts";
 import { Freshness, type WhenStale } from "./freshness.ts";
-import type { Prepared } from "./gateway/gateway.ts";
+import type { Prepared } from "./gateway/states.ts";
 import type { GatewaySettings } from "./gateway/settings.ts";
 import { explainPage } from "./explain-page.ts";
 import {

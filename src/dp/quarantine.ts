@@ -2,7 +2,7 @@ import type { Cursor } from "../gen/holdfast/config/v1/cursor_pb.js";
 import { describeCursor } from "../model/cursor.ts";
 import type { Logger } from "../runtime/logger.ts";
 import type { AppliedState } from "./applied-state.ts";
-import type { Prepared } from "./gateway/gateway.ts";
+import type { Prepared } from "./gateway/states.ts";
 import type { ReplicaStore } from "./replica/replica-store.ts";
 import { CRASHES } from "./replica/trials.ts";
 import type { SyncClient } from "./sync/sync-client.ts";

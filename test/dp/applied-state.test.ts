@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { AppliedState } from "../../src/dp/applied-state.ts";
-import type { Prepared, PrepareResult } from "../../src/dp/gateway/gateway.ts";
+import type { Prepared, PrepareResult } from "../../src/dp/gateway/states.ts";
 import { CrashGuard } from "../../src/dp/replica/crash-guard.ts";
 import type { State } from "../../src/dp/replica/last-good.ts";
 import {

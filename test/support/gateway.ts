@@ -11,11 +11,9 @@ import { systemClock } from "../../src/runtime/clock.ts";
 import type { HostPort } from "../../src/runtime/host-port.ts";
 import { silentLogger } from "../../src/runtime/logger.ts";
 import type { Forwarder } from "../../src/dp/gateway/proxy/forward.ts";
-import {
-  Gateway,
-  type GatewayOptions,
-  type Prepared,
-} from "../../src/dp/gateway/gateway.ts";
+import { Gateway } from "../../src/dp/gateway/gateway.ts";
+import type { GatewayOptions } from "../../src/dp/gateway/options.ts";
+import type { Prepared } from "../../src/dp/gateway/states.ts";
 
 /** The entry of a resource as the catalog stores it. */
 export function entryOf(resource: Resource): Entry {

@@ -1,5 +1,5 @@
 import type { Resource } from "../../src/gen/holdfast/config/v1/resource_pb.js";
-import type { GatewayOptions } from "../../src/dp/gateway/gateway.ts";
+import type { GatewayOptions } from "../../src/dp/gateway/options.ts";
 import { api, routePlugin } from "./api.ts";
 import { TestGateway } from "./gateway.ts";
 import { Upstream } from "./upstream.ts";

@@ -1,20 +1,10 @@
-import { randomUUID } from "node:crypto";
-import { pid } from "node:process";
-import type { Registry } from "prom-client";
 import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Feature } from "../../model/features.ts";
-import { KINDS } from "../../model/kinds.ts";
 import { warmUpRules } from "../../model/rules.ts";
 import type { Snapshot } from "../../model/snapshot.ts";
-import type { Clock } from "../../runtime/clock.ts";
 import type { HostPort } from "../../runtime/host-port.ts";
-import type { Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
-import { LocalCounters, type SharedCounters } from "../plugins/counters.ts";
-import type { Plugin } from "../plugins/plugin.ts";
-import { PLUGINS } from "../plugins/registry.ts";
 import { AccessLog } from "./access-log.ts";
-import { compileSlices, type Violation } from "./compile/compile.ts";
 import { Counters, type RevisionCount } from "./counters.ts";
 import { Listeners } from "./downstream/listeners.ts";
 import {
@@ -24,143 +14,44 @@ import {
 import { explainSlices, type Explained } from "./explain/explain.ts";
 import type { ExplainQuestion } from "./explain/question.ts";
 import { GatewayMetrics } from "./metrics.ts";
-import { PluginPool } from "./plugin-pool.ts";
-import { AgentPool } from "./proxy/agents.ts";
 import { FailureLog } from "./proxy/failure-log.ts";
 import { ChoosingForwarder } from "./proxy/choosing-forwarder.ts";
-import type { Forwarder } from "./proxy/forward.ts";
-import type { Degradation, Runtime } from "./runtime.ts";
+import { DEFAULTS, type FullOptions, type GatewayOptions } from "./options.ts";
+import type { Degradation } from "./runtime.ts";
+import { States, type Prepared, type PrepareResult } from "./states.ts";
 import type { UpstreamHealth } from "./upstreams/health/upstream-health.ts";
-import { Upstreams } from "./upstreams/upstreams.ts";
 import type { UpstreamView } from "./upstreams/view.ts";
 import { requestId } from "./request-id.ts";
 import { serve, type ServeTools } from "./serve.ts";
 import { Watcher } from "./proxy/watch.ts";
-import type { GatewaySettings } from "./settings.ts";
-
-/** How a gateway is set up: its settings, and what it is given by its process. */
-export interface GatewayOptions extends GatewaySettings {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** A number from 0 to below 1. Default: `Math.random`. */
-  readonly random?: () => number;
-  /** What makes requests to upstreams. Default: connections of its own, and http-proxy for upgrades. */
-  readonly forwarder?: Forwarder;
-  /** Where numbers about requests go. Absent: nowhere. */
-  readonly metrics?: Registry;
-  /** Counters that plugins share with other processes. Default: this process's own. */
-  readonly counters?: SharedCounters;
-  /** Plugins beside those that are built in. */
-  readonly plugins?: readonly Plugin[];
-}
-
-type Settings = GatewayOptions &
-  Required<
-    Omit<
-      GatewayOptions,
-      | "forwarder"
-      | "metrics"
-      | "headers"
-      | "counters"
-      | "accessLog"
-      | "pluginModules"
-    >
-  >;
-
-const DEFAULTS: Pick<
-  Settings,
-  "tlsVerify" | "graceMs" | "random" | "plugins" | "dnsServers"
-> = {
-  plugins: [],
-  tlsVerify: false,
-  graceMs: 5_000,
-  random: Math.random,
-  dnsServers: [],
-};
-
-/** A state that is ready to be served. */
-export interface Prepared {
-  readonly cursor: Cursor;
-  readonly snapshot: Snapshot;
-  /** What of it is not served as it is meant. */
-  readonly degraded: readonly Degradation[];
-  /** What is odd, but served. */
-  readonly warnings: readonly Degradation[];
-  /** How much there is. */
-  readonly counts: { readonly routes: number; readonly services: number };
-}
-
-/** A state that can be served, or why not. */
-export type PrepareResult =
-  | { readonly ok: true; readonly prepared: Prepared }
-  | {
-      readonly ok: false;
-      /** Crashed: it was not this process that did. */
-      readonly class: "INVALID" | "UNSUPPORTED" | "CRASHED";
-      readonly violations: readonly Violation[];
-    };
-
-/** Roughly how often an entry is handled while it is compiled. */
-const PASSES = 3;
 
 /**
  * Proxies requests with one revision of the configuration at a time. A next one is compiled beside it and then swapped in;
  * requests under way end on the one they began with.
  */
 export class Gateway implements AsyncDisposable {
-  /** What this gateway can do. */
-  readonly features: readonly Feature[];
-  readonly #plugins: ReadonlyMap<string, Plugin>;
-  readonly #instances: PluginPool;
-  /** The state that is being prepared. */
-  #preparing = new AbortController();
-  readonly #options: Settings;
+  readonly #options: FullOptions;
   readonly #headers: HeaderSettings;
-  readonly #agents: AgentPool;
-  readonly #upstreams: Upstreams;
+  readonly #states: States;
   readonly #counters = new Counters();
   readonly #failures: FailureLog;
   readonly #metrics: GatewayMetrics | undefined;
-  readonly #prepared = new WeakMap<Prepared, Runtime>();
-  #runtime: Runtime | undefined;
   #listeners: Listeners | undefined;
   #accessLog: AccessLog | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(options: Settings) {
+  private constructor(options: FullOptions) {
     this.#options = options;
-    this.#agents = new AgentPool(options.clock);
     this.#headers = headerSettings(options.headers);
-    this.#upstreams = new Upstreams(options);
-    this.#plugins = new Map([
-      ...PLUGINS,
-      ...options.plugins.map((plugin) => [plugin.name, plugin] as const),
-    ]);
-    this.features = [
-      ...KINDS.map((kind) => ({ name: `kind/${kind}`, version: 1 })),
-      ...[...this.#plugins.values()].map(({ name, version }) => ({
-        name: `plugin/${name}`,
-        version,
-      })),
-    ];
-    const { clock, logger, metrics } = options;
-    this.#instances = new PluginPool({
-      clock,
-      uuid: randomUUID,
-      pid,
-      logger,
-      counters: options.counters ?? new LocalCounters({ clock }),
-      metrics,
-      upstreams: () => this.upstreams(),
-    });
+    this.#states = new States(options);
     this.#failures = new FailureLog(options.logger);
     this.#metrics =
       options.metrics === undefined
         ? undefined
         : new GatewayMetrics(
             options.metrics,
-            this.#agents,
-            () => this.#runtime,
+            this.#states.agents,
+            () => this.#states.serving,
           );
   }
 
@@ -201,14 +92,15 @@ export class Gateway implements AsyncDisposable {
         metrics,
       });
     const tools = this.#tools();
+    const states = this.#states;
     this.#listeners = await Listeners.open(
       { plain: listen, secure: tlsListen },
       {
         clock,
-        names: () => this.#runtime?.serverNames,
+        names: () => states.serving?.serverNames,
         onRequest: (arrived) => {
           // It never rejects: whatever goes wrong is answered and logged.
-          void serve(arrived, this.#runtime, tools);
+          void serve(arrived, states.serving, tools);
         },
         onRefused: (status) => {
           this.#metrics?.addRefused(status);
@@ -227,26 +119,31 @@ export class Gateway implements AsyncDisposable {
     return this.#listeners?.tlsAddress ?? "";
   }
 
+  /** What this gateway can do. */
+  get features(): readonly Feature[] {
+    return this.#states.features;
+  }
+
   /** The state that requests are served with; undefined before the first. */
   get serving(): Cursor | undefined {
-    return this.#runtime?.cursor;
+    return this.#states.serving?.cursor;
   }
 
   /** What of the served state is not served as it is meant. */
   get degraded(): readonly Degradation[] {
-    return this.#runtime?.degraded ?? [];
+    return this.#states.serving?.degraded ?? [];
   }
 
   /** How the addresses of upstreams are doing, as far as this process knows. */
   get health(): UpstreamHealth {
-    return this.#upstreams.health;
+    return this.#states.upstreams.health;
   }
 
   /** Connections to upstreams: those that serve a request, and all. */
   get upstreamConnections(): { readonly busy: number; readonly open: number } {
     return {
-      busy: this.#agents.busyConnections(),
-      open: this.#agents.openConnections(),
+      busy: this.#states.agents.busyConnections(),
+      open: this.#states.agents.openConnections(),
     };
   }
 
@@ -256,64 +153,23 @@ export class Gateway implements AsyncDisposable {
    * @param onProgress Hears now and then how much is done, of how much.
    * @param signal Ends the work; the promise rejects with its reason.
    */
-  async prepare(
+  prepare(
     next: { readonly cursor: Cursor; readonly snapshot: Snapshot },
     onProgress?: (done: number, total: number) => void,
     signal?: AbortSignal,
   ): Promise<PrepareResult> {
-    const total = next.snapshot.entryCount * PASSES;
-    let done = 0;
-    let prepared: Prepared | undefined;
-    // One at a time: two would make plugins for each other, and the first to end would close those of both.
-    this.#preparing.abort(new Error("a later state is prepared instead"));
-    const own = new AbortController();
-    this.#preparing = own;
-    this.#instances.begin();
-    try {
-      const compiled = await driveSlices(this.#compile(next), {
-        clock: this.#options.clock,
-        signal:
-          signal === undefined
-            ? own.signal
-            : AbortSignal.any([signal, own.signal]),
-        onYield: (entries) => {
-          done = Math.min(total, done + entries);
-          onProgress?.(done, total);
-        },
-      });
-      if (!compiled.ok) return compiled;
-      prepared = compiled.runtime;
-      this.#prepared.set(prepared, compiled.runtime);
-      return { ok: true, prepared };
-    } finally {
-      // A state that came to nothing leaves no connections of its own behind.
-      if (prepared === undefined && this.#preparing === own) {
-        this.#agents.keepOnly(this.#runtime?.agents ?? new Map());
-        this.#instances.begin();
-      }
-    }
+    return this.#states.prepare(next, onProgress, signal);
   }
 
   /** Serves every request that comes from now on with this state. Requests under way stay with theirs. */
   commit(prepared: Prepared): void {
-    const runtime = this.#prepared.get(prepared);
-    if (runtime === undefined)
-      throw new TypeError("this state was not prepared by this gateway");
-    this.#runtime = runtime;
-    this.#instances.commit();
-    this.#upstreams.serve(runtime.balancers);
-    this.#agents.keepOnly(runtime.agents);
+    this.#states.commit(prepared);
     this.#failures.reset();
-    const { logger } = this.#options;
-    for (const { key, reason } of runtime.degraded.slice(0, MAX_LINES))
-      logger.warn("gateway.degraded", { key, reason });
-    for (const { key, reason } of runtime.warnings.slice(0, MAX_LINES))
-      logger.warn("gateway.warning", { key, reason });
   }
 
   /** Says what would become of a request. Nothing is sent, and no balancer moves on. */
   async explain(question: ExplainQuestion): Promise<Explained> {
-    const runtime = this.#runtime;
+    const runtime = this.#states.serving;
     if (runtime === undefined)
       return { ok: false, reason: "there is no configuration yet" };
     return driveSlices(explainSlices(runtime, question), {
@@ -323,7 +179,7 @@ export class Gateway implements AsyncDisposable {
 
   /** The upstreams that are served, and how their targets are doing. */
   upstreams(): readonly UpstreamView[] {
-    return this.#upstreams.views();
+    return this.#states.upstreams.views();
   }
 
   /** Requests and errors by revision, since this was last asked. */
@@ -348,31 +204,13 @@ export class Gateway implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.#listeners?.close(this.#options.graceMs);
-    this.#upstreams.close();
-    this.#agents.destroy();
-    await this.#instances.close();
+    await this.#states.close();
     await this.#accessLog?.[Symbol.asyncDispose]();
-  }
-
-  #compile(next: {
-    readonly cursor: Cursor;
-    readonly snapshot: Snapshot;
-  }): ReturnType<typeof compileSlices> {
-    const { onUnsupported, tlsVerify } = this.#options;
-    return compileSlices(next, {
-      plugins: this.#plugins,
-      instances: this.#instances,
-      features: this.features,
-      agents: this.#agents,
-      upstreams: this.#upstreams,
-      tlsVerify,
-      onUnsupported,
-      previous: this.#runtime,
-    });
   }
 
   #tools(): ServeTools {
     const { clock, logger, forwarder } = this.#options;
+    const { instances } = this.#states;
     return {
       clock,
       logger,
@@ -387,10 +225,7 @@ export class Gateway implements AsyncDisposable {
       accessLog: this.#accessLog,
       failures: this.#failures,
       headers: this.#headers,
-      pluginGate: () => this.#instances.gate,
+      pluginGate: () => instances.gate,
     };
   }
 }
-
-/** Lines about one state in the log, at most: the rest is in its list. */
-const MAX_LINES = 20;

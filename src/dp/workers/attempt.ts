@@ -1,4 +1,4 @@
-import type { Prepared, PrepareResult } from "../gateway/gateway.ts";
+import type { Prepared, PrepareResult } from "../gateway/states.ts";
 import { CRASHES } from "../replica/trials.ts";
 import type { State } from "../replica/last-good.ts";
 import type { PreparedNews } from "./messages.ts";

@@ -4,7 +4,7 @@ import type { HostPort } from "../../runtime/host-port.ts";
 import type { RevisionCount } from "../gateway/counters.ts";
 import type { Explained } from "../gateway/explain/explain.ts";
 import type { ExplainQuestion } from "../gateway/explain/question.ts";
-import type { Prepared, PrepareResult } from "../gateway/gateway.ts";
+import type { Prepared, PrepareResult } from "../gateway/states.ts";
 import type { Degradation } from "../gateway/runtime.ts";
 import type { UpstreamView } from "../gateway/upstreams/view.ts";
 import type { ProxyGateway } from "../proxy-gateway.ts";

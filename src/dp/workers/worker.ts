@@ -6,7 +6,8 @@ import { createLogger, type Logger } from "../../runtime/logger.ts";
 import { driveSlices } from "../../runtime/slices.ts";
 import { Registry } from "prom-client";
 import type { ExplainQuestion } from "../gateway/explain/question.ts";
-import { Gateway, type Prepared } from "../gateway/gateway.ts";
+import { Gateway } from "../gateway/gateway.ts";
+import type { Prepared } from "../gateway/states.ts";
 import { loadPlugins } from "../plugins/modules/load-plugins.ts";
 import type { Link } from "./link.ts";
 import type {

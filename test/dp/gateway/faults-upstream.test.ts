@@ -8,7 +8,7 @@ import {
 import { Registry } from "prom-client";
 import { describe, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import type { Prepared } from "../../../src/dp/gateway/gateway.ts";
+import type { Prepared } from "../../../src/dp/gateway/states.ts";
 import { api, routePlugin } from "../../support/api.ts";
 import { eventually } from "../../support/eventually.ts";
 import { TestGateway } from "../../support/gateway.ts";
