@@ -1,5 +1,5 @@
 import type { UpstreamView } from "../gateway/upstreams/view.ts";
-import type { Clock, Timer } from "../../runtime/clock.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import type { Feature } from "../../model/features.ts";
 import type { HealthEvent } from "../gateway/upstreams/health/upstream-health.ts";
 import type { RevisionCount } from "../gateway/counters.ts";
@@ -17,17 +17,9 @@ import type {
   ToWorker,
   WorkerSettings,
 } from "./messages.ts";
+import { Heartbeat, Silence, type Patience } from "./patience.ts";
+import { GONE, Questions, type Answer } from "./questions.ts";
 import { sendState } from "./send-state.ts";
-
-/** When a worker counts as hanging. */
-export interface Patience {
-  /** How often a worker is asked for a sign of life. */
-  readonly heartbeatMs: number;
-  /** So many without an answer in a row, and it is killed. */
-  readonly heartbeats: number;
-  /** How long it may say nothing of a state that it prepares. */
-  readonly silenceMs: number;
-}
 
 export interface MemberOptions {
   readonly settings: WorkerSettings;
@@ -43,12 +35,6 @@ export interface MemberOptions {
   readonly onAlive: (member: Member) => void;
 }
 
-/** What became of a request to a worker. */
-export type Answer<T> =
-  { readonly type: "answer"; readonly value: T } | { readonly type: "gone" };
-
-const GONE = { type: "gone" } as const;
-
 /** What a worker has in hand besides what it serves. */
 export interface Handed {
   readonly state: State;
@@ -63,10 +49,9 @@ export class Member {
   readonly #options: MemberOptions;
   readonly #forked: Forked;
   readonly #link: Link<FromWorker, ToWorker>;
-  readonly #waiting = new Map<string, (value: never) => void>();
+  readonly #questions = new Questions();
+  readonly #heartbeat: Heartbeat;
   readonly #ended: Promise<Ending>;
-  #heartbeat: Timer | undefined;
-  #unanswered = 0;
   #nextId = 1;
   #gone = false;
   #serving: State | undefined;
@@ -95,12 +80,20 @@ export class Member {
         this.#forked.kill();
       },
     });
+    this.#heartbeat = new Heartbeat({
+      ...options,
+      ask: () => {
+        if (!this.#link.isFull) void this.#link.send({ type: "ping" });
+      },
+      onSilent: (seconds) => {
+        this.kill(`it gave no sign of life for ${seconds} s`);
+      },
+    });
     this.#ended = this.#forked.ended.then((ending) => {
       this.#gone = true;
-      this.#heartbeat?.cancel();
+      this.#heartbeat.stop();
       this.#link.close();
-      for (const resolve of this.#waiting.values()) resolve(GONE as never);
-      this.#waiting.clear();
+      this.#questions.end();
       options.onChange();
       return ending;
     });
@@ -141,18 +134,17 @@ export class Member {
 
   /** Sets it up. Resolves with what it can do. */
   async setUp(): Promise<Answer<readonly Feature[]>> {
-    const hello = this.#wait<readonly Feature[]>("hello");
+    const hello = this.#questions.ask<readonly Feature[]>("hello");
     void this.#link.send({
       type: "settings",
       settings: this.#options.settings,
     });
-    const { clock, patience } = this.#options;
-    const silence = clock.setTimer(patience.silenceMs, () => {
-      this.kill(`it was not set up within ${patience.silenceMs / 1000} s`);
+    const silence = new Silence(this.#options, (seconds) => {
+      this.kill(`it was not set up within ${seconds} s`);
     });
     const answer = await hello;
-    silence.cancel();
-    if (answer.type === "answer") this.#beat();
+    silence.end();
+    if (answer.type === "answer") this.#heartbeat.begin();
     return answer;
   }
 
@@ -161,32 +153,28 @@ export class Member {
     state: State,
     onProgress: (done: number, total: number) => void,
   ): Promise<Answer<PreparedNews>> {
-    const { clock, patience } = this.#options;
     const handed: Handed = { state, id: this.#nextId++, prepared: false };
     this.drop();
     this.#handed = handed;
-    let silence: Timer | undefined;
-    const heard = (): void => {
-      silence?.cancel();
-      silence = clock.setTimer(patience.silenceMs, () => {
-        this.kill(
-          `it said nothing of the state that it prepares for ${patience.silenceMs / 1000} s`,
-        );
-      });
-    };
-    heard();
+    const silence = new Silence(this.#options, (seconds) => {
+      this.kill(
+        `it said nothing of the state that it prepares for ${seconds} s`,
+      );
+    });
     this.#progress = (done, total) => {
-      heard();
+      silence.heard();
       onProgress(done, total);
     };
-    const answered = this.#wait<PreparedNews>(`prepared ${handed.id}`);
+    const answered = this.#questions.ask<PreparedNews>(`prepared ${handed.id}`);
     try {
       await sendState(
         this.#link,
         handed.id,
         state,
         this.#serving?.snapshot,
-        heard,
+        () => {
+          silence.heard();
+        },
         () => this.#handed === handed,
       );
       const answer = await answered;
@@ -196,7 +184,7 @@ export class Member {
       if (!answer.value.ok) this.#handed = undefined;
       return answer;
     } finally {
-      silence?.cancel();
+      silence.end();
     }
   }
 
@@ -205,7 +193,7 @@ export class Member {
     const handed = this.#handed;
     if (handed?.prepared !== true)
       throw new TypeError("a worker commits what it has prepared");
-    const committed = this.#wait<undefined>(`committed ${handed.id}`);
+    const committed = this.#questions.ask<undefined>(`committed ${handed.id}`);
     void this.#link.send({ type: "commit", id: handed.id });
     const answer = await committed;
     if (answer.type === "answer") {
@@ -221,7 +209,7 @@ export class Member {
     const handed = this.#handed;
     if (handed === undefined) return;
     this.#handed = undefined;
-    this.#answer(`prepared ${handed.id}`, GONE);
+    this.#questions.drop(`prepared ${handed.id}`);
     void this.#link.send({ type: "drop", id: handed.id });
   }
 
@@ -233,7 +221,7 @@ export class Member {
 
   /** Has it listen. */
   async listen(at: ListenAt): Promise<Answer<ListenNews>> {
-    const listening = this.#wait<ListenNews>("listening");
+    const listening = this.#questions.ask<ListenNews>("listening");
     void this.#link.send({ type: "listen", at });
     const answer = await listening;
     if (answer.type === "answer" && answer.value.type === "listening")
@@ -244,7 +232,7 @@ export class Member {
   /** What it counts, as prom-client has it. */
   metrics(): Promise<Answer<readonly unknown[]>> {
     const id = this.#nextId++;
-    const metrics = this.#wait<readonly unknown[]>(`metrics ${id}`);
+    const metrics = this.#questions.ask<readonly unknown[]>(`metrics ${id}`);
     void this.#link.send({ type: "metrics", id });
     return metrics;
   }
@@ -258,7 +246,7 @@ export class Member {
   /** Which addresses it knows to be unhealthy. */
   states(): Promise<Answer<readonly HealthEvent[]>> {
     const id = this.#nextId++;
-    const states = this.#wait<readonly HealthEvent[]>(`states ${id}`);
+    const states = this.#questions.ask<readonly HealthEvent[]>(`states ${id}`);
     void this.#link.send({ type: "states", id });
     return states;
   }
@@ -271,7 +259,7 @@ export class Member {
   /** What would become of a request, by what it serves. */
   explain(question: ExplainQuestion): Promise<Answer<Explained>> {
     const id = this.#nextId++;
-    const explained = this.#wait<Explained>(`explained ${id}`);
+    const explained = this.#questions.ask<Explained>(`explained ${id}`);
     void this.#link.send({ type: "explain", id, question });
     return explained;
   }
@@ -292,27 +280,12 @@ export class Member {
     this.#forked.kill();
   }
 
-  #beat(): void {
-    const { clock, patience } = this.#options;
-    this.#heartbeat = clock.setTimer(patience.heartbeatMs, () => {
-      // Counted, not timed: where this process was stopped itself, no worker is to blame.
-      if (this.#unanswered++ >= patience.heartbeats)
-        this.kill(
-          `it gave no sign of life for ${(patience.heartbeats * patience.heartbeatMs) / 1000} s`,
-        );
-      else {
-        if (!this.#link.isFull) void this.#link.send({ type: "ping" });
-        this.#beat();
-      }
-    });
-  }
-
   #take(message: FromWorker): void {
     const options = this.#options;
-    this.#unanswered = 0;
+    this.#heartbeat.heard();
     switch (message.type) {
       case "hello":
-        this.#answer("hello", { type: "answer", value: message.features });
+        this.#questions.answer("hello", message.features);
         return;
       case "failed":
         this.#failure = message.reason;
@@ -322,21 +295,15 @@ export class Member {
           this.#progress?.(message.done, message.total);
         return;
       case "prepared":
-        this.#answer(`prepared ${message.id}`, {
-          type: "answer",
-          value: message.news,
-        });
+        this.#questions.answer(`prepared ${message.id}`, message.news);
         return;
       case "committed":
         this.#upstreams = message.upstreams ?? this.#upstreams;
-        this.#answer(`committed ${message.id}`, {
-          type: "answer",
-          value: undefined,
-        });
+        this.#questions.answer(`committed ${message.id}`, undefined);
         return;
       case "listening":
       case "notListening":
-        this.#answer("listening", { type: "answer", value: message });
+        this.#questions.answer("listening", message);
         return;
       case "pong":
         this.#upstreams = message.upstreams ?? this.#upstreams;
@@ -358,38 +325,16 @@ export class Member {
         options.onObserved(this, message.event);
         return;
       case "states":
-        this.#answer(`states ${message.id}`, {
-          type: "answer",
-          value: message.states,
-        });
+        this.#questions.answer(`states ${message.id}`, message.states);
         return;
       case "explained":
-        this.#answer(`explained ${message.id}`, {
-          type: "answer",
-          value: message.explained,
-        });
+        this.#questions.answer(`explained ${message.id}`, message.explained);
         return;
       case "metrics":
-        this.#answer(`metrics ${message.id}`, {
-          type: "answer",
-          value: message.metrics,
-        });
+        this.#questions.answer(`metrics ${message.id}`, message.metrics);
         return;
       default:
         message satisfies never;
     }
-  }
-
-  #wait<T>(key: string): Promise<Answer<T>> {
-    if (this.#gone) return Promise.resolve(GONE);
-    return new Promise((resolve) => {
-      this.#waiting.set(key, resolve);
-    });
-  }
-
-  #answer(key: string, answer: Answer<unknown>): void {
-    const resolve = this.#waiting.get(key);
-    this.#waiting.delete(key);
-    resolve?.(answer as never);
   }
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { HealthEvent } from "../../../src/dp/gateway/upstreams/health/upstream-health.ts";
-import type { Answer } from "../../../src/dp/workers/member.ts";
+import type { Answer } from "../../../src/dp/workers/questions.ts";
 import {
   SharedHealth,
   type HealthMember,

@@ -174,7 +174,7 @@ describe("a group of workers", () => {
     );
     for (const pid of pids(group)) {
       const started = processes.find((each) => each?.pid === pid);
-            const [, ...args] = started?.spawnargs ?? [];
+      const [, ...args] = started?.spawnargs ?? [];
       expect(args.slice(0, WORKER_FLAGS.length)).toEqual(WORKER_FLAGS);
       expect(args[0]).toMatch(/^--min-semi-space-size=\d+$/);
     }
