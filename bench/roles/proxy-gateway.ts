@@ -103,6 +103,8 @@ export function proxyGateway(): ProxyGateway & Calls {
     },
     connections: () => gateway.upstreamConnections,
     heap: () => {
+      // As a data plane does with each report.
+      gateway.takeCounters();
       globalThis.gc?.();
       return process.memoryUsage().heapUsed;
     },
