@@ -21,7 +21,9 @@ const PLANS: readonly Plan[] = [
   { routes: 1, plugins: [] },
   { routes: 1_000, plugins: [] },
   { routes: 100_000, plugins: [] },
+  { routes: 1, plugins: PLUGINS },
   { routes: 1_000, plugins: PLUGINS },
+  { routes: 100_000, plugins: PLUGINS },
   { routes: 1_000, plugins: [], forwarder: "http-proxy" },
 ];
 
