@@ -43,6 +43,8 @@ interface Http1Connection {
   readonly open: ServerResponse[];
   /** Requests that were sent behind one whose answer is under way. */
   readonly waiting: Arrived[];
+  /** Tells what is wrong with what came behind all of them; undefined while nothing is. */
+  refuse: (() => void) | undefined;
 }
 
 /** So many requests may wait behind one before no more are read. What was read with them waits too. */
@@ -90,7 +92,12 @@ export class Http1 {
   /** Reads requests from a connection. */
   serve(connection: ClientConnection): void {
     const { socket } = connection;
-    this.#connections.set(socket, { connection, open: [], waiting: [] });
+    this.#connections.set(socket, {
+      connection,
+      open: [],
+      waiting: [],
+      refuse: undefined,
+    });
     socket.once("close", () => this.#connections.delete(socket));
     this.#begin(socket);
   }
@@ -146,7 +153,7 @@ export class Http1 {
     if (this.#closing) response.shouldKeepAlive = false;
     response.once("close", () => {
       remove(open, response);
-      this.#goOn(request.socket, waiting);
+      this.#goOn(request.socket, known);
       if (this.#closing) this.#server.closeIdleConnections();
     });
     // A request that breaks off is an error of its stream; the response's "close" says all there is to know.
@@ -169,12 +176,15 @@ export class Http1 {
   }
 
   /** An answer is over: the next request of the connection begins, if it goes on. */
-  #goOn(socket: Socket, waiting: Arrived[]): void {
+  #goOn(socket: Socket, { waiting, open, refuse }: Http1Connection): void {
     const next = waiting.shift();
-    if (next === undefined) return;
+    if (next === undefined) {
+      if (open.length === 0) refuse?.();
+      return;
+    }
     if (socket.writableEnded || socket.destroyed) waiting.length = 0;
     else this.#onRequest(next);
-    if (waiting.length < MAX_WAITING) socket.resume();
+    if (waiting.length < MAX_WAITING && refuse === undefined) socket.resume();
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -235,20 +245,31 @@ export class Http1 {
     const code = "code" in error ? error.code : "";
     const known =
       socket instanceof Socket ? this.#connections.get(socket) : undefined;
-    const answering = (known?.open ?? []).some(
-      (response) => response.headersSent,
-    );
-    // An answer that has begun cannot be followed by another one.
-    if (!socket.writable || code === "ECONNRESET" || answering) {
+    if (!socket.writable || code === "ECONNRESET") {
       socket.destroy();
       return;
     }
     const read = "rawPacket" in error ? error.rawPacket : undefined;
-    this.#refuse(
-      socket,
-      answerTo(code),
-      Buffer.isBuffer(read) ? read : undefined,
-    );
+    const tell = (): void => {
+      this.#refuse(
+        socket,
+        answerTo(code),
+        Buffer.isBuffer(read) ? read : undefined,
+      );
+    };
+    const last = known?.open.at(-1);
+    if (known === undefined || last === undefined) tell();
+    else if (last.req.complete) {
+      // It came behind whole requests: told now, it would pass for the answer to the first of them.
+      socket.pause();
+      known.refuse ??= () => {
+        if (socket.writable) tell();
+      };
+    }
+    // An answer that has begun cannot be followed by another one.
+    else if (known.open.some((response) => response.headersSent))
+      socket.destroy();
+    else tell();
   }
 
   #refuse(socket: Duplex, refusal: Refusal, read?: Buffer): void {

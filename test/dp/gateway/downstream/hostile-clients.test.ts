@@ -138,6 +138,35 @@ test("a GET that a plugin made a HEAD has no body, whatever length the upstream 
   });
 });
 
+test("what is no request, behind some that are, is refused in its turn: none of them gets that for an answer", async () => {
+  const answers: (() => void)[] = [];
+  await using upstream = await Upstream.start((request, response) => {
+    answers.push(() => response.end(`answer to ${request.url}\n`));
+  });
+  await using gateway = await TestGateway.start(api(upstream.port));
+  const client = await RawConnection.open(gateway.host);
+  client.socket.write(
+    "GET /api/a HTTP/1.1\r\nHost: a\r\n\r\nGET /api/b HTTP/1.1\r\nHost: a\r\n\r\nno request\r\n\r\n",
+  );
+  for (const count of [1, 2]) {
+    await eventually(
+      () => (answers.length === count ? true : undefined),
+      `request ${count} came`,
+    );
+    expect(client.received).not.toContain("400");
+    answers[count - 1]?.();
+  }
+  const received = await client.until(/HTTP\/1\.1 400 [^]*Bad request/);
+  expect(received.match(/^HTTP\/1\.1 \d+|^answer to .*/gm)).toEqual([
+    "HTTP/1.1 200",
+    "answer to /a",
+    "HTTP/1.1 200",
+    "answer to /b",
+    "HTTP/1.1 400",
+  ]);
+  await client.closed();
+});
+
 test("requests that a client sends one behind the other go upstream one after the other, in their order, and none of them once it has gone", async () => {
   const seen: string[] = [];
   const answers: (() => void)[] = [];
