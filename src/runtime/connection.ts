@@ -13,6 +13,13 @@ export interface ConnectionOptions {
   readonly settled: () => void;
 }
 
+/**
+ * Streams that a connection may open one after the other, and then one in so many milliseconds: a peer needs one, and
+ * for next to nothing it could open and take back any number, while others wait for what each of them costs.
+ */
+const STREAMS = 64;
+const STREAM_MS = 1_000;
+
 /** One connection that was let in. */
 export class Connection implements Peer, Entrant {
   readonly address: string;
@@ -26,6 +33,9 @@ export class Connection implements Peer, Entrant {
   #speaking: Socket | undefined;
   #settled = false;
   #streams = 0;
+  /** Streams that may still be opened at `#countedMs`. */
+  #left = STREAMS;
+  #countedMs: number;
   #idle: Timer | undefined;
 
   constructor(
@@ -37,6 +47,7 @@ export class Connection implements Peer, Entrant {
     this.address = from.address;
     this.network = from.network;
     this.#options = options;
+    this.#countedMs = options.clock.monotonic();
     this.closed = new Promise((resolve) => {
       socket.once("close", () => {
         resolve();
@@ -60,8 +71,16 @@ export class Connection implements Peer, Entrant {
     this.#watch();
   }
 
-  /** A stream was opened on it. Call the function once when its handler is done. */
-  opened(): () => void {
+  /**
+   * A stream was opened on it. Call the function once when its handler is done. Undefined: it is not to be handled, since
+   * the connection is gone, or is cut because there were too many.
+   */
+  opened(): (() => void) | undefined {
+    if (this.#socket.destroyed) return undefined;
+    if (!this.#mayOpen()) {
+      this.destroy();
+      return undefined;
+    }
     this.#streams++;
     this.#options.claimed();
     this.#idle?.cancel();
@@ -94,6 +113,14 @@ export class Connection implements Peer, Entrant {
   gone(): void {
     this.#idle?.cancel();
     this.settled();
+  }
+
+  #mayOpen(): boolean {
+    const nowMs = this.#options.clock.monotonic();
+    const gained = (nowMs - this.#countedMs) / STREAM_MS;
+    this.#left = Math.min(STREAMS, this.#left + gained) - 1;
+    this.#countedMs = nowMs;
+    return this.#left >= 0;
   }
 
   #watch(): void {

@@ -60,7 +60,7 @@ export type BidiHandlers<S extends DescService> = {
 /** What handlers need of the server around them. */
 interface ServiceHost {
   readonly onFailure: (error: unknown) => void;
-  /** Who has opened a stream, and what to call when it is over; undefined when the peer is gone already. */
+  /** Who has opened a stream, and what to call when it is over; undefined when the peer is gone already, or sent away. */
   readonly welcome: (
     address: string,
   ) => { readonly peer: Peer; readonly over: () => void } | undefined;
@@ -171,8 +171,9 @@ export class GrpcServer implements AsyncDisposable {
     const host: ServiceHost = {
       onFailure: options.onFailure,
       welcome: (address) => {
-        const connection = listener.find(address);
-        return connection && { peer: connection, over: connection.opened() };
+        const peer = listener.find(address);
+        const over = peer?.opened();
+        return peer && over && { peer, over };
       },
     };
     for (const service of services)

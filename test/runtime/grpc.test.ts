@@ -26,6 +26,7 @@ import {
 } from "../../src/runtime/grpc-client.ts";
 import { GrpcError } from "../../src/runtime/grpc-error.ts";
 import { ListenError, type HostPort } from "../../src/runtime/host-port.ts";
+import { FRAME, Http2Frames } from "../support/http2-frames.ts";
 
 const Connect = SyncService.method.connect;
 type Handler = BidiHandler<typeof Connect>;
@@ -337,6 +338,16 @@ describe("a gRPC stream", () => {
   });
 });
 
+/** The head of a call, as a client writes it that does nothing else. */
+const CONNECT = [
+  [":method", "POST"],
+  [":scheme", "http"],
+  [":authority", "x"],
+  [":path", "/holdfast.sync.v1.SyncService/Connect"],
+  ["content-type", "application/grpc"],
+  ["te", "trailers"],
+] as const;
+
 describe("a gRPC server", () => {
   test("waits at a stop for streams to end and cuts off those that do not", async () => {
     let finish = (): void => {};
@@ -391,6 +402,24 @@ describe("a gRPC server", () => {
     await new Promise((resolve) => session.ping(resolve));
     expect(opened).toBe(32);
     session.destroy();
+  });
+
+  test("ends the connection of a peer that opens streams without end and takes them back, and serves others", async () => {
+    let opened = 0;
+    const { server } = await serve(async (stream, signal) => {
+      opened++;
+      await sendMessage(stream, goodbye("served"), signal);
+    });
+    const peer = await Http2Frames.open(server.address.port);
+    const closed = new Promise((resolve) => peer.socket.once("close", resolve));
+    for (let id = 1; id <= 2 * 500; id += 2) {
+      peer.headers(id, CONNECT, false);
+      peer.write(FRAME.resetStream, 0, id, Buffer.of(0, 0, 0, 8));
+    }
+    await closed;
+    expect(opened).toBeLessThanOrEqual(64);
+    const { stream } = call(server);
+    expect(await readAll(stream)).toEqual(["served"]);
   });
 
   test("says which address is taken", async () => {
