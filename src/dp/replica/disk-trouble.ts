@@ -3,7 +3,7 @@ import type { Cursor } from "../../gen/holdfast/config/v1/cursor_pb.js";
 import type { Clock, Timer } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/logger.ts";
 import { LIMITS } from "../../sync/limits.ts";
-import { isOutside, messagesOf } from "./outside.ts";
+import { isOutside, isShortOfMemory, messagesOf } from "./outside.ts";
 
 /** Why nothing can be stored at present. */
 export interface Trouble {
@@ -55,9 +55,7 @@ export class DiskTrouble {
       serving: describeCursor(serving),
       consequence:
         "what is served goes on being served; new states are refused as LOCAL_IO until the disk takes writes",
-      advice: isOutside(error)
-        ? "make room on the disk, or the data directory writable"
-        : "look at the disk and the system's log",
+      advice: adviceOn(error),
       retry_ms: delayMs,
     };
     if (this.#failures === 0) logger.error("replica.not_writable", line);
@@ -82,4 +80,11 @@ export class DiskTrouble {
     this.#timer?.cancel();
     this.#timer = undefined;
   }
+}
+
+function adviceOn(error: unknown): string {
+  if (isShortOfMemory(error)) return "let this process have more memory";
+  return isOutside(error)
+    ? "make room on the disk, or the data directory writable"
+    : "look at the disk and the system's log";
 }

@@ -1,8 +1,19 @@
 import { access, constants, readdir } from "node:fs/promises";
 import path from "node:path";
 
-/** Whether the disk or its rights are in the way, and not what is in the files. */
+/** Whether the disk, its rights or the want of memory are in the way, and not what is in the files. */
 export function isOutside(error: unknown): boolean {
+  return isShortOfMemory(error) || isOfDisk(error);
+}
+
+/** Whether memory was not to be had, in the words of the system, of its library, of Node or of V8. */
+export function isShortOfMemory(error: unknown): boolean {
+  return /cannot allocate memory|not enough memory|failed to allocate memory|allocation failed/i.test(
+    messagesOf(error),
+  );
+}
+
+function isOfDisk(error: unknown): boolean {
   return /permission denied|not permitted|read-only file system|no space left|quota exceeded|file too large|too many open files/i.test(
     messagesOf(error),
   );

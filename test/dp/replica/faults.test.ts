@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdir, rm } from "node:fs/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { SnapshotPacker } from "../../../src/model/snapshot-packer.ts";
 import { eventually } from "../../support/eventually.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { RecordingLogger } from "../../support/recording-logger.ts";
@@ -60,6 +61,32 @@ class Disk implements AsyncDisposable {
     return Promise.resolve();
   }
 }
+
+test("memory that runs out while the database is read is no damage of it: nothing is set aside, and it is read again", async () => {
+  await using dir = await TempDir.make();
+  {
+    await using store = await openReplica(dir);
+    await store.persist(filled(1, 30, 500));
+  }
+  // Only LevelDB has it: what is set aside would be lost.
+  await rm(dir.join("dp", "last-good.hfs"));
+  using packing = vi.spyOn(SnapshotPacker.prototype, "add");
+  packing.mockImplementationOnce(() => {
+    throw new RangeError("Array buffer allocation failed");
+  });
+  const logger = new RecordingLogger();
+  const clock = new ManualClock();
+  await using store = await openReplica(dir, { logger, clock });
+  expect(packing).toHaveBeenCalled();
+  expect(await damagedOf(dir)).toEqual([]);
+  expect(plain(store.loaded)).toEqual(plain(filled(1, 30, 500)));
+  expect(store.trouble?.reason).toContain("allocation failed");
+  clock.advance(1_000);
+  await eventually(
+    () => store.trouble === undefined || undefined,
+    "the database to be opened again",
+  );
+});
 
 describe.skipIf(!canMount)("a disk that is full", () => {
   test("at the start: the newest state is read all the same, nothing is set aside, and it is durable again by itself when there is room", async () => {
