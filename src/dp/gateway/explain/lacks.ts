@@ -50,15 +50,15 @@ export function lacksOf(
 export function precedence(first: Prioritised, other: Prioritised): string {
   const [a, b] = [kindsOf(first.conditions), kindsOf(other.conditions)];
   if (a.length !== b.length)
-    return `it asks for more: ${either(a, "and")}, not only ${either(b, "and")}`;
+    return `the one chosen asks for more: ${either(a, "and")}, not only ${either(b, "and")}`;
   const more = a.find((kind) => !b.includes(kind));
   if (more !== undefined)
     return `a ${more} counts for more than what this one has`;
   const [c, d] = [first.conditions, other.conditions];
   if (c.headers.length !== d.headers.length && sameBut(first, other))
-    return "it asks for more headers";
+    return "the one chosen asks for more headers";
   if (hasRegex(c) && !hasRegex(d))
-    return "it has an expression among its paths";
+    return "the one chosen has an expression among its paths";
   if (hasRegex(c) && hasRegex(d) && c.regexPriority !== d.regexPriority)
     return `its regex_priority is higher, ${c.regexPriority} and not ${d.regexPriority}`;
   if (longest(c) !== longest(d)) return "its longest path is longer";
