@@ -71,9 +71,17 @@ export class Http2Response extends EventEmitter implements DownstreamResponse {
     const empty = body === undefined || body.length === 0;
     const bare =
       this.#isHead || (empty && Object.keys(this.#trailers).length === 0);
-    this.#sendHead(bare);
+    if (bare) {
+      // Not while what came is still being read: Node 22.23 then ends the stream and drops the head.
+      setImmediate(() => {
+        this.#sendHead(true);
+        if (this.#isOpen && !this.#stream.writableEnded) this.#stream.end();
+      });
+      return;
+    }
+    this.#sendHead(false);
     if (!this.#isOpen || this.#stream.writableEnded) return;
-    if (empty || this.#isHead) this.#stream.end();
+    if (empty) this.#stream.end();
     else this.#stream.end(body);
   }
 
